@@ -1,0 +1,82 @@
+"""Package visionllm_mm as the distribution visionllm-mmdet.
+
+mim and mmengine look for configs, tools and the model index in `.mim` inside the installed package:
+`BuildWithMim` puts them there in a wheel. A checkout needs no copy, both look beside the package.
+
+The distribution's name has to sort after the module's: mim takes the folder of the first file in
+the installation record for the module's, so the record must not start with visionllm_mm-*.dist-info
+or, for a console script, with ../../../bin.
+"""
+
+import re
+import shutil
+from pathlib import Path
+
+from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).resolve().parent
+MODULE = "visionllm_mm"
+MIM_PARTS = ("tools", "configs", "model-index.yml")
+
+
+def read_version() -> str:
+    text = (ROOT / MODULE / "version.py").read_text(encoding="utf-8")
+    return re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE).group(1)
+
+
+def read_readme() -> str:
+    readme = ROOT / "README.md"
+    return readme.read_text(encoding="utf-8") if readme.is_file() else ""
+
+
+def add_mim_extension(package: Path) -> None:
+    """Copy tools, configs and the model index to `.mim` of a package that is being built."""
+    mim = package / ".mim"
+    shutil.rmtree(mim, ignore_errors=True)
+    mim.mkdir(parents=True)
+    for name in MIM_PARTS:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, mim / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, mim / name)
+
+
+class BuildWithMim(build_py):
+    def run(self):
+        super().run()
+        if not self.editable_mode:
+            add_mim_extension(Path(self.build_lib) / MODULE)
+
+
+# mmcv, mmengine and mmdet are no hard requirements: pip would lay the originals over the files of
+# onedl-*, which have the same import names. visionllm_mm checks them when it is imported.
+ONEDL = ["onedl-mmengine==0.10.12", "onedl-mmcv==2.3.6", "onedl-mmdetection==3.5.1"]
+MIM = ["onedl-mim==0.5.1"]
+DEV = ["pytest>=8", "ruff>=0.9", "setuptools>=77"]
+
+setup(
+    name="visionllm-mmdet",
+    version=read_version(),
+    description="VisionLLM (arXiv 2305.11175) as an MMDetection plugin",
+    long_description=read_readme(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    keywords="object detection, vision-language model, open-ended decoding, MMDetection",
+    packages=find_packages(include=[MODULE, f"{MODULE}.*"]),
+    package_data={MODULE: ["assets/*", "assets/**/*"]},
+    python_requires=">=3.10",
+    install_requires=[
+        "torch>=2.6",
+        "transformers>=5.0",
+        "peft>=0.18",
+        "numpy",
+        "scipy",
+        "pycocotools",
+    ],
+    extras_require={"onedl": ONEDL, "mim": MIM, "dev": DEV, "all": ONEDL + MIM + DEV},
+    cmdclass={"build_py": BuildWithMim},
+    zip_safe=False,
+)

@@ -1,0 +1,100 @@
+"""The two-pass decoding against the plain one-pass form, forward and gradient (design 3.2)."""
+
+import pytest
+import torch
+
+from tests.tiny import build_decoder, instructions
+
+
+def _answers(decoder, num_points, kept, two_pass):
+    torch.manual_seed(1)
+    inputs = torch.randn(3, 6, 32).requires_grad_()
+    asked = instructions(3, num_points)
+    if two_pass:
+        state = decoder.read(asked, inputs)
+        classes, points = decoder.class_logits(state), decoder.point_logits(state, kept, num_points)
+    else:
+        classes, points = decoder.decode_one_pass(asked, inputs, num_points)
+        points = points[torch.arange(3)[:, None], kept]
+    (classes.clamp(min=-50).square().sum() + points.square().sum()).backward()
+    gradients = {name: p.grad.clone() for name, p in decoder.named_parameters() if p.grad is not None}
+    decoder.zero_grad()
+    return classes.detach(), points.detach(), inputs.grad, gradients
+
+
+@pytest.mark.parametrize('num_points', [2, 8, 24])
+@pytest.mark.parametrize('training', [True, False])
+def test_equals_one_pass(num_points, training):
+    decoder = build_decoder().train(training)
+    kept = torch.tensor([[0, 3, 5, 2], [1, 0, 4, 5], [2, 3, 0, 1]])
+    fast = _answers(decoder, num_points, kept, two_pass=True)
+    plain = _answers(decoder, num_points, kept, two_pass=False)
+    for a, b in zip(fast[:2], plain[:2], strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(fast[2], plain[2], atol=1e-4, rtol=1e-4)
+    assert fast[3].keys() == plain[3].keys()
+    for name in fast[3]:
+        scale = plain[3][name].abs().max().clamp(min=1)
+        torch.testing.assert_close(fast[3][name] / scale, plain[3][name] / scale, atol=1e-5, rtol=0, msg=name)
+
+
+def test_answers_do_not_depend_on_who_else_is_decoded():
+    decoder = build_decoder().eval()
+    inputs = torch.randn(2, 6, 32)
+    state = decoder.read(instructions(2), inputs)
+    together = decoder.point_logits(state, torch.tensor([[4, 1, 2, 3, 0], [0, 1, 2, 3, 4]]), 2)
+    alone = decoder.point_logits(state, torch.tensor([[2], [3]]), 2)
+    torch.testing.assert_close(together[0, 2], alone[0, 0], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(together[1, 3], alone[1, 0], atol=1e-5, rtol=1e-5)
+
+
+def test_blocks_are_exchangeable():
+    decoder = build_decoder().eval()
+    state = decoder.read(instructions(1), torch.randn(1, 6, 32))
+    order = torch.tensor([[5, 0, 3]])
+    points = decoder.point_logits(state, order, 8)
+    torch.testing.assert_close(decoder.point_logits(state, order.flip(1), 8), points.flip(1), atol=1e-5, rtol=1e-5)
+
+
+def test_shorter_format_is_a_prefix_of_a_longer_one():
+    decoder = build_decoder().eval()
+    state = decoder.read(instructions(1), torch.randn(1, 6, 32))
+    kept = torch.tensor([[1, 2]])
+    torch.testing.assert_close(
+        decoder.point_logits(state, kept, 8), decoder.point_logits(state, kept, 24)[:, :, :8], atol=1e-5, rtol=1e-5)
+
+
+def test_padding_changes_nothing():
+    """An instruction answers alike alone and beside a longer one."""
+    decoder = build_decoder().eval()
+    inputs = torch.randn(3, 6, 32)
+    asked = instructions(3)
+    assert len({len(i.text) for i in asked}) > 1
+    together = decoder.class_logits(decoder.read(asked, inputs))
+    for i in range(3):
+        alone = decoder.class_logits(decoder.read(asked[i:i + 1], inputs[i:i + 1]))
+        size = len(asked[i].class_names)
+        torch.testing.assert_close(together[i, :, :size], alone[0, :, :size], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(together[i, :, -1], alone[0, :, -1], atol=1e-5, rtol=1e-5)
+
+
+def test_cached_text_equals_uncached():
+    decoder = build_decoder().eval()
+    inputs = torch.randn(2, 6, 32)
+    asked = instructions(1) * 2
+    with torch.no_grad():
+        first = decoder.class_logits(decoder.read(asked, inputs))
+        assert decoder._text_cache
+        cached = decoder.class_logits(decoder.read(asked, inputs))
+    with torch.enable_grad():
+        plain = decoder.class_logits(decoder.read(asked, inputs))
+    torch.testing.assert_close(first, plain, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(cached, plain, atol=1e-5, rtol=1e-5)
+
+
+def test_cache_is_dropped_with_new_weights():
+    decoder = build_decoder().eval()
+    with torch.no_grad():
+        decoder.read(instructions(1), torch.randn(1, 6, 32))
+    decoder.load_state_dict(build_decoder(seed=1).state_dict())
+    assert not decoder._text_cache

@@ -1,0 +1,126 @@
+"""What tools/train.py and tools/test.py share: arguments, config, work folder and launcher.
+
+Heavy imports stay inside the functions, so that `-h` and a mistyped path answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+
+def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that every script of mmdet knows, under mmdet's names."""
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        metavar="KEY=VALUE",
+        help="override settings of the config, as in --cfg-options train_cfg.max_epochs=2 "
+        'model.tasks="[detection]"; no white space inside a value',
+    )
+    parser.add_argument(
+        "--launcher",
+        choices=("none", "pytorch", "slurm", "mpi"),
+        default="none",
+        help="how the processes of a distributed run were started (default: none); on a CPU, "
+        "pytorch works with the gloo backend",
+    )
+    # torch.distributed.launch passes one spelling or the other, by its version; torchrun none.
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
+
+
+def require_file(path: str, what: str) -> None:
+    """Stop with one line where a path given on the command line is no file; addresses pass."""
+    if "://" not in path and not Path(path).expanduser().is_file():
+        here = f" (relative to {Path.cwd()})" if not Path(path).is_absolute() else ""
+        sys.exit(f"{Path(sys.argv[0]).name}: {what} not found: {path}{here}")
+
+
+def import_plugin() -> None:
+    """Import visionllm_mm, before anything of mmdet, and load checkpoints as data only."""
+    try:
+        import visionllm_mm  # noqa: F401
+    except ModuleNotFoundError as error:
+        if error.name != "visionllm_mm":
+            raise
+        sys.exit(
+            f"visionllm_mm is not installed for {sys.executable}: run `make install` in the "
+            "checkout and use .venv/bin/python, or `pip install --no-deps -e .`"
+        )
+    from visionllm_mm.safe_checkpoints import use_safe_checkpoint_loading
+
+    use_safe_checkpoint_loading()
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep freed memory instead of giving it back to the system after every large tensor.
+
+    Training on a CPU is a sixth faster so (docs/design.md). Elsewhere, and where the C library is another, nothing
+    happens.
+    """
+    import ctypes
+
+    trim_threshold, top_pad, mmap_max = -1, -2, -4  # names M_* of malloc.h
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(mmap_max, 0)
+        libc.mallopt(trim_threshold, 2**31 - 1)
+        libc.mallopt(top_pad, 512 * 2**20)
+    except (OSError, AttributeError):
+        pass
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Read the config and apply --cfg-options, --work-dir and --launcher to it."""
+    from mmengine.config import Config, DictAction
+
+    keep_freed_memory()
+    cfg = Config.fromfile(args.config)
+    if args.cfg_options:
+        values = argparse.ArgumentParser()
+        values.add_argument("--cfg-options", nargs="+", action=DictAction)
+        cfg.merge_from_dict(values.parse_args(["--cfg-options", *args.cfg_options]).cfg_options)
+    if args.work_dir:
+        cfg.work_dir = args.work_dir
+    elif not cfg.get("work_dir"):
+        cfg.work_dir = str(Path("work_dirs") / Path(args.config).stem)
+    cfg.launcher = args.launcher
+    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    if args.launcher == "pytorch":
+        prepare_cpu_processes(cfg)
+    return cfg
+
+
+def prepare_cpu_processes(cfg: Config) -> None:
+    """Start the process group with gloo where there is no GPU; with one, mmengine does it.
+
+    mmengine's own start selects a CUDA device first, and its default wrapper names one for the
+    model: both fail on a CPU, whatever the backend.
+    """
+    import torch
+
+    if torch.cuda.is_available():
+        return
+    torch.distributed.init_process_group(backend="gloo")
+    cfg.merge_from_dict({"env_cfg.dist_cfg.backend": "gloo"})
+    wrapper = {
+        "type": "MMDistributedDataParallel",
+        "broadcast_buffers": False,
+        "find_unused_parameters": cfg.get("find_unused_parameters", False),
+    }
+    wrapper.update(cfg.get("model_wrapper_cfg") or {})
+    cfg.model_wrapper_cfg = {**wrapper, "device_ids": None}
+
+
+def build_runner(cfg: Config):
+    """The Runner, or the runner class that the config names."""
+    from mmengine.registry import RUNNERS
+    from mmengine.runner import Runner
+
+    return RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)

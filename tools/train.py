@@ -1,0 +1,86 @@
+"""Train the model of a config: python tools/train.py CONFIG [--work-dir DIR] [--resume]."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from _launch import (
+    add_shared_arguments,
+    build_runner,
+    import_plugin,
+    load_config,
+    require_file,
+)
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Train the model of a config.")
+    parser.add_argument("config", help="config file")
+    parser.add_argument(
+        "--work-dir",
+        help="folder for checkpoints and logs (default: the config's work_dir, "
+        "else work_dirs/<config name>)",
+    )
+    parser.add_argument("--amp", action="store_true", help="mixed precision (needs a GPU)")
+    parser.add_argument(
+        "--auto-scale-lr",
+        action="store_true",
+        help="scale the learning rate by total batch size / auto_scale_lr.base_batch_size",
+    )
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="auto",
+        metavar="CHECKPOINT",
+        help="go on from this checkpoint; without a path, from the last one in the work folder, "
+        "or from the start if there is none",
+    )
+    add_shared_arguments(parser)
+    args = parser.parse_args()
+    require_file(args.config, "config")
+    if args.resume not in (None, "auto"):
+        require_file(args.resume, "checkpoint")
+    return args
+
+
+def enable_amp(cfg: Config) -> None:
+    """Switch the optimizer wrapper to mixed precision; a dtype or scale set in the config stays."""
+    wrapper = cfg.optim_wrapper
+    kind = wrapper.get("type", "OptimWrapper")
+    if kind not in ("OptimWrapper", "AmpOptimWrapper"):
+        sys.exit(f"train.py: --amp cannot replace optim_wrapper.type={kind!r} of {cfg.filename}")
+    wrapper.type = "AmpOptimWrapper"
+    # bfloat16 has the range of float32, so that there is nothing to scale.
+    wrapper.setdefault("loss_scale", 1.0 if wrapper.get("dtype") == "bfloat16" else "dynamic")
+
+
+def enable_auto_scale_lr(cfg: Config) -> None:
+    if "base_batch_size" not in cfg.get("auto_scale_lr", {}):
+        sys.exit(
+            "train.py: --auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) "
+            f"in {cfg.filename}"
+        )
+    cfg.auto_scale_lr.enable = True
+
+
+def main() -> None:
+    args = parse_args()
+    import_plugin()
+    cfg = load_config(args)
+    if args.amp:
+        enable_amp(cfg)
+    if args.auto_scale_lr:
+        enable_auto_scale_lr(cfg)
+    if args.resume:
+        cfg.resume = True
+        cfg.load_from = None if args.resume == "auto" else args.resume
+    build_runner(cfg).train()
+
+
+if __name__ == "__main__":
+    main()

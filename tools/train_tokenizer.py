@@ -1,0 +1,79 @@
+"""Trains the built-in tokenizer, ``visionllm_mm/assets/tokenizer.json``, for models without pretrained weights.
+
+Its text: our instruction templates, class names of well-known data sets as mmdet ships them, and simple sentences.
+"""
+
+import argparse
+from pathlib import Path
+
+WORDS = ('red green blue yellow purple orange cyan pink white black gray brown circle square triangle star ring cross '
+         'crescent heart diamond hexagon small large big little left right above below top bottom largest smallest '
+         'leftmost rightmost topmost bottommost one two three four five six seven eight nine ten zero yes no many none '
+         'empty scene picture image photo object objects shape shapes color colors there here is are the a an of in on '
+         'to and with how what which where who does do it its than more less same other next beside near')
+
+
+def corpus() -> list[str]:
+    """Lines of text to train on; frequent words are repeated so that they become tokens of their own."""
+    import mmdet.datasets as datasets
+
+    from visionllm_mm.instructions import (
+        DETECTION_TEMPLATES,
+        Vocabulary,
+        build_instruction,
+        point_format,
+    )
+
+    names = set(WORDS.split())
+    for dataset in ('CocoDataset', 'LVISV1Dataset', 'Objects365V1Dataset', 'VOCDataset'):
+        for name in getattr(datasets, dataset).METAINFO['classes']:
+            names.add(name.replace('_', ' '))
+    names = sorted(names)
+    vocabulary = Vocabulary()
+    lines = []
+    for i, template in enumerate(DETECTION_TEMPLATES * 30):
+        some = [names[(31 * i + 17 * k) % len(names)] for k in range(6)]
+        lines.append(build_instruction(template, list(dict.fromkeys(some)), point_format(2), vocabulary))
+    for word in WORDS.split():
+        lines += [f'"{word}" {word}. The {word}?', word] * 20
+    return lines + [f'"{name}": a {name}' for name in names]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--out', default='visionllm_mm/assets/tokenizer.json')
+    parser.add_argument('--vocab-size', type=int, default=4096)
+    args = parser.parse_args()
+
+    from tokenizers import (
+        Regex,
+        Tokenizer,
+        decoders,
+        models,
+        normalizers,
+        pre_tokenizers,
+        processors,
+        trainers,
+    )
+
+    import visionllm_mm  # noqa: F401 (must come before mmdet)
+
+    tokenizer = Tokenizer(models.BPE(unk_token='<unk>'))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
+        # Each digit, and a run of punctuation such as '": ' or '", "', is a piece of its own.
+        pre_tokenizers.Split(Regex(r' ?\p{L}+|\d|\s*[^\p{L}\d\s]+ ?|\s+'), behavior='isolated'),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+    ])
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
+    tokenizer.train_from_iterator(corpus(), trainers.BpeTrainer(
+        vocab_size=args.vocab_size, special_tokens=['<pad>', '<s>', '</s>', '<unk>'],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False))
+    Path(args.out).parent.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(args.out)
+    print(f'{args.out}: {tokenizer.get_vocab_size()} tokens')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,165 @@
+"""What is annotated of an object: visible mask, tight box, keypoints; and the COCO dicts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from pycocotools import mask as rle_ops
+
+from .scenes import SceneObject
+from .shapes import SUPERSAMPLE, average_down
+from .vocabulary import COLORS, PAIRS, SHAPES
+
+KEYPOINTS: tuple[str, ...] = ('center', 'top', 'right', 'bottom', 'left')
+# COCO counts keypoints from 1 here: every extreme point is joined to the center.
+SKELETON: tuple[tuple[int, int], ...] = ((1, 2), (1, 3), (1, 4), (1, 5))
+# Polygon vertices stay within this distance of the outline, in fine pixels (0.25 px).
+_POLYGON_TOLERANCE = SUPERSAMPLE / 4
+_MIN_FRAGMENT = SUPERSAMPLE**2  # fine px; smaller islands and holes (under 1 px^2) are dropped
+
+
+@dataclass(frozen=True)
+class Instance:
+    """An annotated object; all of it describes the visible part only.
+
+    Attributes:
+        color, shape: Names from the vocabulary.
+        bbox_xywh: Tight box of the mask, px; the mask's pixel columns are x..x+w-1.
+        area: Number of mask pixels.
+        segmentation: COCO polygons, or a compressed RLE where the mask has a hole.
+        keypoints: 5 x (x, y, v) flat, px; see ``KEYPOINTS`` and ``mask_keypoints``.
+    """
+
+    color: str
+    shape: str
+    bbox_xywh: tuple[float, float, float, float]
+    area: int
+    segmentation: list | dict
+    keypoints: list[float]
+
+    @property
+    def center_xy(self) -> tuple[float, float]:
+        """Center of the box, px."""
+        x, y, w, h = self.bbox_xywh
+        return x + w / 2, y + h / 2
+
+
+def annotate_object(obj: SceneObject, size: int) -> Instance:
+    """Annotate the visible part of an object in an image of ``size`` x ``size`` px."""
+    segmentation, rle = _segment(obj.visible, size)
+    return Instance(
+        color=obj.color,
+        shape=obj.shape,
+        bbox_xywh=tuple(rle_ops.toBbox(rle).tolist()),
+        area=int(rle_ops.area(rle)),
+        segmentation=segmentation,
+        keypoints=mask_keypoints(rle_ops.decode(rle)),
+    )
+
+
+def _segment(visible: np.ndarray, size: int) -> tuple[list | dict, dict]:
+    """COCO segmentation of a fine mask, and the RLE that pycocotools makes of it.
+
+    The RLE defines mask, area and box, so what a reader decodes agrees with them to the pixel.
+    """
+    contours, hierarchy = cv2.findContours(visible, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    is_hole = hierarchy[0, :, 3] >= 0
+    large = [cv2.contourArea(c) >= _MIN_FRAGMENT for c in contours]
+    if any(hole and big for hole, big in zip(is_hole, large, strict=True)):
+        mask = (average_down(visible, size) >= 128).astype(np.uint8)
+        rle = rle_ops.encode(np.asfortranarray(mask))
+        return {'size': rle['size'], 'counts': rle['counts'].decode()}, rle
+    polygons = []
+    for contour, hole, big in zip(contours, is_hole, large, strict=True):
+        if big and not hole:
+            vertices = cv2.approxPolyDP(contour, _POLYGON_TOLERANCE, closed=True)
+            if len(vertices) >= 3:
+                xy = (vertices.reshape(-1) + 0.5) / SUPERSAMPLE
+                polygons.append(np.round(xy, 2).tolist())
+    return polygons, rle_ops.merge(rle_ops.frPyObjects(polygons, size, size))
+
+
+def mask_keypoints(mask: np.ndarray) -> list[float]:
+    """Centroid and the topmost, rightmost, bottommost and leftmost point of a mask.
+
+    Args:
+        mask: (H, W) uint8, non-empty; 1 means object.
+
+    Returns:
+        (x, y, v) of each of ``KEYPOINTS``, flat, px. An extreme point is the middle pixel's center
+        of the outermost row or column, and visible (v = 2). The center has v = 1 (labeled, not
+        visible) where the mask does not cover it, as in a ring.
+    """
+    ys, xs = np.nonzero(mask)
+    center = xs.mean() + 0.5, ys.mean() + 0.5
+    on_mask = mask[int(center[1]), int(center[0])]
+
+    def middle_of(chosen: np.ndarray) -> tuple[float, float, int]:
+        points = np.stack([xs[chosen], ys[chosen]], axis=1)
+        middle = points[len(points) // 2]  # np.nonzero keeps the order along a row or column
+        return float(middle[0]) + 0.5, float(middle[1]) + 0.5, 2
+
+    points = [
+        (round(float(center[0]), 2), round(float(center[1]), 2), 2 if on_mask else 1),
+        middle_of(ys == ys.min()),
+        middle_of(xs == xs.max()),
+        middle_of(ys == ys.max()),
+        middle_of(xs == xs.min()),
+    ]
+    return [value for point in points for value in point]
+
+
+def coco_image(image_id: int, size: int) -> dict:
+    """COCO entry of an image; the id is the number in the file's name."""
+    return {'id': image_id, 'file_name': image_file_name(image_id), 'width': size, 'height': size}
+
+
+def image_file_name(image_id: int) -> str:
+    """File name of an image in its split's folder."""
+    return f'{image_id:06d}.png'
+
+
+def coco_annotation(annotation_id: int, image_id: int, instance: Instance) -> dict:
+    """COCO annotation of an instance, still without its ``category_id``."""
+    return {
+        'id': annotation_id,
+        'image_id': image_id,
+        'bbox': list(instance.bbox_xywh),
+        'area': instance.area,
+        'iscrowd': 0,
+        'segmentation': instance.segmentation,
+        'keypoints': instance.keypoints,
+        'num_keypoints': len(KEYPOINTS),
+        'attributes': {'color': instance.color, 'shape': instance.shape},
+    }
+
+
+def _categories(names: list[str], supercategory: str) -> list[dict]:
+    return [{
+        'id': i,
+        'name': name,
+        'supercategory': supercategory,
+        'keypoints': list(KEYPOINTS),
+        'skeleton': [list(edge) for edge in SKELETON],
+    } for i, name in enumerate(names, start=1)]
+
+
+# Name of the class set -> its COCO categories; category ids count from 1.
+CATEGORIES: dict[str, list[dict]] = {
+    'shapes': _categories(list(SHAPES), 'shape'),
+    'colors': _categories(list(COLORS), 'color'),
+    'pairs': _categories([f'{color} {shape}' for color, shape in PAIRS], 'colored shape'),
+}
+_CATEGORY_IDS = {
+    key: {category['name']: category['id'] for category in categories}
+    for key, categories in CATEGORIES.items()
+}
+
+
+def with_category(annotation: dict, class_set: str) -> dict:
+    """The annotation with its ``category_id`` in a class set of ``CATEGORIES``."""
+    color, shape = annotation['attributes']['color'], annotation['attributes']['shape']
+    name = {'shapes': shape, 'colors': color, 'pairs': f'{color} {shape}'}[class_set]
+    return {**annotation, 'category_id': _CATEGORY_IDS[class_set][name]}

@@ -1,0 +1,7 @@
+"""Runner hooks that mmengine and mmdet lack."""
+
+from .class_names_hook import CheckClassNamesHook
+from .sample_seed_hook import SampleSeedHook
+from .text_warmup_hook import TextWarmupHook
+
+__all__ = ['CheckClassNamesHook', 'SampleSeedHook', 'TextWarmupHook']

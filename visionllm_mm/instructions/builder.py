@@ -1,0 +1,99 @@
+"""Writes instructions: a wording with a category set, a range and an output format filled in (paper, section 3.2)."""
+
+import json
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from .vocabulary import IMAGE_PLACEHOLDER, Vocabulary
+
+
+def check_class_names(class_names: Sequence[str], num_class_tokens: int) -> None:
+    """Refuses class sets that can't be asked for.
+
+    Raises:
+        TypeError: when a name is not a string.
+        ValueError: when the set or a name is empty, a name holds a token of ours or is listed twice, or there are more
+            names than class tokens.
+    """
+    if isinstance(class_names, str):
+        raise TypeError(f'class names must be a list of strings, got the string {class_names!r}: put it in a list')
+    for name in class_names:
+        if not isinstance(name, str):
+            raise TypeError(f'class names must be strings, got {name!r} of type {type(name).__name__}')
+    if not class_names:
+        raise ValueError('the class set is empty: name at least one class to look for')
+    blank = [i for i, name in enumerate(class_names) if not name.strip()]
+    if blank:
+        raise ValueError(f'class names must not be blank, but number {blank[0]} of {list(class_names)} is')
+    reserved = [name for name in class_names if re.search(r'<(image|c\d+)>', name)]
+    if reserved:
+        raise ValueError(f'class names must not hold <image> or class tokens such as <c0>, but {reserved} do')
+    twice = sorted({name for name in class_names if list(class_names).count(name) > 1})
+    if twice:
+        raise ValueError(f'class names must differ, but {twice} are listed more than once')
+    if len(class_names) > num_class_tokens:
+        raise ValueError(f'{len(class_names)} classes, but the vocabulary has only {num_class_tokens} class tokens: '
+                         'ask for fewer classes at a time, or train with a larger Vocabulary.num_classes')
+
+
+def write_class_set(class_names: Sequence[str]) -> str:
+    """``{"circle": <c0>, "red star": <c1>}``: names as JSON strings, in the given order."""
+    entries = (f'{json.dumps(name, ensure_ascii=False)}: <c{i}>' for i, name in enumerate(class_names))
+    return '{' + ', '.join(entries) + '}'
+
+
+def write_format(output_format: Sequence[str]) -> str:
+    """An output format as an instruction spells it: ``(c, x1, y1, x2, y2)``."""
+    return '(' + ', '.join('c' if token == '<cls>' else token.strip('<>') for token in output_format) + ')'
+
+
+def build_instruction(template: str, class_names: Sequence[str], output_format: Sequence[str],
+                      vocabulary: Vocabulary) -> str:
+    """Fills a wording.
+
+    Args:
+        template: text with the placeholders ``<image>``, ``<class>``, ``<range>`` and ``<format>``, each once.
+        class_names: the category set, in the order of its class tokens.
+        output_format: tokens such as ``('<cls>', '<x1>', '<y1>', '<x2>', '<y2>')``.
+        vocabulary: gives the range and the number of class tokens.
+
+    Raises:
+        TypeError, ValueError: see :func:`check_class_names`; also when a placeholder is missing or repeated.
+    """
+    check_class_names(class_names, vocabulary.num_classes)
+    for placeholder in (IMAGE_PLACEHOLDER, '<class>', '<range>', '<format>'):
+        if template.count(placeholder) != 1:
+            raise ValueError(f'the template must hold {placeholder} once, not {template.count(placeholder)} times: '
+                             f'{template!r}')
+    # The class set goes in last: a class may be called "<range>".
+    text = template.replace('<range>', str(vocabulary.coord_range)).replace('<format>', write_format(output_format))
+    return text.replace('<class>', write_class_set(class_names))
+
+
+def sample_class_set(num_classes: int, present: Sequence[int], rng: np.random.RandomState, *, subset_prob: float,
+                     max_classes: int) -> list[int]:
+    """Draws the category set of one training image: a random subset in random order (paper, section 4.1).
+
+    Args:
+        num_classes: number of classes of the data set.
+        present: class indices that the image shows; they are favoured when not all classes fit into the set.
+        rng: source of randomness.
+        subset_prob: probability in [0, 1] of a strict random subset, whatever the image shows; else all classes are
+            listed.
+        max_classes: the most classes one instruction may list.
+
+    Returns:
+        Distinct class indices, at least one.
+    """
+    if rng.random_sample() < subset_prob:
+        size = rng.randint(1, min(num_classes, max_classes) + 1)
+        return rng.permutation(num_classes)[:size].tolist()
+    if num_classes <= max_classes:
+        return rng.permutation(num_classes).tolist()
+    shown = rng.permutation(sorted(set(present)))[:max_classes]
+    others = rng.permutation(np.setdiff1d(np.arange(num_classes), shown))[:max_classes - len(shown)]
+    return rng.permutation(np.concatenate([shown, others]).astype(int)).tolist()
+
+

@@ -1,0 +1,107 @@
+"""Reads an instruction by rules: its category set, output format and range.
+
+It serves any text that states the set as ``{"name": <c0>, ...}`` and the format as ``(c, x1, y1, ...)``, not only the
+templates.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from .builder import check_class_names
+from .vocabulary import IMAGE_PLACEHOLDER, Vocabulary, point_format
+
+_ENTRY = r'("(?:[^"\\]|\\.)*")\s*:\s*(<c\d+>)'
+_CLASS_SET = re.compile(r'\{\s*' + _ENTRY + r'(?:\s*,\s*' + _ENTRY + r')*\s*\}')
+_FORMAT = re.compile(r'\(\s*c((?:\s*,\s*[xy]\d+)+)\s*\)', re.IGNORECASE)
+_RANGE = re.compile(r'\brange\b[^\d<{(]{0,12}(\d+)', re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """An instruction and what it asks for.
+
+    Attributes:
+        text: as written, ``<image>`` and ``<ck>`` included.
+        class_names: the category set.
+        class_indices: k of the class token ``<ck>`` of each name.
+        output_format: tokens to answer with for every object.
+        coord_range: range of the location tokens that the text states (default: the vocabulary's). Offsets are
+            always decoded in the vocabulary's own bins.
+    """
+    text: str
+    class_names: tuple[str, ...]
+    class_indices: tuple[int, ...]
+    output_format: tuple[str, ...]
+    coord_range: int
+
+    @property
+    def num_points(self) -> int:
+        return (len(self.output_format) - 1) // 2
+
+    @property
+    def format_text(self) -> str:
+        return ' '.join(self.output_format)
+
+    @property
+    def language(self) -> str:
+        """The words alone, for the text encoder, which knows no added tokens."""
+        return re.sub(r'<image>|:?\s*<c\d+>', '', self.text)
+
+
+@lru_cache(maxsize=4096)
+def parse_instruction(text: str, vocabulary: Vocabulary) -> Instruction:
+    """Parses an instruction.
+
+    Raises:
+        ValueError: when ``<image>`` is missing or repeated; when the text states no category set, no output format,
+            or two different ones; when a class token is used twice or is not in the vocabulary; when the points are
+            not numbered x1, y1, x2, y2, ...; when the range is larger than the vocabulary's.
+    """
+    count = text.count(IMAGE_PLACEHOLDER)
+    if count != 1:
+        raise ValueError(f'an instruction needs {IMAGE_PLACEHOLDER} exactly once to say where the image goes, '
+                         f'this one has it {count} times: {text!r}')
+    names, indices = _parse_class_set(text, vocabulary)
+    rest = _CLASS_SET.sub('', text)  # a class may be called "range 9000"
+    return Instruction(text=text, class_names=names, class_indices=indices,
+                       output_format=_parse_format(rest, vocabulary), coord_range=_parse_range(rest, vocabulary))
+
+
+def _parse_class_set(text: str, vocabulary: Vocabulary) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    sets = list(_CLASS_SET.finditer(text))
+    if len(sets) != 1:
+        raise ValueError('an instruction needs one category set such as {"circle": <c0>, "red star": <c1>}, '
+                         f'this one has {len(sets)}: {text!r}')
+    entries = re.findall(_ENTRY, sets[0][0])
+    names = tuple(json.loads(name) for name, _ in entries)
+    check_class_names(names, vocabulary.num_classes)
+    indices = tuple(vocabulary.token_id(token) for _, token in entries)
+    if len(set(indices)) < len(indices):
+        raise ValueError(f'every class needs a class token of its own, but one is used twice in {sets[0][0]}')
+    return names, indices
+
+
+def _parse_format(text: str, vocabulary: Vocabulary) -> tuple[str, ...]:
+    formats = {re.sub(r'\s', '', match[1].lower()) for match in _FORMAT.finditer(text)}
+    if len(formats) != 1:
+        raise ValueError('an instruction needs one output format such as (c, x1, y1, x2, y2), '
+                         f'this one has {len(formats)}: {text!r}')
+    points = formats.pop().strip(',').split(',')
+    output_format = ('<cls>', *(f'<{point}>' for point in points))
+    vocabulary.format_ids(output_format)
+    if output_format != point_format(len(points) // 2 or 1):
+        raise ValueError(f'points must be numbered x1, y1, x2, y2, ..., got ({", ".join(points)})')
+    return output_format
+
+
+def _parse_range(text: str, vocabulary: Vocabulary) -> int:
+    stated = {int(match[1]) for match in _RANGE.finditer(text)} or {vocabulary.coord_range}
+    if len(stated) > 1:
+        raise ValueError(f'the instruction states more than one range, {sorted(stated)}: {text!r}')
+    coord_range = stated.pop()
+    if not 1 <= coord_range <= vocabulary.coord_range:
+        raise ValueError(f'the instruction asks for the range {coord_range}, but the location tokens of this '
+                         f'vocabulary span 1 .. {vocabulary.coord_range}')
+    return coord_range

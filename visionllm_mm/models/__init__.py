@@ -1,0 +1,15 @@
+"""The model's blocks, one file each; importing registers them with mmdet."""
+
+from .assigner import CenterL1Cost, ClassProbabilityCost, ObjectnessFocalCost
+from .image_tokenizer import LanguageGuidedImageTokenizer
+from .llm import CausalLM
+from .losses import AlignmentLoss, ClassTokenLoss, LocationTokenLoss
+from .task_decoder import OpenEndedTaskDecoder
+from .text_encoder import TextEncoder
+from .visionllm import VisionLLM
+
+__all__ = [
+    'AlignmentLoss', 'CausalLM', 'CenterL1Cost', 'ClassProbabilityCost', 'ClassTokenLoss',
+    'LanguageGuidedImageTokenizer', 'LocationTokenLoss', 'ObjectnessFocalCost', 'OpenEndedTaskDecoder', 'TextEncoder',
+    'VisionLLM'
+]

@@ -1,0 +1,153 @@
+"""Matching and losses for set predictions (paper, section 3.5: L = L_tok + L_dec)."""
+
+from dataclasses import dataclass
+
+import torch
+from mmdet.models.task_modules.assigners import BaseAssigner
+from mmdet.utils import reduce_mean
+from mmengine.structures import InstanceData
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from ..structures import ImageTokens, SetTargets
+from .prefix import Prefix
+
+
+@dataclass
+class Matches:
+    """Tokens matched to objects, padded to k per image, k >= 1.
+
+    Attributes:
+        tokens: (B, k) int64, token of each match; 0 where padded.
+        valid: (B, k) bool, False = padding.
+        class_index: (B, k) int64, class of the object.
+        points_norm: (B, k, N, 2), points of the object in [0, 1] of the unpadded image.
+        point_valid: (B, k, N) bool, False where padded or where this image's format has fewer points.
+        centers_norm: (B, k, 2), centre of the object.
+    """
+    tokens: Tensor
+    valid: Tensor
+    class_index: Tensor
+    points_norm: Tensor
+    point_valid: Tensor
+    centers_norm: Tensor
+
+
+class SetCriterion(nn.Module):
+    """One Hungarian assignment, shared by all losses and decoder layers.
+
+    Args:
+        assigner: mmdet's HungarianAssigner with the costs of ``assigner.py``.
+        loss_objectness: focal loss of the objectness, class-agnostic (L_tok).
+        loss_center: L1 loss of the centres (L_tok).
+        loss_class: cross-entropy of the class tokens (L_dec).
+        loss_location: cross-entropy of the location tokens (L_dec).
+        loss_alignment: alignment loss; None: off (where the tokenizer starts from a pretrained detector).
+    """
+
+    def __init__(self, assigner: BaseAssigner, loss_objectness: nn.Module, loss_center: nn.Module,
+                 loss_class: nn.Module, loss_location: nn.Module, loss_alignment: nn.Module | None = None) -> None:
+        super().__init__()
+        self.assigner = assigner
+        self.loss_objectness = loss_objectness
+        self.loss_center = loss_center
+        self.loss_class = loss_class
+        self.loss_location = loss_location
+        self.loss_alignment = loss_alignment
+
+    @torch.no_grad()
+    def match(self, tokens: ImageTokens, class_logits: Tensor, targets: list[SetTargets]) -> Matches:
+        """Assigns the objects of each image to tokens.
+
+        Args:
+            tokens: image tokens of B images.
+            class_logits: (B, M, K + 1).
+            targets: B targets; an image may have none, and no more than M are used.
+        """
+        rows = []
+        for i, target in enumerate(targets):
+            assigned = self.assigner.assign(
+                InstanceData(objectness=tokens.objectness[-1, i], centers_norm=tokens.centers_norm[-1, i],
+                             class_logits=class_logits[i]),
+                InstanceData(labels=target.class_index, centers_norm=target.centers_norm)).gt_inds
+            kept = (assigned > 0).nonzero().squeeze(1)
+            objects = assigned[kept] - 1
+            rows.append((kept, target.class_index[objects], target.points_norm[objects],
+                         target.centers_norm[objects]))
+        return self._pad(rows)
+
+    @staticmethod
+    def _pad(rows: list[tuple[Tensor, ...]]) -> Matches:
+        kept, classes, points, centers = zip(*rows, strict=True)
+        # At least one entry, so that every weight has a gradient even where a whole batch shows nothing.
+        size = max(1, *map(len, kept))
+        num_points = max(point.shape[1] for point in points)
+        index = torch.arange(size, device=kept[0].device)
+        valid = torch.stack([index < len(row) for row in kept])
+        point_valid = torch.stack([torch.arange(num_points, device=index.device) < p.shape[1] for p in points])
+
+        def pad(values: list[Tensor]) -> Tensor:
+            padded = pad_sequence(values, batch_first=True)
+            missing = padded.new_zeros(len(padded), size - padded.shape[1], *padded.shape[2:])
+            return torch.cat([padded, missing], dim=1)
+
+        points = [nn.functional.pad(p, (0, 0, 0, num_points - p.shape[1])) for p in points]
+        return Matches(pad(kept), valid, pad(classes), pad(points), valid[:, :, None] & point_valid[:, None],
+                       pad(centers))
+
+    def forward(self, tokens: ImageTokens, content: Tensor, class_logits: Tensor, point_logits: Tensor,
+                prefix: Prefix, matches: Matches) -> dict[str, Tensor]:
+        """Losses by name; those of inner decoder layers are prefixed ``d0.``, ``d1.`` ... as in mmdet.
+
+        Args:
+            tokens: image tokens.
+            content: (B, M, width), projected contents.
+            class_logits: (B, M, K + 1).
+            point_logits: (B, k, N, 2, 2R + 1), of the matched tokens.
+            prefix: gives the name embeddings of the sets.
+            matches: from :meth:`match`.
+        """
+        num_matched = reduce_mean(matches.valid.sum().float()).clamp(min=1)
+        losses = self._token_losses(tokens, matches, num_matched)
+        class_targets = self._scatter(matches, matches.class_index, class_logits.shape[1], class_logits.shape[2] - 1)
+        total, weight = self.loss_class(class_logits, class_targets)
+        losses['loss_class'] = total / reduce_mean(weight).clamp(min=1e-6)
+
+        centers = self._take(tokens.centers_norm[-1].detach(), matches.tokens)
+        offsets = matches.points_norm - centers[:, :, None]
+        valid = matches.point_valid[..., None].expand_as(offsets)
+        losses['loss_location'] = self.loss_location(point_logits, offsets, valid) / reduce_mean(
+            valid.sum().float()).clamp(min=1)
+        if self.loss_alignment is not None:
+            losses['loss_alignment'] = self.loss_alignment(
+                self._take(content, matches.tokens), prefix.name_embeddings, prefix.class_valid, matches.class_index,
+                matches.valid) / num_matched
+        return losses
+
+    def _token_losses(self, tokens: ImageTokens, matches: Matches, num_matched: Tensor) -> dict[str, Tensor]:
+        losses = {}
+        num_layers, _, num_tokens = tokens.objectness.shape
+        # mmdet's class-agnostic labels: 0 = object, 1 = background.
+        labels = self._scatter(matches, torch.zeros_like(matches.tokens), num_tokens, 1).flatten()
+        weight = matches.valid[..., None].float().expand(-1, -1, 2)
+        for layer in range(num_layers):
+            name = '' if layer == num_layers - 1 else f'd{layer}.'
+            losses[f'{name}loss_objectness'] = self.loss_objectness(
+                tokens.objectness[layer].reshape(-1, 1), labels, avg_factor=num_matched)
+            losses[f'{name}loss_center'] = self.loss_center(
+                self._take(tokens.centers_norm[layer], matches.tokens), matches.centers_norm, weight,
+                avg_factor=num_matched)
+        return losses
+
+    @staticmethod
+    def _take(values: Tensor, index: Tensor) -> Tensor:
+        """(B, M, C) and (B, k) -> (B, k, C)."""
+        return values.gather(1, index[..., None].expand(-1, -1, values.shape[2]))
+
+    @staticmethod
+    def _scatter(matches: Matches, values: Tensor, num_tokens: int, default: int) -> Tensor:
+        """(B, k) values of matched tokens -> (B, M), ``default`` elsewhere."""
+        result = values.new_full((len(values), num_tokens), default)
+        rows, columns = matches.valid.nonzero(as_tuple=True)
+        result[rows, matches.tokens[rows, columns]] = values[rows, columns]
+        return result

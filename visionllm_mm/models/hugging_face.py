@@ -1,0 +1,51 @@
+"""Loading of Hugging Face parts, with errors that say what to do."""
+
+from pathlib import Path
+
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+ASSETS = Path(__file__).parents[1] / 'assets'
+SPECIAL_TOKENS = dict(pad_token='<pad>', bos_token='<s>', eos_token='</s>', unk_token='<unk>')
+
+
+def load_tokenizer(source: str | None) -> PreTrainedTokenizerBase:
+    """Loads a tokenizer.
+
+    Args:
+        source: ``builtin`` (the project's small one, for models without pretrained weights), a ``tokenizer.json``
+            file with the special tokens ``<pad> <s> </s> <unk>``, a folder, or a Hugging Face name.
+
+    Raises:
+        ValueError: when no source is given.
+        FileNotFoundError: when a path is missing, or a name can't be had.
+    """
+    if source is None:
+        raise ValueError("a model with random weights needs a tokenizer: give tokenizer='builtin', a file or a name")
+    path = ASSETS / 'tokenizer.json' if source == 'builtin' else Path(source)
+    if path.suffix == '.json':
+        if not path.is_file():
+            raise FileNotFoundError(f'tokenizer file {path} does not exist')
+        return PreTrainedTokenizerFast(tokenizer_file=str(path), **SPECIAL_TOKENS)
+    tokenizer = load_pretrained(AutoTokenizer, source)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_pretrained(auto_class, source: str, **kwargs):
+    """``auto_class.from_pretrained(source)`` with an error that names the path and the remedy.
+
+    Raises:
+        FileNotFoundError: when ``source`` looks like a path that does not exist, or can't be loaded.
+    """
+    looks_like_path = source.startswith(('.', '/', '~')) or source.count('/') > 1
+    folder = Path(source).expanduser()
+    if looks_like_path and not folder.is_dir():
+        raise FileNotFoundError(f'no folder {source} to load {auto_class.__name__} from: give a folder with a '
+                                'Hugging Face config.json and weights, or the name of a model on the hub')
+    try:
+        return auto_class.from_pretrained(str(folder) if folder.is_dir() else source, **kwargs)
+    except (OSError, ValueError) as error:
+        raise FileNotFoundError(
+            f'{auto_class.__name__} could not be loaded from {source!r} ({error}). Give a local folder, or a hub name '
+            'where the network reaches the hub.') from error

@@ -1,0 +1,113 @@
+"""Language-guided image tokenizer: feature scales and language to image tokens (paper, section 3.3)."""
+
+import torch
+from mmcv.ops import MultiScaleDeformableAttention
+from mmdet.models.detectors import DeformableDETR
+from mmdet.models.layers import (
+    DeformableDetrTransformerDecoder,
+    DeformableDetrTransformerEncoder,
+    SinePositionalEncoding,
+)
+from mmdet.models.layers.transformer.utils import inverse_sigmoid
+from mmdet.registry import MODELS
+from mmengine.model import bias_init_with_prob
+from torch import Tensor, nn
+
+from ..structures import ImageTokens
+from .layers.cross_modal_fusion import CrossModalFusion
+
+
+@MODELS.register_module()
+class LanguageGuidedImageTokenizer(nn.Module):
+    """Cross-attention fusion per scale, then a Deformable DETR whose queries become the image tokens.
+
+    The layers are mmdet's own. Unlike a detector's, the heads say only whether a token describes something that the
+    instruction asks for, and where its centre is; both on every decoder layer, with refinement of the centre from
+    layer to layer.
+
+    Args:
+        num_tokens: M (paper: 100).
+        text_dims: width of the language features.
+        encoder, decoder, positional_encoding: arguments of mmdet's DeformableDetrTransformerEncoder,
+            DeformableDetrTransformerDecoder and SinePositionalEncoding, as in a DeformableDETR config.
+        num_feature_levels: L.
+        fusion_heads: attention heads of the cross-modal fusion.
+    """
+
+    # mmdet's own flattening of feature levels; it uses positional_encoding and level_embed below.
+    pre_transformer = DeformableDETR.pre_transformer
+    get_valid_ratio = staticmethod(DeformableDETR.get_valid_ratio)
+
+    def __init__(self, num_tokens: int, text_dims: int, encoder: dict, decoder: dict, positional_encoding: dict,
+                 num_feature_levels: int = 4, fusion_heads: int = 8) -> None:
+        super().__init__()
+        self.positional_encoding = SinePositionalEncoding(**positional_encoding)
+        self.encoder = DeformableDetrTransformerEncoder(**encoder)
+        self.decoder = DeformableDetrTransformerDecoder(**decoder)
+        self.embed_dims = self.encoder.embed_dims
+        dims, layers = self.embed_dims, self.decoder.num_layers
+        if 2 * self.positional_encoding.num_feats != dims:
+            raise ValueError(f'positional_encoding.num_feats must be half of embed_dims = {dims}, '
+                             f'got {self.positional_encoding.num_feats}')
+        self.num_tokens = num_tokens
+        self.level_embed = nn.Parameter(torch.empty(num_feature_levels, dims))
+        self.query_embedding = nn.Embedding(num_tokens, 2 * dims)
+        self.reference_points_fc = nn.Linear(dims, 2)
+        self.text_projection = nn.Linear(text_dims, dims)
+        self.fusions = nn.ModuleList(CrossModalFusion(dims, fusion_heads) for _ in range(num_feature_levels))
+        self.objectness_heads = nn.ModuleList(nn.Linear(dims, 1) for _ in range(layers))
+        self.center_heads = nn.ModuleList(
+            nn.Sequential(nn.Linear(dims, dims), nn.ReLU(), nn.Linear(dims, dims), nn.ReLU(), nn.Linear(dims, 2))
+            for _ in range(layers))
+        self.init_weights()
+
+    def init_weights(self) -> None:
+        """Initial weights as Deformable DETR's."""
+        for part in (self.encoder, self.decoder):
+            for parameter in part.parameters():
+                if parameter.dim() > 1:
+                    nn.init.xavier_uniform_(parameter)
+        for module in self.modules():
+            if isinstance(module, MultiScaleDeformableAttention):
+                module.init_weights()
+        nn.init.normal_(self.level_embed)
+        nn.init.xavier_uniform_(self.reference_points_fc.weight)
+        nn.init.zeros_(self.reference_points_fc.bias)
+        for head in self.objectness_heads:
+            nn.init.constant_(head.bias, bias_init_with_prob(0.01))
+        for head in self.center_heads:
+            nn.init.zeros_(head[-1].weight)
+            nn.init.zeros_(head[-1].bias)
+
+    def forward(self, features: tuple[Tensor, ...], language: Tensor, language_padding: Tensor,
+                data_samples: list) -> ImageTokens:
+        """Makes the image tokens of a batch.
+
+        Args:
+            features: L maps (B, D, H_l, W_l).
+            language: (B, T, ``text_dims``).
+            language_padding: (B, T) bool, True = padding.
+            data_samples: B samples with ``batch_input_shape`` and ``img_shape`` (px), which say what is padding.
+
+        Returns:
+            The tokens, with objectness and centres of every decoder layer.
+        """
+        language = self.text_projection(language)
+        fused = [fuse(x, language, language_padding) for fuse, x in zip(self.fusions, features, strict=True)]
+        encoder_inputs, decoder_inputs = self.pre_transformer(fused, data_samples)
+        memory = self.encoder(
+            query=encoder_inputs['feat'], query_pos=encoder_inputs['feat_pos'],
+            key_padding_mask=encoder_inputs['feat_mask'], spatial_shapes=encoder_inputs['spatial_shapes'],
+            level_start_index=encoder_inputs['level_start_index'], valid_ratios=encoder_inputs['valid_ratios'])
+        query_pos, query = self.query_embedding.weight.expand(len(memory), -1, -1).chunk(2, dim=-1)
+        first_reference = self.reference_points_fc(query_pos).sigmoid()
+        states, references = self.decoder(
+            query=query, query_pos=query_pos, value=memory, key_padding_mask=decoder_inputs.pop('memory_mask'),
+            reference_points=first_reference, reg_branches=self.center_heads, **decoder_inputs)
+        references = torch.cat([first_reference[None], references[:-1]])
+        centers = [
+            (head(state) + inverse_sigmoid(reference)).sigmoid()
+            for head, state, reference in zip(self.center_heads, states, references, strict=True)
+        ]
+        objectness = [head(state).squeeze(-1) for head, state in zip(self.objectness_heads, states, strict=True)]
+        return ImageTokens(states[-1], torch.stack(centers), torch.stack(objectness))

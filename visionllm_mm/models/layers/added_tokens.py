@@ -1,0 +1,36 @@
+"""Embeddings and output rows of the added vocabulary, apart from the base LLM's tables (design 5, issue part 1)."""
+
+from torch import Tensor, nn
+
+
+class AddedTokens(nn.Module):
+    """Input embeddings and output rows of class, location and format tokens.
+
+    Args:
+        num_tokens: size of the added vocabulary.
+        embed_dims: width of the LLM.
+        std: standard deviation of the initial weights.
+    """
+
+    def __init__(self, num_tokens: int, embed_dims: int, std: float = 0.02) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(num_tokens, embed_dims)
+        nn.init.normal_(self.embedding.weight, std=std)
+        # Output rows start equal to the embeddings, as in an LLM with tied tables, and are trained apart from them.
+        self.output_rows = nn.Parameter(self.embedding.weight.detach().clone())
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Embeddings, (...,) int64 -> (..., embed_dims)."""
+        return self.embedding(ids)
+
+    def logits(self, hidden: Tensor, ids: Tensor) -> Tensor:
+        """Logits over the tokens that a position may take, never over the whole vocabulary.
+
+        Args:
+            hidden: (B, Q, embed_dims).
+            ids: (B, A) or (A,) int64, admissible added tokens.
+
+        Returns:
+            (B, Q, A), float32.
+        """
+        return hidden.float() @ self.output_rows[ids].float().transpose(-1, -2)

@@ -1,0 +1,106 @@
+"""The language model: any Hugging Face causal LM of LLaMA's architecture, frozen or not, with LoRA or not."""
+
+import torch
+from mmdet.registry import MODELS
+from peft import LoraConfig, inject_adapter_in_model
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
+
+from .hugging_face import load_pretrained, load_tokenizer
+from .layers.block_attention import to_additive
+
+KeyValues = list[tuple[Tensor, Tensor]]
+"""Keys and values per layer, each (B, heads, length, head width)."""
+
+
+@MODELS.register_module()
+class CausalLM(nn.Module):
+    """Hidden states of a causal LM for embeddings, an explicit mask and explicit positions.
+
+    Args:
+        path: Hugging Face name or local folder of pretrained weights; None for random weights from ``config``.
+        config: arguments of the Hugging Face configuration, ``model_type`` included (default llama), where ``path``
+            is None.
+        tokenizer: ``builtin``, tokenizer file, folder or name; None: the one that lies beside the weights.
+        lora: arguments of :class:`peft.LoraConfig`, e.g. ``dict(r=64, lora_alpha=16, target_modules=['q_proj',
+            'k_proj', 'v_proj', 'o_proj'])`` (paper: LoRA on a frozen Alpaca-7B); None: no LoRA.
+        freeze: whether the base model's own weights stay as they are.
+        dtype: dtype of the base weights, e.g. ``bfloat16``.
+
+    Raises:
+        ValueError: when neither or both of ``path`` and ``config`` are given, or nothing would be left to train that
+            could learn the added tokens.
+        FileNotFoundError: when weights or tokenizer are missing.
+    """
+
+    def __init__(self, path: str | None = None, config: dict | None = None, tokenizer: str | None = None,
+                 lora: dict | None = None, freeze: bool = True, dtype: str = 'float32') -> None:
+        super().__init__()
+        if (path is None) == (config is None):
+            raise ValueError('CausalLM: give either path= (pretrained) or config= (random weights)')
+        self.tokenizer = load_tokenizer(tokenizer or path)
+        torch_dtype = getattr(torch, dtype)
+        if path is None:
+            settings = dict(config)
+            hf_config = AutoConfig.for_model(
+                settings.pop('model_type', 'llama'), vocab_size=len(self.tokenizer), **settings)
+            self.base = AutoModelForCausalLM.from_config(hf_config, dtype=torch_dtype)
+            self._start_with_content_matching()
+        else:
+            self.base = load_pretrained(AutoModelForCausalLM, path, dtype=torch_dtype)
+        self.frozen = freeze
+        if freeze:
+            self.base.requires_grad_(False)
+        if lora is not None:
+            inject_adapter_in_model(LoraConfig(**lora), self.base.model)
+
+    @torch.no_grad()
+    def _start_with_content_matching(self) -> None:
+        """Lets equal contents attend to each other from the start, where the weights are random.
+
+        Keys start equal to queries. Without it a small LLM stays at chance in looking a name up for hundreds of steps
+        (docs/design.md has the measurement); pretrained weights bring this ability along.
+        """
+        for layer in self.base.model.layers:
+            attention = layer.self_attn
+            rows = len(attention.k_proj.weight)
+            attention.k_proj.weight.copy_(attention.q_proj.weight[:rows])
+
+    @property
+    def embed_dims(self) -> int:
+        return self.base.config.hidden_size
+
+    @property
+    def max_length(self) -> int:
+        return self.base.config.max_position_embeddings
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.base.model.embed_tokens.weight.dtype
+
+    def word_ids(self, text: str) -> list[int]:
+        """Ids of a text's words, no begin or end token added."""
+        return self.tokenizer(text, add_special_tokens=False)['input_ids']
+
+    def embed_words(self, ids: Tensor) -> Tensor:
+        """Word embeddings, (...,) int64 -> (..., ``embed_dims``)."""
+        return self.base.model.embed_tokens(ids)
+
+    def forward(self, embeddings: Tensor, mask: Tensor, positions: Tensor,
+                past: KeyValues | None = None) -> tuple[Tensor, KeyValues]:
+        """Runs the transformer over new positions.
+
+        Args:
+            embeddings: (B, Q, ``embed_dims``).
+            mask: (B, Q, past + Q) bool, True = may attend.
+            positions: (B, Q) int64 position ids.
+            past: keys and values of what went before; not changed.
+
+        Returns:
+            Hidden states after the last norm (B, Q, ``embed_dims``), and keys and values of past and new positions.
+        """
+        cache = DynamicCache(past) if past else DynamicCache()
+        output = self.base.model(
+            inputs_embeds=embeddings.to(self.dtype), attention_mask=to_additive(mask, self.dtype),
+            position_ids=positions, past_key_values=cache, use_cache=True)
+        return output.last_hidden_state, [(layer.keys, layer.values) for layer in cache.layers]

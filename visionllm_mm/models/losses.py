@@ -1,0 +1,94 @@
+"""Losses of the task decoder, L_dec, and the alignment loss (paper, section 3.5; design 3.3, 3.4)."""
+
+import torch
+from mmdet.registry import MODELS
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .layers.location_codec import encode_soft_targets
+
+
+@MODELS.register_module()
+class ClassTokenLoss(nn.Module):
+    """Cross-entropy of the class answers; no-object counts less because most tokens describe nothing.
+
+    Args:
+        loss_weight: weight of the loss.
+        none_weight: weight of a no-object answer relative to an object's.
+    """
+
+    def __init__(self, loss_weight: float = 1.0, none_weight: float = 0.1) -> None:
+        super().__init__()
+        self.loss_weight = loss_weight
+        self.none_weight = none_weight
+
+    def forward(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Weighted sum of the cross-entropies.
+
+        Args:
+            logits: (B, M, K + 1), no-object last.
+            targets: (B, M) int64, 0 .. K.
+
+        Returns:
+            The sum, and the sum of weights to divide it by.
+        """
+        weights = torch.where(targets == logits.shape[-1] - 1, self.none_weight, 1.0)
+        losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction='none')
+        return self.loss_weight * (losses * weights.flatten()).sum(), weights.sum()
+
+
+@MODELS.register_module()
+class LocationTokenLoss(nn.Module):
+    """Cross-entropy of the location answers with one-hot or Gaussian targets.
+
+    Args:
+        loss_weight: weight of the loss.
+        sigma: width in bins of the target; 0: one-hot, as in the paper.
+    """
+
+    def __init__(self, loss_weight: float = 1.0, sigma: float = 1.0) -> None:
+        super().__init__()
+        self.loss_weight = loss_weight
+        self.sigma = sigma
+
+    def forward(self, logits: Tensor, offsets_norm: Tensor, valid: Tensor) -> Tensor:
+        """Sum over coordinates of the cross-entropies.
+
+        Args:
+            logits: (..., 2R + 1).
+            offsets_norm: (...,), offsets from the tokens' centres in [-1, 1].
+            valid: (...,) bool, False = no target here.
+        """
+        targets = encode_soft_targets(offsets_norm, logits.shape[-1] // 2, self.sigma)
+        losses = -(targets * logits.log_softmax(dim=-1)).sum(dim=-1)
+        return self.loss_weight * (losses * valid).sum()
+
+
+@MODELS.register_module()
+class AlignmentLoss(nn.Module):
+    """Binds tokens to class names: cross-entropy of scaled cosine similarities to the names of the set.
+
+    Args:
+        loss_weight: weight of the loss.
+        scale: factor of the cosine similarities.
+    """
+
+    def __init__(self, loss_weight: float = 1.0, scale: float = 10.0) -> None:
+        super().__init__()
+        self.loss_weight = loss_weight
+        self.scale = scale
+
+    def forward(self, contents: Tensor, names: Tensor, name_valid: Tensor, targets: Tensor, valid: Tensor) -> Tensor:
+        """Sum over matched tokens.
+
+        Args:
+            contents: (B, k, width), projected content of matched tokens.
+            names: (B, K, width), name embeddings of the sets.
+            name_valid: (B, K) bool, False = padding.
+            targets: (B, k) int64, 0 .. K - 1.
+            valid: (B, k) bool, False = padding.
+        """
+        similarity = self.scale * F.normalize(contents.float(), dim=-1) @ F.normalize(names.float(), dim=-1).mT
+        similarity = similarity.masked_fill(~name_valid[:, None], torch.finfo(similarity.dtype).min)
+        losses = F.cross_entropy(similarity.flatten(0, 1), targets.flatten(), reduction='none')
+        return self.loss_weight * (losses * valid.flatten()).sum()

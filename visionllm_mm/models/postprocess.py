@@ -1,0 +1,103 @@
+"""From answers to predictions: which tokens are kept, their scores, and their points in pixels (design 3.6)."""
+
+from dataclasses import dataclass
+
+import torch
+from mmdet.structures import SampleList
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from ..instructions import Instruction
+from ..structures import ImageTokens
+from .layers.location_codec import decode_expected_offsets
+
+
+@dataclass
+class Selection:
+    """The (token, class) pairs kept, best first, padded to P per image.
+
+    Attributes:
+        scores: (B, P) in [0, 1], best first; -1 where padded or below the threshold.
+        class_rows: (B, P) int64, position of the class in the instruction's set.
+        token_slots: (B, P) int64, index into ``tokens``.
+        tokens: (B, k) int64, the distinct tokens whose points are decoded.
+    """
+    scores: Tensor
+    class_rows: Tensor
+    token_slots: Tensor
+    tokens: Tensor
+
+
+class SetPostprocessor:
+    """Scores, keeps and converts answers.
+
+    The score of class c for a token is objectness ** ``objectness_power`` * p(c), p over the set and no-object.
+
+    Args:
+        max_per_img: the most predictions per image.
+        score_thr: predictions below this score are dropped, in [0, 1].
+        objectness_power: weight of the objectness in the score, >= 0.
+    """
+
+    def __init__(self, max_per_img: int = 100, score_thr: float = 0.0, objectness_power: float = 0.5) -> None:
+        self.max_per_img = max_per_img
+        self.score_thr = score_thr
+        self.objectness_power = objectness_power
+
+    def select(self, tokens: ImageTokens, class_logits: Tensor) -> Selection:
+        """Keeps the best (token, class) pairs; only their tokens need the second decoding pass.
+
+        Args:
+            tokens: image tokens of B images.
+            class_logits: (B, M, K + 1).
+        """
+        probabilities = class_logits.softmax(dim=-1)[..., :-1]
+        scores = probabilities * tokens.objectness[-1].sigmoid()[..., None]**self.objectness_power
+        num_classes = scores.shape[2]
+        best, pairs = scores.flatten(1).topk(min(self.max_per_img, scores[0].numel()), dim=1)
+        best = best.masked_fill(best < self.score_thr, -1)
+        token_index = pairs // num_classes
+        keep = best >= 0
+        used = torch.zeros(scores.shape[:2], dtype=torch.bool, device=scores.device)
+        rows, columns = keep.nonzero(as_tuple=True)
+        used[rows, token_index[rows, columns]] = True
+        width = max(1, int(used.sum(dim=1).max()))
+        distinct = used.int().argsort(dim=1, descending=True, stable=True)[:, :width]
+        slots = used.cumsum(dim=1).gather(1, token_index) - 1
+        return Selection(best, pairs % num_classes, slots.clamp(0, width - 1), distinct)
+
+    def __call__(self, tokens: ImageTokens, selection: Selection, point_logits: Tensor,
+                 instructions: list[Instruction], data_samples: SampleList, rescale: bool) -> list[InstanceData]:
+        """Predictions of B images.
+
+        Args:
+            tokens: image tokens.
+            selection: from :meth:`select`.
+            point_logits: (B, k, N, 2, 2R + 1) of ``selection.tokens``.
+            instructions: B instructions.
+            data_samples: for image sizes, and ``class_labels`` where the data set's labels differ from the positions in
+                the set.
+            rescale: whether to return pixels of the original image.
+        """
+        offsets = decode_expected_offsets(point_logits, point_logits.shape[-1] // 2)
+        centers = tokens.centers_norm[-1].gather(1, selection.tokens[..., None].expand(-1, -1, 2))
+        points = centers[:, :, None] + offsets
+        return [
+            self._one_image(points[i, :, :instruction.num_points], i, selection, instruction, data_samples[i], rescale)
+            for i, instruction in enumerate(instructions)
+        ]
+
+    @staticmethod
+    def _one_image(points_norm: Tensor, i: int, selection: Selection, instruction: Instruction, sample,
+                   rescale: bool) -> InstanceData:
+        kept = selection.scores[i] >= 0
+        rows = selection.class_rows[i][kept]
+        height, width = sample.img_shape[:2]
+        size = points_norm.new_tensor([width, height])
+        points = points_norm[selection.token_slots[i][kept]].clamp(0, 1) * size
+        if rescale:
+            points = points / points.new_tensor(sample.scale_factor)
+        labels = rows if 'class_labels' not in sample else rows.new_tensor(sample.class_labels)[rows]
+        return InstanceData(
+            bboxes=torch.cat([points.amin(dim=1), points.amax(dim=1)], dim=1), scores=selection.scores[i][kept],
+            labels=labels, label_names=[instruction.class_names[row] for row in rows.tolist()])

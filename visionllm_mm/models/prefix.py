@@ -1,0 +1,171 @@
+"""The LLM's prefix: instruction words, named class tokens and image tokens as one sequence (design 3.1, 3.3)."""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
+
+from ..instructions import IMAGE_PLACEHOLDER, Instruction, Vocabulary
+from .layers.added_tokens import AddedTokens
+from .llm import CausalLM
+
+
+@dataclass
+class Prefix:
+    """Embedded instructions of a batch, padded on the right to T.
+
+    Attributes:
+        embeddings: (B, T, width).
+        lengths: (B,) int64.
+        image_starts: (B,) int64, position of the first image token.
+        class_ids: (B, K) int64, added-token ids of the classes in the set's order, padded with 0.
+        class_valid: (B, K) bool, False where padded.
+        name_embeddings: (B, K, width), mean word embedding of each class name.
+    """
+    embeddings: Tensor
+    lengths: Tensor
+    image_starts: Tensor
+    class_ids: Tensor
+    class_valid: Tensor
+    name_embeddings: Tensor
+
+    @property
+    def positions(self) -> Tensor:
+        """(B, T) int64."""
+        return torch.arange(self.embeddings.shape[1], device=self.lengths.device).expand(len(self.lengths), -1)
+
+    @property
+    def valid(self) -> Tensor:
+        """(B, T) bool, False = padding."""
+        return self.positions < self.lengths[:, None]
+
+
+@dataclass(frozen=True)
+class _Sequence:
+    """Token ids of an instruction, without its image tokens; added tokens count from the number of words up.
+
+    ``class_positions`` are where class tokens stand, ``class_rows`` which class of the set each of them is.
+    """
+    ids: tuple[int, ...]
+    image_start: int
+    class_positions: tuple[int, ...]
+    class_rows: tuple[int, ...]
+
+
+class PrefixBuilder:
+    """Turns instructions and image tokens into a :class:`Prefix`. Has no weights of its own.
+
+    Args:
+        llm: gives tokenizer and word embeddings.
+        vocabulary: the added tokens.
+    """
+
+    def __init__(self, llm: CausalLM, vocabulary: Vocabulary) -> None:
+        self.llm = llm
+        self.vocabulary = vocabulary
+        self._sequence = lru_cache(maxsize=8192)(self._tokenize)
+        self._name_ids = lru_cache(maxsize=8192)(self._tokenize_name)
+
+    def build(self, instructions: list[Instruction], token_inputs: Tensor, added_tokens: AddedTokens) -> Prefix:
+        """Embeds a batch; ``<ck>`` is embedded as E[ck] + mean word embedding of its name ("named class tokens").
+
+        Args:
+            instructions: B instructions.
+            token_inputs: (B, M, width), what stands at ``<image>``.
+            added_tokens: embeddings of the added vocabulary.
+
+        Raises:
+            ValueError: when prefix and answer would not fit into the LLM's context.
+        """
+        device, num_tokens = token_inputs.device, token_inputs.shape[1]
+        sequences = [self._sequence(instruction) for instruction in instructions]
+        lengths = [len(sequence.ids) + num_tokens for sequence in sequences]
+        self._check_length(instructions, lengths)
+        starts = torch.tensor([sequence.image_start for sequence in sequences], device=device)
+        class_ids = self._pad([torch.tensor(instruction.class_indices) for instruction in instructions]).to(device)
+        counts = torch.tensor([len(instruction.class_indices) for instruction in instructions], device=device)
+        class_valid = torch.arange(class_ids.shape[1], device=device) < counts[:, None]
+        names = self._embed_names(instructions, class_valid)
+
+        embeddings = self._embed_tokens(sequences, num_tokens, added_tokens, device)
+        image_positions = starts[:, None] + torch.arange(num_tokens, device=device)
+        embeddings = embeddings.scatter(
+            1, image_positions[..., None].expand(-1, -1, embeddings.shape[2]), token_inputs.to(embeddings.dtype))
+        embeddings = self._name_class_tokens(embeddings, names, sequences, num_tokens)
+        return Prefix(embeddings, torch.tensor(lengths, device=device), starts, class_ids, class_valid, names)
+
+    def _tokenize(self, instruction: Instruction) -> _Sequence:
+        """Ids of all pieces; the words between added tokens are tokenised on their own."""
+        num_words = self.llm.base.config.vocab_size
+        begin = self.llm.tokenizer.bos_token_id
+        ids = [] if begin is None else [begin]
+        class_positions, class_rows, image_start = [], [], 0
+        row_of = {f'<c{k}>': row for row, k in enumerate(instruction.class_indices)}
+        for piece in filter(None, re.split(r'(<image>|<c\d+>)', instruction.text)):
+            if piece == IMAGE_PLACEHOLDER:
+                image_start = len(ids)
+            elif piece in row_of:
+                class_positions.append(len(ids))
+                class_rows.append(row_of[piece])
+                ids.append(num_words + self.vocabulary.token_id(piece))
+            else:
+                ids.extend(self.llm.word_ids(piece))
+        return _Sequence(tuple(ids), image_start, tuple(class_positions), tuple(class_rows))
+
+    def _tokenize_name(self, name: str) -> tuple[int, ...]:
+        ids = tuple(self.llm.word_ids(name))
+        if not ids:
+            raise ValueError(f'the tokenizer has no token for the class name {name!r}: rename the class')
+        return ids
+
+    def _embed_tokens(self, sequences: list[_Sequence], num_tokens: int, added_tokens: AddedTokens,
+                      device: torch.device) -> Tensor:
+        """(B, T, width), zero words where the image tokens will stand."""
+        num_words = self.llm.base.config.vocab_size
+        ids = self._pad([
+            torch.tensor((*s.ids[:s.image_start], *([0] * num_tokens), *s.ids[s.image_start:])) for s in sequences
+        ]).to(device)
+        words = self.llm.embed_words(ids.clamp(max=num_words - 1))
+        is_added = ids >= num_words
+        added = added_tokens(ids[is_added] - num_words)
+        return words.masked_scatter(is_added[..., None], added.to(words.dtype))
+
+    def _embed_names(self, instructions: list[Instruction], class_valid: Tensor) -> Tensor:
+        """(B, K, width) mean word embeddings; zero where padded."""
+        unique = sorted({name for instruction in instructions for name in instruction.class_names})
+        ids = [torch.tensor(self._name_ids(name)) for name in unique]
+        offsets = torch.tensor([0, *map(len, ids)]).cumsum(0)[:-1]
+        table = self.llm.base.model.embed_tokens.weight
+        means = F.embedding_bag(torch.cat(ids).to(table.device), table, offsets.to(table.device), mode='mean')
+        row = {name: i for i, name in enumerate(unique)}
+        index = self._pad([torch.tensor([row[name] for name in i.class_names]) for i in instructions])
+        return means[index.to(table.device)] * class_valid[..., None]
+
+    def _name_class_tokens(self, embeddings: Tensor, names: Tensor, sequences: list[_Sequence],
+                           num_tokens: int) -> Tensor:
+        """Adds to every class token the embedding of its name."""
+        device = embeddings.device
+        positions = self._pad([
+            torch.tensor([p + num_tokens * (p >= s.image_start) for p in s.class_positions]) for s in sequences
+        ]).to(device)
+        # Padded mentions take the zero row behind the names, so that they add nothing to position 0.
+        rows = self._pad([torch.tensor(s.class_rows) for s in sequences], value=names.shape[1]).to(device)
+        width = embeddings.shape[2]
+        mentioned = F.pad(names, (0, 0, 0, 1)).gather(1, rows[..., None].expand(-1, -1, width))
+        return embeddings.scatter_add(1, positions[..., None].expand(-1, -1, width), mentioned.to(embeddings.dtype))
+
+    def _check_length(self, instructions: list[Instruction], lengths: list[int]) -> None:
+        for instruction, length in zip(instructions, lengths, strict=True):
+            needed = length + len(instruction.output_format)
+            if needed > self.llm.max_length:
+                raise ValueError(
+                    f'the instruction needs {needed} positions with its image tokens and its answer, but the LLM has '
+                    f'{self.llm.max_length}: shorten it or list fewer classes. It begins: {instruction.text[:120]!r}')
+
+    @staticmethod
+    def _pad(rows: list[Tensor], value: int = 0) -> Tensor:
+        return pad_sequence(rows, batch_first=True, padding_value=value)

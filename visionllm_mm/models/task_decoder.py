@@ -1,0 +1,185 @@
+"""LLM-based open-ended task decoder with output-format-as-query decoding (paper, section 3.4; design 3.1 to 3.3)."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import torch
+from mmdet.registry import MODELS
+from torch import Tensor, nn
+
+from ..instructions import Instruction, Vocabulary
+from .layers.added_tokens import AddedTokens
+from .layers.block_attention import blocks_mask, points_mask, prefix_mask
+from .layers.token_projector import TokenProjector
+from .llm import CausalLM, KeyValues
+from .prefix import Prefix, PrefixBuilder
+
+
+@dataclass
+class DecoderState:
+    """A read prefix, ready to be asked.
+
+    Attributes:
+        prefix: the embedded instructions.
+        token_inputs: (B, M, width), projected image tokens; part of every format query.
+        key_values: of the prefix and, after pass 1, of the M ``<cls>`` queries.
+        class_hidden: (B, M, width), what the LLM says at the ``<cls>`` queries.
+    """
+    prefix: Prefix
+    token_inputs: Tensor
+    key_values: KeyValues
+    class_hidden: Tensor
+
+
+@MODELS.register_module()
+class OpenEndedTaskDecoder(nn.Module):
+    """Reads instructions with image tokens and answers format queries in parallel, in two exact passes.
+
+    Args:
+        llm: the language model.
+        vocabulary: the added tokens.
+        token_dims: D, width of the image tokens.
+        block_chunk: the most blocks whose points are decoded at once while evaluating; bounds the memory.
+        cache_size: how many instructions keep the keys and values of their text while evaluating.
+    """
+
+    def __init__(self, llm: CausalLM, vocabulary: Vocabulary, token_dims: int, block_chunk: int = 128,
+                 cache_size: int = 64) -> None:
+        super().__init__()
+        self.llm = llm
+        self.vocabulary = vocabulary
+        words = llm.base.model.embed_tokens.weight.detach().float()
+        self.added_tokens = AddedTokens(vocabulary.size, llm.embed_dims, std=words.std().item())
+        self.projector = TokenProjector(token_dims, llm.embed_dims, word_norm=words.norm(dim=1).mean().item())
+        self.prefix_builder = PrefixBuilder(llm, vocabulary)
+        self.block_chunk = block_chunk
+        self.cache_size = cache_size
+        self._text_cache: OrderedDict[str, KeyValues] = OrderedDict()
+
+    def train(self, mode: bool = True) -> 'OpenEndedTaskDecoder':
+        self._text_cache.clear()
+        return super().train(mode)
+
+    def _load_from_state_dict(self, *args, **kwargs) -> None:
+        self._text_cache.clear()
+        super()._load_from_state_dict(*args, **kwargs)
+
+    def embed_prefix(self, instructions: list[Instruction], token_inputs: Tensor) -> Prefix:
+        """Embeds instructions with the image tokens (B, M, width) in the place of ``<image>``."""
+        return self.prefix_builder.build(instructions, token_inputs, self.added_tokens)
+
+    def read(self, instructions: list[Instruction], token_inputs: Tensor) -> DecoderState:
+        """Reads the instructions and decodes ``<cls>`` for all tokens (pass 1).
+
+        Args:
+            instructions: B instructions.
+            token_inputs: (B, M, width), projected image tokens.
+
+        Raises:
+            ValueError: when a sequence would be longer than the LLM's context.
+        """
+        prefix = self.embed_prefix(instructions, token_inputs)
+        num_tokens = token_inputs.shape[1]
+        queries = self._query_embeddings(['<cls>'], token_inputs)
+        embeddings = torch.cat([prefix.embeddings, queries], dim=1)
+        to_prefix = prefix_mask(prefix.lengths, prefix.image_starts, num_tokens, prefix.embeddings.shape[1])
+        mask = torch.cat([
+            torch.nn.functional.pad(to_prefix, (0, num_tokens)),
+            blocks_mask(prefix.valid, num_tokens, 1),
+        ], dim=1)
+        positions = torch.cat([prefix.positions, prefix.lengths[:, None].expand(-1, num_tokens)], dim=1)
+        past = self._cached_text(instructions, prefix)
+        skip = past[0][0].shape[2] if past else 0
+        hidden, key_values = self.llm(embeddings[:, skip:], mask[:, skip:], positions[:, skip:], past)
+        return DecoderState(prefix, token_inputs, key_values, hidden[:, -num_tokens:])
+
+    def _cached_text(self, instructions: list[Instruction], prefix: Prefix) -> KeyValues | None:
+        """Keys and values of the text before ``<image>``, computed once where all images share the instruction."""
+        texts = {instruction.text for instruction in instructions}
+        start = int(prefix.image_starts[0])
+        if self.training or torch.is_grad_enabled() or len(texts) > 1 or start == 0:
+            return None
+        key = texts.pop()
+        if key not in self._text_cache:
+            causal = torch.ones(1, start, start, dtype=torch.bool, device=prefix.embeddings.device).tril()
+            _, self._text_cache[key] = self.llm(prefix.embeddings[:1, :start], causal, prefix.positions[:1, :start])
+            if len(self._text_cache) > self.cache_size:
+                self._text_cache.popitem(last=False)
+        return [(keys.expand(len(instructions), -1, -1, -1), values.expand(len(instructions), -1, -1, -1))
+                for keys, values in self._text_cache[key]]
+
+    def class_logits(self, state: DecoderState) -> Tensor:
+        """Answers to ``<cls>``: (B, M, K + 1), the classes in the instruction's order, then no-object.
+
+        Where instructions list fewer than K classes, the missing ones have the lowest possible logit.
+        """
+        return self._class_logits(state.class_hidden, state.prefix)
+
+    def _class_logits(self, hidden: Tensor, prefix: Prefix) -> Tensor:
+        none = prefix.class_ids.new_full((len(hidden), 1), self.vocabulary.none_id)
+        logits = self.added_tokens.logits(hidden, torch.cat([prefix.class_ids, none], dim=1))
+        missing = torch.nn.functional.pad(~prefix.class_valid, (0, 1))
+        return logits.masked_fill(missing[:, None], torch.finfo(logits.dtype).min)
+
+    def point_logits(self, state: DecoderState, kept: Tensor, num_points: int) -> Tensor:
+        """Decodes the points of some tokens (pass 2).
+
+        Args:
+            state: from :meth:`read`.
+            kept: (B, k) int64, image tokens to decode.
+            num_points: N; the format ``<cls> <x1> <y1> .. <xN> <yN>`` begins with every shorter one, so images of a
+                batch may ask for fewer points and use the first.
+
+        Returns:
+            (B, k, N, 2, 2R + 1) logits over the location tokens, for x and y.
+        """
+        chunk = kept.shape[1] if self.training else self.block_chunk
+        parts = [self._decode_points(state, part, num_points) for part in kept.split(max(chunk, 1), dim=1)]
+        return torch.cat(parts, dim=1)
+
+    def _decode_points(self, state: DecoderState, kept: Tensor, num_points: int) -> Tensor:
+        batch, num_kept = kept.shape
+        inputs = state.token_inputs.gather(1, kept[..., None].expand(-1, -1, state.token_inputs.shape[2]))
+        embeddings = self._query_embeddings(self._point_tokens(num_points), inputs)
+        mask = points_mask(state.prefix.valid, kept, state.token_inputs.shape[1], 2 * num_points)
+        steps = 1 + torch.arange(2 * num_points, device=kept.device).repeat(num_kept)
+        hidden, _ = self.llm(embeddings, mask, state.prefix.lengths[:, None] + steps, state.key_values)
+        return self._location_logits(hidden).view(batch, num_kept, num_points, 2, -1)
+
+    def decode_one_pass(self, instructions: list[Instruction], token_inputs: Tensor,
+                        num_points: int) -> tuple[Tensor, Tensor]:
+        """The plain form of the decoding, M (1 + 2N) queries at once; what the two passes must equal.
+
+        Returns:
+            Class logits (B, M, K + 1) and point logits (B, M, N, 2, 2R + 1) of all tokens.
+        """
+        prefix = self.embed_prefix(instructions, token_inputs)
+        batch, num_tokens = token_inputs.shape[:2]
+        length = 1 + 2 * num_points
+        queries = self._query_embeddings(['<cls>', *self._point_tokens(num_points)], token_inputs)
+        to_prefix = prefix_mask(prefix.lengths, prefix.image_starts, num_tokens, prefix.embeddings.shape[1])
+        mask = torch.cat([
+            torch.nn.functional.pad(to_prefix, (0, num_tokens * length)),
+            blocks_mask(prefix.valid, num_tokens, length),
+        ], dim=1)
+        steps = torch.arange(length, device=mask.device).repeat(num_tokens)
+        positions = torch.cat([prefix.positions, prefix.lengths[:, None] + steps], dim=1)
+        hidden, _ = self.llm(torch.cat([prefix.embeddings, queries], dim=1), mask, positions)
+        hidden = hidden[:, -num_tokens * length:].view(batch, num_tokens, length, -1)
+        points = self._location_logits(hidden[:, :, 1:].flatten(1, 2))
+        return (self._class_logits(hidden[:, :, 0], prefix),
+                points.view(batch, num_tokens, num_points, 2, -1))
+
+    @staticmethod
+    def _point_tokens(num_points: int) -> list[str]:
+        return [f'<{axis}{i}>' for i in range(1, num_points + 1) for axis in 'xy']
+
+    def _query_embeddings(self, tokens: list[str], inputs: Tensor) -> Tensor:
+        """Format-token embeddings plus projected tokens: (B, k, width) -> (B, k * len(tokens), width)."""
+        ids = torch.tensor(self.vocabulary.format_ids(tuple(tokens)), device=inputs.device)
+        return (self.added_tokens(ids) + inputs[:, :, None]).flatten(1, 2)
+
+    def _location_logits(self, hidden: Tensor) -> Tensor:
+        start = self.vocabulary.location_start
+        ids = torch.arange(start, start + self.vocabulary.num_bins, device=hidden.device)
+        return self.added_tokens.logits(hidden, ids)

@@ -1,0 +1,95 @@
+"""Language features of an instruction by a Hugging Face encoder (paper, section 3.3: BERT-Base, trained)."""
+
+from collections import OrderedDict
+
+import torch
+from mmdet.registry import MODELS
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel
+
+from .hugging_face import load_pretrained, load_tokenizer
+
+
+@MODELS.register_module()
+class TextEncoder(nn.Module):
+    """BERT-architecture text encoder.
+
+    Args:
+        path: Hugging Face name or local folder of pretrained weights; None for random weights from ``config``.
+        config: arguments of the Hugging Face configuration, ``model_type`` included, where ``path`` is None.
+        tokenizer: name, folder or tokenizer file; None: the one that lies beside the weights.
+        cache_size: how many instructions keep their features while evaluating.
+
+    Raises:
+        ValueError: when neither or both of ``path`` and ``config`` are given.
+        FileNotFoundError: when a folder or file is missing.
+    """
+
+    def __init__(self, path: str | None = None, config: dict | None = None, tokenizer: str | None = None,
+                 cache_size: int = 256) -> None:
+        super().__init__()
+        self.tokenizer = load_tokenizer(tokenizer or path)
+        if (path is None) == (config is None):
+            raise ValueError('TextEncoder: give either path= (pretrained) or config= (random weights)')
+        if path is None:
+            settings = dict(config)
+            hf_config = AutoConfig.for_model(
+                settings.pop('model_type', 'bert'), vocab_size=len(self.tokenizer), **settings)
+            self.encoder = AutoModel.from_config(hf_config, add_pooling_layer=False)
+        else:
+            self.encoder = load_pretrained(AutoModel, path, add_pooling_layer=False)
+        self.cache_size = cache_size
+        self._cache: OrderedDict[tuple[str, ...], tuple[Tensor, Tensor]] = OrderedDict()
+
+    @property
+    def embed_dims(self) -> int:
+        return self.encoder.config.hidden_size
+
+    @property
+    def max_length(self) -> int:
+        return self.encoder.config.max_position_embeddings
+
+    def train(self, mode: bool = True) -> 'TextEncoder':
+        self._cache.clear()
+        return super().train(mode)
+
+    def _load_from_state_dict(self, *args, **kwargs) -> None:
+        self._cache.clear()
+        super()._load_from_state_dict(*args, **kwargs)
+
+    def forward(self, texts: list[str]) -> tuple[Tensor, Tensor]:
+        """Encodes texts.
+
+        While evaluating, the features of a batch of equal texts are computed once and kept (design 3.2).
+
+        Args:
+            texts: B strings.
+
+        Returns:
+            Features (B, T, ``embed_dims``) and padding mask (B, T) bool, True = padding.
+
+        Raises:
+            ValueError: when a text is longer than the encoder's context.
+        """
+        same = len(set(texts)) == 1
+        if self.training or torch.is_grad_enabled() or not same:
+            return self._encode(texts)
+        key = texts[0]
+        if key not in self._cache:
+            self._cache[key] = self._encode(texts[:1])
+            if len(self._cache) > self.cache_size:
+                self._cache.popitem(last=False)
+        features, padding = self._cache[key]
+        return features.expand(len(texts), -1, -1), padding.expand(len(texts), -1)
+
+    def _encode(self, texts: list[str]) -> tuple[Tensor, Tensor]:
+        batch = self.tokenizer(texts, padding=True, return_tensors='pt')
+        length = batch['input_ids'].shape[1]
+        if length > self.max_length:
+            longest = max(texts, key=lambda text: len(self.tokenizer(text)['input_ids']))
+            raise ValueError(f'the instruction has {length} tokens, but the text encoder takes {self.max_length}: '
+                             f'shorten it or list fewer classes. It begins: {longest[:120]!r}')
+        device = next(self.encoder.parameters()).device
+        mask = batch['attention_mask'].to(device)
+        output = self.encoder(input_ids=batch['input_ids'].to(device), attention_mask=mask)
+        return output.last_hidden_state, mask == 0

@@ -1,0 +1,131 @@
+"""The VisionLLM detector: wires backbone, text encoder, image tokenizer and task decoder together (paper, figure 3)."""
+
+import torch
+from mmdet.models.detectors.base import BaseDetector
+from mmdet.models.utils import unpack_gt_instances
+from mmdet.registry import MODELS, TASK_UTILS
+from mmdet.structures import SampleList
+from mmdet.utils import OptConfigType, OptMultiConfig
+from torch import Tensor
+
+from ..instructions import Instruction, Vocabulary, parse_instruction
+from ..structures import ImageTokens, SetTargets
+from .criterion import SetCriterion
+from .postprocess import SetPostprocessor
+from .task_decoder import DecoderState
+
+
+@MODELS.register_module()
+class VisionLLM(BaseDetector):
+    """A large language model as an open-ended decoder for vision tasks.
+
+    Every data sample carries an ``instruction`` (text with ``<image>``) in its metainfo; it alone says what to look
+    for and how to answer.
+
+    Args:
+        backbone: any mmdet backbone.
+        neck: brings the features to the tokenizer's width, e.g. mmdet's ChannelMapper.
+        text_encoder: :class:`TextEncoder`.
+        image_tokenizer: :class:`LanguageGuidedImageTokenizer`.
+        llm: :class:`CausalLM`.
+        vocabulary: arguments of :class:`Vocabulary`, the added tokens.
+        task_decoder: further arguments of :class:`OpenEndedTaskDecoder`.
+        criterion: arguments of :class:`SetCriterion`; losses and matcher are built here.
+        test_cfg: arguments of :class:`SetPostprocessor`.
+        train_cfg: unused; mmdet's tools expect it.
+        data_preprocessor, init_cfg: as in any mmdet detector.
+    """
+
+    def __init__(self, backbone: dict, neck: dict, text_encoder: dict, image_tokenizer: dict, llm: dict,
+                 vocabulary: dict, criterion: dict, task_decoder: OptConfigType = None,
+                 test_cfg: OptConfigType = None, train_cfg: OptConfigType = None,
+                 data_preprocessor: OptConfigType = None, init_cfg: OptMultiConfig = None) -> None:
+        super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        self.vocabulary = Vocabulary(**vocabulary)
+        self.backbone = MODELS.build(backbone)
+        self.neck = MODELS.build(neck)
+        self.text_encoder = MODELS.build(text_encoder)
+        self.image_tokenizer = MODELS.build(dict(image_tokenizer, text_dims=self.text_encoder.embed_dims))
+        decoder = dict(type='OpenEndedTaskDecoder') | (task_decoder or {})
+        self.task_decoder = MODELS.build(dict(
+            decoder, llm=MODELS.build(llm), vocabulary=self.vocabulary, token_dims=self.image_tokenizer.embed_dims))
+        parts = dict(criterion, assigner=TASK_UTILS.build(criterion['assigner']))
+        parts |= {name: MODELS.build(cfg) for name, cfg in criterion.items() if name.startswith('loss_')}
+        self.criterion = SetCriterion(**parts)
+        self.postprocessor = SetPostprocessor(**(test_cfg or {}))
+
+    def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
+        """Images (B, 3, H, W) -> L maps (B, D, H_l, W_l)."""
+        return self.neck(self.backbone(batch_inputs))
+
+    def parse_instructions(self, data_samples: SampleList) -> list[Instruction]:
+        """Instructions of the samples.
+
+        Raises:
+            ValueError: when a sample has none, or one that can't be parsed.
+        """
+        if any('instruction' not in sample for sample in data_samples):
+            raise ValueError('a data sample has no instruction: add a transform such as DetectionInstruction to the '
+                             "pipeline, and 'instruction' to the meta_keys of the one that packs")
+        return [parse_instruction(sample.instruction, self.vocabulary) for sample in data_samples]
+
+    def tokenize(self, batch_inputs: Tensor, data_samples: SampleList,
+                 instructions: list[Instruction]) -> ImageTokens:
+        """Images and instructions to image tokens."""
+        language, padding = self.text_encoder([instruction.language for instruction in instructions])
+        return self.image_tokenizer(self.extract_feat(batch_inputs), language, padding, data_samples)
+
+    def project(self, tokens: ImageTokens) -> tuple[Tensor, Tensor]:
+        """Content and content + position of the tokens, (B, M, LLM width) each."""
+        content = self.task_decoder.projector.project_content(tokens.embeddings)
+        return content, content + self.task_decoder.projector.project_position(tokens.centers_norm[-1].detach())
+
+    def _read(self, batch_inputs: Tensor,
+              data_samples: SampleList) -> tuple[list[Instruction], ImageTokens, Tensor, DecoderState]:
+        instructions = self.parse_instructions(data_samples)
+        tokens = self.tokenize(batch_inputs, data_samples, instructions)
+        content, inputs = self.project(tokens)
+        return instructions, tokens, content, self.task_decoder.read(instructions, inputs)
+
+    def loss(self, batch_inputs: Tensor, batch_data_samples: SampleList) -> dict[str, Tensor]:
+        """Losses of a batch, L = L_tok + L_dec (+ alignment), by name."""
+        instructions, tokens, content, state = self._read(batch_inputs, batch_data_samples)
+        targets = self._targets(batch_data_samples)
+        class_logits = self.task_decoder.class_logits(state)
+        matches = self.criterion.match(tokens, class_logits, targets)
+        num_points = max(instruction.num_points for instruction in instructions)
+        point_logits = self.task_decoder.point_logits(state, matches.tokens, num_points)
+        return self.criterion(tokens, content, class_logits, point_logits, state.prefix, matches)
+
+    @staticmethod
+    def _targets(data_samples: SampleList) -> list[SetTargets]:
+        targets = []
+        instances, _, metas = unpack_gt_instances(data_samples)
+        for gt, meta in zip(instances, metas, strict=True):
+            height, width = meta['img_shape'][:2]
+            targets.append(SetTargets(gt.labels, gt.points / gt.points.new_tensor([width, height])))
+        return targets
+
+    def predict(self, batch_inputs: Tensor, batch_data_samples: SampleList, rescale: bool = True) -> SampleList:
+        """Predictions as mmdet's ``pred_instances``: bboxes (xyxy, px), scores, labels, label_names.
+
+        Args:
+            batch_inputs: (B, 3, H, W).
+            batch_data_samples: samples with an ``instruction``.
+            rescale: whether the boxes are in pixels of the original images.
+        """
+        instructions, tokens, _, state = self._read(batch_inputs, batch_data_samples)
+        selection = self.postprocessor.select(tokens, self.task_decoder.class_logits(state))
+        num_points = max(instruction.num_points for instruction in instructions)
+        logits = self.task_decoder.point_logits(state, selection.tokens, num_points)
+        results = self.postprocessor(tokens, selection, logits, instructions, batch_data_samples, rescale)
+        return self.add_pred_to_datasample(batch_data_samples, results)
+
+    def _forward(self, batch_inputs: Tensor, batch_data_samples: SampleList) -> tuple[Tensor, ...]:
+        """Raw outputs: objectness (B, M), centres (B, M, 2), class logits (B, M, K + 1) and point logits of all
+        tokens (B, M, N, 2, 2R + 1)."""
+        instructions, tokens, _, state = self._read(batch_inputs, batch_data_samples)
+        everyone = torch.arange(state.token_inputs.shape[1], device=batch_inputs.device)
+        num_points = max(instruction.num_points for instruction in instructions)
+        points = self.task_decoder.point_logits(state, everyone.expand(len(batch_inputs), -1), num_points)
+        return tokens.objectness[-1], tokens.centers_norm[-1], self.task_decoder.class_logits(state), points
