@@ -44,7 +44,7 @@ class Progress:
 
     def __init__(self, num_images: dict[str, int]):
         self.num_images = num_images
-        self.done = {split: 0 for split in num_images}
+        self.done = dict.fromkeys(num_images, 0)
         self.start = self.last_report = time.monotonic()
 
     def __call__(self, split: str, done: int) -> None:

@@ -10,9 +10,8 @@ class ImageTokens:
     """M image tokens T = {(e_i, l_i)} of a batch (paper, section 3.3).
 
     Attributes:
-        embeddings: (B, M, D), e_i.
-        centers_norm: (layers, B, M, 2), l_i = (x, y) in [0, 1] of the unpadded image, per decoder layer; the last
-            layer's are the tokens' own.
+        embeddings: (layers, B, M, D), e_i per decoder layer; the last layer's are the tokens' own, here and below.
+        centers_norm: (layers, B, M, 2), l_i = (x, y) in [0, 1] of the unpadded image.
         objectness: (layers, B, M) logits that a token describes an object the instruction asks for.
     """
     embeddings: Tensor

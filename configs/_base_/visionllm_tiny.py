@@ -4,7 +4,7 @@ vocabulary = dict(num_classes=64, coord_range=64, max_points=24)
 embed_dims = 128
 num_levels = 4
 num_tokens = 20
-norm_cfg = dict(type='GN', num_groups=8, requires_grad=True)
+norm_cfg = dict(type='BN', requires_grad=True)
 
 model = dict(
     type='VisionLLM',
@@ -52,15 +52,15 @@ model = dict(
         encoder=dict(
             num_layers=2,
             layer_cfg=dict(
-                self_attn_cfg=dict(embed_dims=embed_dims, num_levels=num_levels, dropout=0.0),
-                ffn_cfg=dict(embed_dims=embed_dims, feedforward_channels=512, ffn_drop=0.0))),
+                self_attn_cfg=dict(embed_dims=embed_dims, num_levels=num_levels, num_points=2, dropout=0.0),
+                ffn_cfg=dict(embed_dims=embed_dims, feedforward_channels=256, ffn_drop=0.0))),
         decoder=dict(
             num_layers=2,
             return_intermediate=True,
             layer_cfg=dict(
                 self_attn_cfg=dict(embed_dims=embed_dims, num_heads=8, dropout=0.0),
-                cross_attn_cfg=dict(embed_dims=embed_dims, num_levels=num_levels, dropout=0.0),
-                ffn_cfg=dict(embed_dims=embed_dims, feedforward_channels=512, ffn_drop=0.0)),
+                cross_attn_cfg=dict(embed_dims=embed_dims, num_levels=num_levels, num_points=2, dropout=0.0),
+                ffn_cfg=dict(embed_dims=embed_dims, feedforward_channels=256, ffn_drop=0.0)),
             post_norm_cfg=None),
         positional_encoding=dict(num_feats=embed_dims // 2, normalize=True, offset=-0.5)),
     llm=dict(

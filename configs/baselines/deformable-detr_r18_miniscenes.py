@@ -22,7 +22,7 @@ model = dict(
         num_stages=4,
         out_indices=(1, 2, 3),
         frozen_stages=-1,
-        norm_cfg=dict(type='GN', num_groups=8, requires_grad=True),
+        norm_cfg=dict(type='BN', requires_grad=True),
         norm_eval=False,
         style='pytorch'),
     neck=dict(
@@ -36,15 +36,15 @@ model = dict(
     encoder=dict(
         num_layers=2,
         layer_cfg=dict(
-            self_attn_cfg=dict(embed_dims=embed_dims, num_levels=num_levels, dropout=0.0),
-            ffn_cfg=dict(embed_dims=embed_dims, feedforward_channels=512, ffn_drop=0.0))),
+            self_attn_cfg=dict(embed_dims=embed_dims, num_levels=num_levels, num_points=2, dropout=0.0),
+            ffn_cfg=dict(embed_dims=embed_dims, feedforward_channels=256, ffn_drop=0.0))),
     decoder=dict(
         num_layers=2,
         return_intermediate=True,
         layer_cfg=dict(
             self_attn_cfg=dict(embed_dims=embed_dims, num_heads=8, dropout=0.0),
-            cross_attn_cfg=dict(embed_dims=embed_dims, num_levels=num_levels, dropout=0.0),
-            ffn_cfg=dict(embed_dims=embed_dims, feedforward_channels=512, ffn_drop=0.0)),
+            cross_attn_cfg=dict(embed_dims=embed_dims, num_levels=num_levels, num_points=2, dropout=0.0),
+            ffn_cfg=dict(embed_dims=embed_dims, feedforward_channels=256, ffn_drop=0.0)),
         post_norm_cfg=None),
     positional_encoding=dict(num_feats=embed_dims // 2, normalize=True, offset=-0.5),
     bbox_head=dict(

@@ -101,7 +101,7 @@ class SetCriterion(nn.Module):
 
         Args:
             tokens: image tokens.
-            content: (B, M, width), projected contents.
+            content: (layers, B, M, width), projected contents.
             class_logits: (B, M, K + 1).
             point_logits: (B, k, N, 2, 2R + 1), of the matched tokens.
             prefix: gives the name embeddings of the sets.
@@ -119,25 +119,31 @@ class SetCriterion(nn.Module):
         losses['loss_location'] = self.loss_location(point_logits, offsets, valid) / reduce_mean(
             valid.sum().float()).clamp(min=1)
         if self.loss_alignment is not None:
-            losses['loss_alignment'] = self.loss_alignment(
-                self._take(content, matches.tokens), prefix.name_embeddings, prefix.class_valid, matches.class_index,
-                matches.valid) / num_matched
+            for name, layer in self._by_layer(content):
+                losses[f'{name}loss_alignment'] = self.loss_alignment(
+                    self._take(layer, matches.tokens), prefix.name_embeddings, prefix.class_valid,
+                    matches.class_index, matches.valid) / num_matched
         return losses
 
     def _token_losses(self, tokens: ImageTokens, matches: Matches, num_matched: Tensor) -> dict[str, Tensor]:
         losses = {}
-        num_layers, _, num_tokens = tokens.objectness.shape
+        num_tokens = tokens.objectness.shape[2]
         # mmdet's class-agnostic labels: 0 = object, 1 = background.
         labels = self._scatter(matches, torch.zeros_like(matches.tokens), num_tokens, 1).flatten()
         weight = matches.valid[..., None].float().expand(-1, -1, 2)
-        for layer in range(num_layers):
-            name = '' if layer == num_layers - 1 else f'd{layer}.'
+        for name, objectness in self._by_layer(tokens.objectness):
             losses[f'{name}loss_objectness'] = self.loss_objectness(
-                tokens.objectness[layer].reshape(-1, 1), labels, avg_factor=num_matched)
+                objectness.reshape(-1, 1), labels, avg_factor=num_matched)
+        for name, centers in self._by_layer(tokens.centers_norm):
             losses[f'{name}loss_center'] = self.loss_center(
-                self._take(tokens.centers_norm[layer], matches.tokens), matches.centers_norm, weight,
-                avg_factor=num_matched)
+                self._take(centers, matches.tokens), matches.centers_norm, weight, avg_factor=num_matched)
         return losses
+
+    @staticmethod
+    def _by_layer(values: Tensor) -> list[tuple[str, Tensor]]:
+        """Prefix of the loss names and values of each decoder layer."""
+        last = len(values) - 1
+        return [('' if i == last else f'd{i}.', value) for i, value in enumerate(values)]
 
     @staticmethod
     def _take(values: Tensor, index: Tensor) -> Tensor:

@@ -110,4 +110,4 @@ class LanguageGuidedImageTokenizer(nn.Module):
             for head, state, reference in zip(self.center_heads, states, references, strict=True)
         ]
         objectness = [head(state).squeeze(-1) for head, state in zip(self.objectness_heads, states, strict=True)]
-        return ImageTokens(states[-1], torch.stack(centers), torch.stack(objectness))
+        return ImageTokens(states, torch.stack(centers), torch.stack(objectness))

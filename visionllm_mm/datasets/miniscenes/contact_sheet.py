@@ -12,13 +12,13 @@ import numpy as np
 from .vocabulary import PALETTE
 
 COLUMNS, MAX_ROWS = 6, 4
-_IMAGE_SIDE = 320  # px on the sheet
+_IMAGE_SIDE = 384  # px on the sheet
 _MARGIN = 10
-_LINE_HEIGHT = 19
-_TEXT_LINES = 8
+_LINE_HEIGHT = 21
+_TEXT_LINES = 6
 _TILE_WIDTH = _IMAGE_SIDE + 2 * _MARGIN
 _TILE_HEIGHT = _IMAGE_SIDE + 2 * _MARGIN + _TEXT_LINES * _LINE_HEIGHT
-_FONT, _FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.45
+_FONT, _FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.5
 _INK, _PAPER = (25, 25, 25), (255, 255, 255)
 
 
@@ -112,7 +112,8 @@ def _draw_label(scene: np.ndarray, obj: dict, scale: float) -> None:
     # Above the box, or under it where the image ends above.
     bottom = y - 1 if y >= height + 8 else min(y + box_height + height + 8, _IMAGE_SIDE)
     cv2.rectangle(scene, (x, bottom - height - 6), (x + width + 4, bottom), (0, 0, 0), -1)
-    cv2.putText(scene, text, (x + 2, bottom - 4), _FONT, 0.4, PALETTE[color], 1, cv2.LINE_AA)
+    light = tuple((255 + channel) // 2 for channel in PALETTE[color])  # legible on black
+    cv2.putText(scene, text, (x + 2, bottom - 4), _FONT, 0.4, light, 1, cv2.LINE_AA)
 
 
 def _wrap(text: str, width: int) -> list[str]:

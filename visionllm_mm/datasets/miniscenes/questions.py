@@ -57,11 +57,11 @@ def sample_conversation(rng: np.random.Generator, objects: Sequence[Instance], s
     turns = int(rng.integers(MIN_TURNS, MAX_TURNS + 1))
     conversation: list[Question] = []
     for i in rng.permutation(len(QUESTION_TYPES)):
-        question_type = list(QUESTION_TYPES)[i]
-        forms = [list(form(scene)) for form in QUESTION_TYPES[question_type]]
-        forms = [candidates for candidates in forms if candidates]
-        if forms:
-            candidates = forms[rng.integers(len(forms))]
+        question_type, forms = list(QUESTION_TYPES.items())[i]
+        candidates: list[tuple[str, str]] = []
+        for j in rng.permutation(len(forms)):
+            candidates = candidates or list(forms[j](scene))
+        if candidates:
             answers = sorted({answer for _, answer in candidates})
             answer = answers[rng.integers(len(answers))]
             texts = [text for text, a in candidates if a == answer]
@@ -153,12 +153,16 @@ def _distinct_pairs(scene: _Scene) -> Iterator[tuple[tuple[Kind, int], tuple[Kin
 
 
 def _are_there_more(scene: _Scene) -> Iterator[tuple[str, str]]:
-    """Shapes against shapes and colors against colors, of which the scene has at least one."""
+    """Shapes against shapes and colors against colors that the scene has, in unequal numbers.
+
+    With equal numbers, both orders of the two would be answered "no".
+    """
     kinds = [k for k in kinds_in(scene.objects) if (k.color is None) != (k.shape is None)]
+    counts = {kind: len(select(scene.objects, kind)) for kind in kinds}
     for kind, other in permutations(kinds, 2):
-        if (kind.color is None) == (other.color is None):
-            more = len(select(scene.objects, kind)) > len(select(scene.objects, other))
-            yield f'Are there more {kind.plural} than {other.plural}?', _yes_no(more)
+        if (kind.color is None) == (other.color is None) and counts[kind] != counts[other]:
+            answer = _yes_no(counts[kind] > counts[other])
+            yield f'Are there more {kind.plural} than {other.plural}?', answer
 
 
 def _yes_no(verdict: bool) -> str:

@@ -46,7 +46,7 @@ def is_in_direction(relation: str, obj: Instance, anchor: Instance, size: int) -
 
 def is_larger(obj: Instance, other: Instance) -> bool | None:
     """Whether ``obj`` is larger than ``other`` by box and by mask; None for a close call."""
-    boxes = np.prod(obj.bbox_xywh[2:]) / np.prod(other.bbox_xywh[2:])
+    boxes = obj.box_area / other.box_area
     areas = obj.area / other.area
     if min(boxes, areas) >= SIZE_RATIO:
         return True

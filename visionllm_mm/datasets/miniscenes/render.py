@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from .scenes import SceneObject
-from .shapes import average_down
+from .shapes import SUPERSAMPLE, average_down, find_pixels
 from .vocabulary import PALETTE
 
 # Least distance (CIE 1976, L*a*b*) between the background and every object color in the scene.
@@ -31,14 +31,17 @@ def render_scene(rng: np.random.Generator, objects: list[SceneObject], size: int
     """
     image = _draw_background(rng, [obj.color for obj in objects], size)
     for obj in objects:
-        alpha = average_down(obj.mask, size)
-        x, y, w, h = cv2.boundingRect(alpha)
-        part = image[y:y + h, x:x + w]
-        opacity = alpha[y:y + h, x:x + w, None] * np.float32(1 / 255)
-        part += opacity * (_shaded_color(rng, obj.color, h, w) - part)
+        rows, columns = find_pixels(obj.mask)
+        part = image[rows, columns]
+        opacity = average_down(obj.mask[_fine(rows), _fine(columns)])[..., None] / np.float32(255)
+        part += opacity * (_shaded_color(rng, obj.color, *part.shape[:2]) - part)
     sigma = rng.uniform(0, _MAX_NOISE)
     image += sigma * rng.standard_normal(image.shape, np.float32)
     return np.clip(np.round(image), 0, 255).astype(np.uint8)
+
+
+def _fine(pixels: slice) -> slice:
+    return slice(pixels.start * SUPERSAMPLE, pixels.stop * SUPERSAMPLE)
 
 
 def _shaded_color(rng: np.random.Generator, name: str, height: int, width: int) -> np.ndarray:

@@ -13,7 +13,7 @@ from .vocabulary import COLORS, SHAPES, SPLIT_PAIRS
 MAX_OBJECTS = 6
 EMPTY_SCENE_PROBABILITY = 0.03
 # Diameters of the circumscribed circle as parts of the image side: 14..56 px at 128 px.
-MIN_DIAMETER, MAX_DIAMETER = 14 / 128, 56 / 128
+MIN_DIAMETER, MAX_DIAMETER = 22 / 128, 64 / 128
 # An object of which less is visible, behind others or beyond the border, is placed anew or dropped.
 MIN_VISIBLE = 0.65
 # An object takes over the color, or the shape, of an earlier one this often. Without it hardly any

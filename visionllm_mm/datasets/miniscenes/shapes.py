@@ -107,10 +107,20 @@ def draw_fine_mask(outlines: list[np.ndarray], size: int) -> np.ndarray:
     scale = 1 << _FIXED_POINT_BITS
     # The center of fine pixel 0 lies at 0.5 / SUPERSAMPLE px.
     fixed = [np.round((o * SUPERSAMPLE - 0.5) * scale).astype(np.int32) for o in outlines]
-    cv2.fillPoly(mask, fixed, 255, shift=_FIXED_POINT_BITS)
-    return mask
+    cv2.fillPoly(mask, fixed, 255, lineType=cv2.LINE_AA, shift=_FIXED_POINT_BITS)
+    # OpenCV adds a line along the border to what it fills. Of the antialiased line only the inner
+    # part has the full value; without the rest the area is that of the outline (to 0.1 %).
+    return cv2.threshold(mask, 254, 255, cv2.THRESH_BINARY)[1]
 
 
-def average_down(fine_mask: np.ndarray, size: int) -> np.ndarray:
-    """Coverage of each image pixel, (size, size) uint8 in 0..255, from a fine mask."""
-    return cv2.resize(fine_mask, (size, size), interpolation=cv2.INTER_AREA)
+def average_down(fine_mask: np.ndarray) -> np.ndarray:
+    """Coverage of each image pixel, (H, W) uint8 in 0..255, from a fine mask of whole pixels."""
+    height, width = (side // SUPERSAMPLE for side in fine_mask.shape)
+    return cv2.resize(fine_mask, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def find_pixels(fine_mask: np.ndarray) -> tuple[slice, slice]:
+    """Rows and columns of the image pixels that a non-empty fine mask touches."""
+    x, y, w, h = cv2.boundingRect(fine_mask)
+    return (slice(y // SUPERSAMPLE, -(-(y + h) // SUPERSAMPLE)),
+            slice(x // SUPERSAMPLE, -(-(x + w) // SUPERSAMPLE)))

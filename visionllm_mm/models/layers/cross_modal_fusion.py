@@ -16,6 +16,9 @@ class CrossModalFusion(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(embed_dims)
         self.attention = nn.MultiheadAttention(embed_dims, num_heads, dropout=dropout, batch_first=True)
+        # Starts as the identity, so that untrained language features do not disturb the visual ones.
+        nn.init.zeros_(self.attention.out_proj.weight)
+        nn.init.zeros_(self.attention.out_proj.bias)
 
     def forward(self, visual: Tensor, language: Tensor, language_padding: Tensor) -> Tensor:
         """Fuses one scale.
