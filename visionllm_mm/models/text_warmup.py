@@ -58,6 +58,8 @@ def warm_up(decoder: OpenEndedTaskDecoder, *, num_tokens: int, num_iters: int, b
         accuracies.append((logits.argmax(dim=-1) == targets).float().mean().item())
         if report is not None and (step + 1) % 50 == 0:
             report(step + 1, (total / weight).item(), accuracies[-1])
+    # Left over, the last gradients would be added to those of the first image batch.
+    optimizer.zero_grad()
     last = accuracies[-20:]
     return sum(last) / max(1, len(last))
 

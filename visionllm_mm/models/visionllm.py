@@ -76,7 +76,7 @@ class VisionLLM(BaseDetector):
         return self.image_tokenizer(self.extract_feat(batch_inputs), language, padding, data_samples)
 
     def project(self, tokens: ImageTokens) -> tuple[Tensor, Tensor]:
-        """Contents of every decoder layer (layers, B, M, LLM width), and content + position of the tokens (B, M, ...)."""
+        """Contents per decoder layer (layers, B, M, LLM width), and content + position of the tokens (B, M, ...)."""
         content = self.task_decoder.projector.project_content(tokens.embeddings)
         return content, content[-1] + self.task_decoder.projector.project_position(tokens.centers_norm[-1].detach())
 

@@ -1,6 +1,7 @@
 """Pipeline transforms that mmdet lacks."""
 
 from .instructions import DetectionInstruction, PackInstructionInputs
+from .loading import LoadImageFromFile
 from .sample_seed import SeedBySample
 
-__all__ = ['DetectionInstruction', 'PackInstructionInputs', 'SeedBySample']
+__all__ = ['DetectionInstruction', 'LoadImageFromFile', 'PackInstructionInputs', 'SeedBySample']

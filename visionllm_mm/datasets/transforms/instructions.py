@@ -25,9 +25,9 @@ class DetectionInstruction(BaseTransform):
     ``return_classes=True``) or, with ``custom_entities=True``, names joined by `` . `` as mmdet's inference API takes
     them. While training also ``gt_bboxes``, ``gt_bboxes_labels`` and ``gt_ignore_flags``.
 
-    Added keys: ``instruction``, ``class_names`` and ``class_labels`` (the data set's label of each class of the set,
-    in the instruction's order). While training, labels become positions in the set, objects of other classes are dropped,
-    and ``gt_points`` (K, 2, 2), float32 px, holds the top-left and the bottom-right corner.
+    Added keys: ``instruction``, ``class_names`` and ``class_labels`` (the data set's label of each class,
+    in the instruction's order). While training, labels become positions in the set, objects of other classes are
+    dropped, and ``gt_points`` (K, 2, 2), float32 px, holds the top-left and the bottom-right corner.
 
     Args:
         vocabulary: arguments of :class:`Vocabulary`, the model's.

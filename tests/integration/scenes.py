@@ -1,0 +1,88 @@
+"""A tiny COCO-format folder and runs on it, shared by the integration tests."""
+
+import copy
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from tests.tiny import ROOT
+
+NAMES = ['box', 'blue disk']
+CONFIG = ROOT / 'configs/visionllm/visionllm-tiny_custom-coco.py'
+
+
+def make_coco_folder(root: Path, num_train: int = 8, num_val: int = 4, size: int = 64) -> Path:
+    """Writes ``train.json``, ``train/``, ``val.json``, ``val/``; the last image of each split shows nothing."""
+    for split, count in (('train', num_train), ('val', num_val)):
+        (root / split).mkdir(parents=True)
+        images, annotations = [], []
+        for i in range(count):
+            rng = np.random.default_rng((i, split == 'val'))
+            picture = rng.integers(90, 120, (size, size, 3), dtype=np.uint8)
+            for _ in range(0 if i == count - 1 else 2):
+                label, side = int(rng.integers(2)), int(rng.integers(14, 28))
+                x, y = (int(v) for v in rng.integers(1, size - side - 1, 2))
+                if label == 0:
+                    cv2.rectangle(picture, (x, y), (x + side - 1, y + side - 1), (20, 20, 230), -1)
+                else:
+                    cv2.circle(picture, (x + side // 2, y + side // 2), side // 2, (230, 60, 20), -1)
+                annotations.append(dict(
+                    id=len(annotations) + 1, image_id=i + 1, category_id=label + 1, bbox=[x, y, side, side],
+                    area=side * side, iscrowd=0))
+            cv2.imwrite(str(root / split / f'{i + 1}.png'), picture)
+            images.append(dict(id=i + 1, file_name=f'{i + 1}.png', width=size, height=size))
+        categories = [dict(id=k + 1, name=name) for k, name in enumerate(NAMES)]
+        (root / f'{split}.json').write_text(json.dumps(dict(
+            images=images, annotations=annotations, categories=categories)))
+    return root
+
+
+def small_config(monkeypatch, data: Path, work_dir: Path, epochs: int = 1) -> Config:
+    """The custom-data config on a folder, with a narrow model and little of everything."""
+    monkeypatch.setenv('DATA_ROOT', str(data))
+    cfg = Config.fromfile(CONFIG)
+    cfg.work_dir = str(work_dir)
+    cfg.model.backbone.update(base_channels=8, norm_cfg=dict(type='GN', num_groups=4))
+    cfg.model.neck.in_channels = [16, 32, 64]
+    cfg.model.llm.config.update(hidden_size=64, intermediate_size=96)
+    cfg.model.text_encoder.config.update(hidden_size=32, intermediate_size=48)
+    cfg.model.image_tokenizer.num_tokens = 10
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        loader.update(batch_size=4, num_workers=0, persistent_workers=False)
+    for transform in cfg.train_dataloader.dataset.pipeline:
+        for key in ('scale', 'crop_size'):
+            if key in transform:
+                transform[key] = (64, 64)
+    for loader in (cfg.val_dataloader, cfg.test_dataloader):
+        loader.dataset.pipeline[1].scale = (64, 64)
+    cfg.train_cfg.update(max_epochs=epochs, val_interval=epochs)
+    cfg.default_hooks.checkpoint = dict(type='CheckpointHook', interval=1)
+    cfg.default_hooks.logger.interval = 1
+    cfg.custom_hooks[2].update(num_iters=2, batch_size=2, cache_dir=str(work_dir / 'warmup'))
+    cfg.param_scheduler = []
+    return cfg
+
+
+class LossLog(Hook):
+    """Keeps the loss of every training iteration."""
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        self.losses.append(float(outputs['loss']))
+
+
+def train(cfg: Config) -> tuple[Runner, list[float]]:
+    """Trains and returns the runner and its losses."""
+    cfg = copy.deepcopy(cfg)
+    cfg.experiment_name = f'run{id(cfg)}'
+    runner, log = Runner.from_cfg(cfg), LossLog()
+    runner.register_hook(log)
+    runner.train()
+    return runner, log.losses

@@ -1,0 +1,34 @@
+"""Loading of images, with errors that name the file."""
+
+import cv2
+from mmcv.transforms import LoadImageFromFile as McvLoadImageFromFile
+from mmdet.registry import TRANSFORMS
+from mmengine import fileio
+
+_END_MARKERS = {b'\xff\xd8': b'\xff\xd9', b'\x89PNG': b'IEND'}
+
+
+@TRANSFORMS.register_module(name='LoadImageFromFile')
+class LoadImageFromFile(McvLoadImageFromFile):
+    """mmcv's LoadImageFromFile; unreadable and truncated files give an error instead of a crash or half an image.
+
+    It has mmcv's name in mmdet's registry, because mmdet's inference API looks for that name.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when the file is empty, truncated or no image.
+    """
+
+    def transform(self, results: dict) -> dict | None:
+        path = results['img_path']
+        data = fileio.get(path, backend_args=self.backend_args)
+        for start, end in _END_MARKERS.items():
+            # A thumbnail in the header has an end marker, too, so the last one must lie in the second half.
+            if data.startswith(start) and data.rfind(end) < len(data) // 2:
+                raise ValueError(f'the image {path} is truncated: its end is missing. Copy it again, or take it out of '
+                                 'the data')
+        try:
+            return super().transform(results)
+        except (AssertionError, cv2.error) as error:
+            raise ValueError(f'{path} ({len(data)} bytes) can not be read as an image: replace it, or take it out of '
+                             'the data') from error
