@@ -25,7 +25,12 @@ from visionllm_mm.datasets.miniscenes import (
     write_dataset,
 )
 from visionllm_mm.datasets.miniscenes.render import _sample_background_colors, _to_lab
-from visionllm_mm.datasets.miniscenes.scenes import MIN_VISIBLE, sample_layout
+from visionllm_mm.datasets.miniscenes.scenes import (
+    MAX_DIAMETER,
+    MIN_DIAMETER,
+    MIN_VISIBLE,
+    sample_layout,
+)
 from visionllm_mm.datasets.miniscenes.shapes import OUTLINES, SUPERSAMPLE
 from visionllm_mm.datasets.miniscenes.vocabulary import NUMBER_WORDS, PALETTE
 
@@ -202,7 +207,7 @@ def test_masks_with_a_hole_are_rle(root):
 def test_objects_stay_visible_and_inside_the_size_range():
     for index in range(60):
         for obj in sample_layout(np.random.default_rng(index), 'val', 128):
-            assert 14 <= obj.diameter <= 56
+            assert MIN_DIAMETER <= obj.diameter / 128 <= MAX_DIAMETER
             visible = cv2.countNonZero(obj.visible) / SUPERSAMPLE**2
             assert visible >= MIN_VISIBLE * obj.full_area
 

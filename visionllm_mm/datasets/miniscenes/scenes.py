@@ -12,7 +12,7 @@ from .vocabulary import COLORS, SHAPES, SPLIT_PAIRS
 
 MAX_OBJECTS = 6
 EMPTY_SCENE_PROBABILITY = 0.03
-# Diameters of the circumscribed circle as parts of the image side: 14..56 px at 128 px.
+# Diameters of the circumscribed circle as parts of the image side: 22..64 px at 128 px.
 MIN_DIAMETER, MAX_DIAMETER = 22 / 128, 64 / 128
 # An object of which less is visible, behind others or beyond the border, is placed anew or dropped.
 MIN_VISIBLE = 0.65

@@ -84,25 +84,43 @@ def write_dataset(out: Path, arguments: DatasetArguments,
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f'.{out.name}.partial-{os.getpid()}')
     try:
-        for folder in (*SPLITS, 'annotations'):
-            (partial / folder).mkdir(parents=True)
-        fingerprint = hashlib.sha256()
-        for split in SPLITS:
-            _write_split(partial, split, arguments, fingerprint, on_progress)
-        cv2.imwrite(str(partial / 'contact_sheet.png'), draw_contact_sheet(partial)[..., ::-1])
-        description = {
-            'name': 'MiniScenes',
-            'generator_version': GENERATOR_VERSION,
-            'arguments': asdict(arguments),
-            'fingerprint': fingerprint.hexdigest(),
-            'held_out_pairs': [' '.join(pair) for pair in HELD_OUT_PAIRS],
-            'baselines_val': measure_baselines(partial),
-        }
-        (partial / 'dataset.json').write_text(json.dumps(description, indent=2) + '\n')
+        with _single_threaded_opencv():
+            description = _write_files(partial, arguments, on_progress)
         partial.rename(out)
     except BaseException:  # an interrupt, too, must leave nothing behind
         shutil.rmtree(partial, ignore_errors=True)
         raise
+    return description
+
+
+@contextlib.contextmanager
+def _single_threaded_opencv() -> Iterator[None]:
+    """For images this small, threads wait for each other longer than they work."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
+
+
+def _write_files(root: Path, arguments: DatasetArguments,
+                 on_progress: Callable[[str, int], None]) -> dict:
+    for folder in (*SPLITS, 'annotations'):
+        (root / folder).mkdir(parents=True)
+    fingerprint = hashlib.sha256()
+    for split in SPLITS:
+        _write_split(root, split, arguments, fingerprint, on_progress)
+    cv2.imwrite(str(root / 'contact_sheet.png'), draw_contact_sheet(root)[..., ::-1])
+    description = {
+        'name': 'MiniScenes',
+        'generator_version': GENERATOR_VERSION,
+        'arguments': asdict(arguments),
+        'fingerprint': fingerprint.hexdigest(),
+        'held_out_pairs': [' '.join(pair) for pair in HELD_OUT_PAIRS],
+        'baselines_val': measure_baselines(root),
+    }
+    (root / 'dataset.json').write_text(json.dumps(description, indent=2) + '\n')
     return description
 
 

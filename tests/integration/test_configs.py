@@ -1,0 +1,32 @@
+"""Every config parses, and its model can be built."""
+
+import pytest
+from mmdet.registry import MODELS
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from tests.integration.scenes import make_coco_folder
+from tests.tiny import ROOT
+
+CONFIGS = sorted(path for path in (ROOT / 'configs').glob('*/*.py') if path.parent.name != '_base_')
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_config_builds(path, tmp_path, monkeypatch):
+    monkeypatch.setenv('DATA_ROOT', str(make_coco_folder(tmp_path / 'coco', 1, 1)))
+    cfg = Config.fromfile(path)
+    init_default_scope('mmdet')
+    assert sum(p.numel() for p in MODELS.build(cfg.model).parameters()) < 20e6
+    assert Config.fromstring(cfg.pretty_text, '.py').model == cfg.model
+
+
+def test_environment_names_the_data(monkeypatch):
+    monkeypatch.setenv('MINISCENES_ROOT', '/elsewhere')
+    cfg = Config.fromfile(ROOT / 'configs/visionllm/visionllm-tiny_miniscenes-det.py')
+    assert cfg.train_dataloader.dataset.data_root == '/elsewhere/'
+
+
+def test_custom_config_without_data_says_what_is_missing(monkeypatch, tmp_path):
+    monkeypatch.setenv('DATA_ROOT', str(tmp_path / 'none'))
+    with pytest.raises(FileNotFoundError, match='none/train.json does not exist: DATA_ROOT'):
+        Config.fromfile(ROOT / 'configs/visionllm/visionllm-tiny_custom-coco.py')

@@ -1,0 +1,57 @@
+"""The text-only warm-up and its cache."""
+
+import logging
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from tests.tiny import build_decoder
+from visionllm_mm.engine import TextWarmupHook
+from visionllm_mm.models.text_warmup import warm_up
+
+
+def _runner(decoder, **kwargs):
+    model = torch.nn.Module()
+    model.task_decoder = decoder
+    model.image_tokenizer = SimpleNamespace(num_tokens=4)
+    state = dict(iter=0, _load_from=None, model=model, logger=logging.getLogger('test'))
+    return SimpleNamespace(**(state | kwargs))
+
+
+def test_result_is_cached_by_weights_and_settings(tmp_path):
+    settings = dict(num_iters=2, batch_size=2, cache_dir=str(tmp_path))
+    first, second = build_decoder(), build_decoder()
+    TextWarmupHook(**settings).before_train(_runner(first))
+    files = list(tmp_path.iterdir())
+    assert len(files) == 1
+    made = files[0].stat().st_mtime_ns
+    TextWarmupHook(**settings).before_train(_runner(second))
+    assert files[0].stat().st_mtime_ns == made and len(list(tmp_path.iterdir())) == 1
+    for a, b in zip(first.parameters(), second.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+    assert all(p.grad is None for p in first.parameters())
+    TextWarmupHook(**(settings | dict(seed=1))).before_train(_runner(build_decoder()))
+    TextWarmupHook(**settings).before_train(_runner(build_decoder(seed=5)))
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.parametrize('state', [dict(iter=5), dict(_load_from='weights.pth')])
+def test_nothing_happens_to_weights_that_are_trained(tmp_path, state):
+    TextWarmupHook(cache_dir=str(tmp_path)).before_train(_runner(build_decoder(), **state))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_warm_up_learns_to_look_names_up():
+    from mmdet.registry import MODELS
+    from mmengine.config import Config
+    from mmengine.registry import init_default_scope
+
+    from tests.tiny import CONFIG
+
+    init_default_scope('mmdet')
+    torch.manual_seed(0)
+    decoder = MODELS.build(Config.fromfile(CONFIG).model).task_decoder
+    accuracy = warm_up(decoder, num_tokens=20, num_iters=250, batch_size=16, lr=1e-3, noise=0.5, seed=0)
+    assert accuracy > 0.7
