@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 from tests.integration.scenes import make_coco_folder, small_config
 from tests.tiny import ROOT
@@ -18,9 +19,11 @@ def _losses(folder) -> list[float]:
 
 @pytest.mark.slow
 def test_two_processes_equal_one(tmp_path, monkeypatch):
-    cfg = small_config(monkeypatch, make_coco_folder(tmp_path / 'coco', num_train=16), tmp_path / 'one')
+    cfg = small_config(monkeypatch, make_coco_folder(tmp_path / 'coco', num_train=4), tmp_path / 'one')
     cfg.log_processor.window_size = 1
     cfg.train_cfg.val_interval = 10
+    # AdamW makes a full step of a gradient that is zero but for rounding; SGD does not.
+    cfg.optim_wrapper.optimizer = dict(type='SGD', lr=0.01)
     for name, batch_size, launch in (('one', 4, []), ('two', 2, [
             '-m', 'torch.distributed.run', '--nproc-per-node', '2', '--master-port', '29611'])):
         cfg.train_dataloader.batch_size = batch_size
@@ -31,11 +34,9 @@ def test_two_processes_equal_one(tmp_path, monkeypatch):
         done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT)
         assert done.returncode == 0, done.stderr[-2000:]
     one, two = _losses(tmp_path / 'one'), _losses(tmp_path / 'two')
-    assert len(one) == len(two) == 4
-    # The log has the first process's own loss, normalized by the mean number of objects: the first is half the story,
-    # so the weights are compared after training.
-    import torch
-
-    weights = [torch.load(tmp_path / name / 'epoch_1.pth', weights_only=False)['state_dict'] for name in ('one', 'two')]
-    worst = max(float((weights[0][key].float() - weights[1][key].float()).abs().max()) for key in weights[0])
-    assert np.isfinite(one).all() and worst < 5e-4, worst
+    assert len(one) == len(two) == 1
+    # The log has the first process's own losses, so the weights after training are compared.
+    weights = [torch.load(tmp_path / name / 'epoch_1.pth', weights_only=True)['state_dict'] for name in ('one', 'two')]
+    differences = {key: float((weights[0][key].float() - weights[1][key].float()).abs().max()) for key in weights[0]}
+    worst = max(differences.values())
+    assert np.isfinite(one).all() and worst < 1e-5, worst
