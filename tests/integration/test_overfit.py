@@ -31,7 +31,7 @@ def test_overfits_one_batch(tmp_path, monkeypatch):
     np.random.seed(0)
     for _ in range(500):
         batch = model.data_preprocessor(pseudo_collate([dataset[i] for i in range(4)]), training=True)
-        loss = sum(model.loss(**batch).values())
+        loss = sum(model.loss(batch['inputs'], batch['data_samples']).values())
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -56,8 +56,9 @@ def parse_instruction(text: str, vocabulary: Vocabulary) -> Instruction:
 
     Raises:
         ValueError: when ``<image>`` is missing or repeated; when the text states no category set, no output format,
-            or two different ones; when a class token is used twice or is not in the vocabulary; when the points are
-            not numbered x1, y1, x2, y2, ...; when the range is larger than the vocabulary's.
+            or two different ones; when a class name is no JSON string; when a class token is used twice or is not in
+            the vocabulary; when the points are not numbered x1, y1, x2, y2, ...; when the range is larger than the
+            vocabulary's.
     """
     count = text.count(IMAGE_PLACEHOLDER)
     if count != 1:
@@ -75,7 +76,11 @@ def _parse_class_set(text: str, vocabulary: Vocabulary) -> tuple[tuple[str, ...]
         raise ValueError('an instruction needs one category set such as {"circle": <c0>, "red star": <c1>}, '
                          f'this one has {len(sets)}: {text!r}')
     entries = re.findall(_ENTRY, sets[0][0])
-    names = tuple(json.loads(name) for name, _ in entries)
+    try:
+        names = tuple(json.loads(name) for name, _ in entries)
+    except json.JSONDecodeError as error:
+        raise ValueError(f'class names must be written as JSON strings, with \\\\ for a backslash: {error.msg} in '
+                         f'{error.doc}') from error
     check_class_names(names, vocabulary.num_classes)
     indices = tuple(vocabulary.token_id(token) for _, token in entries)
     if len(set(indices)) < len(indices):

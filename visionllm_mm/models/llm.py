@@ -53,6 +53,8 @@ class CausalLM(nn.Module):
             self.base.requires_grad_(False)
         if lora is not None:
             inject_adapter_in_model(LoraConfig(**lora), self.base.model)
+            if not freeze:
+                self.base.requires_grad_(True)  # peft freezes the base, asked or not
 
     @torch.no_grad()
     def _start_with_content_matching(self) -> None:

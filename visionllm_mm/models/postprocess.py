@@ -17,7 +17,7 @@ class Selection:
     """The (token, class) pairs kept, best first, padded to P per image.
 
     Attributes:
-        scores: (B, P) in [0, 1], best first; -1 where padded or below the threshold.
+        scores: (B, P) in [0, 1], best first; -1 where padded, below the threshold or of no class of the set.
         class_rows: (B, P) int64, position of the class in the instruction's set.
         token_slots: (B, P) int64, index into ``tokens``.
         tokens: (B, k) int64, the distinct tokens whose points are decoded.
@@ -44,15 +44,17 @@ class SetPostprocessor:
         self.score_thr = score_thr
         self.objectness_power = objectness_power
 
-    def select(self, tokens: ImageTokens, class_logits: Tensor) -> Selection:
+    def select(self, tokens: ImageTokens, class_logits: Tensor, class_valid: Tensor) -> Selection:
         """Keeps the best (token, class) pairs; only their tokens need the second decoding pass.
 
         Args:
             tokens: image tokens of B images.
             class_logits: (B, M, K + 1).
+            class_valid: (B, K) bool, False where an instruction lists fewer than K classes.
         """
         probabilities = class_logits.softmax(dim=-1)[..., :-1]
         scores = probabilities * tokens.objectness[-1].sigmoid()[..., None]**self.objectness_power
+        scores = scores.masked_fill(~class_valid[:, None], -1)
         num_classes = scores.shape[2]
         best, pairs = scores.flatten(1).topk(min(self.max_per_img, scores[0].numel()), dim=1)
         best = best.masked_fill(best < self.score_thr, -1)

@@ -115,7 +115,7 @@ class VisionLLM(BaseDetector):
             rescale: whether the boxes are in pixels of the original images.
         """
         instructions, tokens, _, state = self._read(batch_inputs, batch_data_samples)
-        selection = self.postprocessor.select(tokens, self.task_decoder.class_logits(state))
+        selection = self.postprocessor.select(tokens, self.task_decoder.class_logits(state), state.prefix.class_valid)
         num_points = max(instruction.num_points for instruction in instructions)
         logits = self.task_decoder.point_logits(state, selection.tokens, num_points)
         results = self.postprocessor(tokens, selection, logits, instructions, batch_data_samples, rescale)

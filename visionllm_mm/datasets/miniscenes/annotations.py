@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -40,13 +41,13 @@ class Instance:
     segmentation: list | dict
     keypoints: list[float]
 
-    @property
+    @cached_property
     def center_xy(self) -> tuple[float, float]:
         """Center of the box, px."""
         x, y, w, h = self.bbox_xywh
         return x + w / 2, y + h / 2
 
-    @property
+    @cached_property
     def box_area(self) -> float:
         """Area of the box, px^2."""
         return self.bbox_xywh[2] * self.bbox_xywh[3]
@@ -113,21 +114,22 @@ def mask_keypoints(mask: np.ndarray) -> list[float]:
         of the outermost row or column, and visible (v = 2). The center has v = 1 (labeled, not
         visible) where the mask does not cover it, as in a ring.
     """
-    ys, xs = np.nonzero(mask)
-    center = xs.mean() + 0.5, ys.mean() + 0.5
-    on_mask = mask[int(center[1]), int(center[0])]
+    moments = cv2.moments(mask, binaryImage=True)
+    x, y = (round(moments[key] / moments['m00'] + 0.5, 2) for key in ('m10', 'm01'))
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
 
-    def middle_of(chosen: np.ndarray) -> tuple[float, float, int]:
-        points = np.stack([xs[chosen], ys[chosen]], axis=1)
-        middle = points[len(points) // 2]  # np.nonzero keeps the order along a row or column
-        return float(middle[0]) + 0.5, float(middle[1]) + 0.5, 2
+    def middle_of(line: np.ndarray) -> float:
+        covered = np.flatnonzero(line)
+        return float(covered[len(covered) // 2]) + 0.5
 
+    top, bottom = rows[[0, -1]].tolist()
+    left, right = columns[[0, -1]].tolist()
     points = [
-        (round(float(center[0]), 2), round(float(center[1]), 2), 2 if on_mask else 1),
-        middle_of(ys == ys.min()),
-        middle_of(xs == xs.max()),
-        middle_of(ys == ys.max()),
-        middle_of(xs == xs.min()),
+        (x, y, 2 if mask[int(y), int(x)] else 1),
+        (middle_of(mask[top]), top + 0.5, 2),
+        (right + 0.5, middle_of(mask[:, right]), 2),
+        (middle_of(mask[bottom]), bottom + 0.5, 2),
+        (left + 0.5, middle_of(mask[:, left]), 2),
     ]
     return [value for point in points for value in point]
 
