@@ -2,7 +2,24 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
+
+
+@dataclass
+class Proposals:
+    """What the encoder alone says at each of the S positions of all feature scales.
+
+    Attributes:
+        embeddings: (B, S, D).
+        centers_norm: (B, S, 2), centre of the object at this position, in [0, 1] of the unpadded image.
+        objectness: (B, S) logits; very low where the image is padded.
+        priors: (B, S, 3), x, y and stride of the position in px of the unpadded image.
+    """
+    embeddings: Tensor
+    centers_norm: Tensor
+    objectness: Tensor
+    priors: Tensor
 
 
 @dataclass
@@ -13,10 +30,12 @@ class ImageTokens:
         embeddings: (layers, B, M, D), e_i per decoder layer; the last layer's are the tokens' own, here and below.
         centers_norm: (layers, B, M, 2), l_i = (x, y) in [0, 1] of the unpadded image.
         objectness: (layers, B, M) logits that a token describes an object the instruction asks for.
+        proposals: what the encoder proposes; None: the model makes no proposals.
     """
     embeddings: Tensor
     centers_norm: Tensor
     objectness: Tensor
+    proposals: Proposals | None = None
 
 
 @dataclass
@@ -26,14 +45,22 @@ class SetTargets:
     Attributes:
         class_index: (K,) int64, position of the object's class in the instruction's set.
         points_norm: (K, N, 2), points in [0, 1] of the unpadded image.
+        image_size: (2,), width and height of the unpadded image in px.
     """
     class_index: Tensor
     points_norm: Tensor
+    image_size: Tensor
 
     @property
     def centers_norm(self) -> Tensor:
         """(K, 2), middle of the points' bounding box."""
         return (self.points_norm.amin(dim=1) + self.points_norm.amax(dim=1)) / 2
+
+    @property
+    def boxes(self) -> Tensor:
+        """(K, 4), xyxy in px, bounding boxes of the points."""
+        corners = torch.cat([self.points_norm.amin(dim=1), self.points_norm.amax(dim=1)], dim=1)
+        return corners * self.image_size.repeat(2)
 
     def __len__(self) -> int:
         return len(self.class_index)

@@ -49,6 +49,8 @@ model = dict(
         type='LanguageGuidedImageTokenizer',
         num_tokens=num_tokens,
         num_feature_levels=num_levels,
+        proposals=True,
+        query_selection=True,
         encoder=dict(
             num_layers=2,
             layer_cfg=dict(
@@ -88,6 +90,7 @@ model = dict(
                 dict(type='CenterL1Cost', weight=5.0),
                 dict(type='ClassProbabilityCost', weight=1.0)
             ]),
+        proposal_assigner=dict(type='PointAssigner', scale=4, pos_num=3),
         loss_objectness=dict(type='FocalLoss', use_sigmoid=True, gamma=2.0, alpha=0.25, loss_weight=2.0),
         loss_center=dict(type='L1Loss', loss_weight=5.0),
         loss_class=dict(type='ClassTokenLoss', loss_weight=1.0, none_weight=0.1),

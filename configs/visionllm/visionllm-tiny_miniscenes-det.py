@@ -1,4 +1,4 @@
-# VisionLLM in small on MiniScenes detection, short schedule: about 10 minutes on 2 CPU cores.
+# VisionLLM in small on MiniScenes detection, short schedule: 1000 iterations, under 10 minutes on 2 CPU cores.
 _base_ = [
     '../_base_/visionllm_tiny.py', '../_base_/miniscenes_detection.py', '../_base_/schedule_short.py',
     '../_base_/default_runtime.py'

@@ -19,13 +19,15 @@ def _losses(folder) -> list[float]:
 
 @pytest.mark.slow
 def test_two_processes_equal_one(tmp_path, monkeypatch):
-    cfg = small_config(monkeypatch, make_coco_folder(tmp_path / 'coco', num_train=4), tmp_path / 'one')
+    cfg = small_config(monkeypatch, make_coco_folder(tmp_path / 'coco', num_train=12), tmp_path / 'one')
     cfg.log_processor.window_size = 1
     cfg.train_cfg.val_interval = 10
+    # One size of image: what a batch is padded to reaches the features through the backbone's borders.
+    next(t for t in cfg.train_dataloader.dataset.pipeline if t['type'] == 'RandomResize').ratio_range = (1.0, 1.0)
     # AdamW makes a full step of a gradient that is zero but for rounding; SGD does not.
     cfg.optim_wrapper.optimizer = dict(type='SGD', lr=0.01)
     for name, batch_size, launch in (('one', 4, []), ('two', 2, [
-            '-m', 'torch.distributed.run', '--nproc-per-node', '2', '--master-port', '29611'])):
+            '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2'])):
         cfg.train_dataloader.batch_size = batch_size
         path = tmp_path / f'{name}.py'
         cfg.dump(path)
@@ -34,9 +36,10 @@ def test_two_processes_equal_one(tmp_path, monkeypatch):
         done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT)
         assert done.returncode == 0, done.stderr[-2000:]
     one, two = _losses(tmp_path / 'one'), _losses(tmp_path / 'two')
-    assert len(one) == len(two) == 1
+    assert len(one) == len(two) == 3 and np.isfinite(one).all()
     # The log has the first process's own losses, so the weights after training are compared.
+    start = torch.load(next((tmp_path / 'one/warmup').glob('*.pth')), weights_only=True)
     weights = [torch.load(tmp_path / name / 'epoch_1.pth', weights_only=True)['state_dict'] for name in ('one', 'two')]
-    differences = {key: float((weights[0][key].float() - weights[1][key].float()).abs().max()) for key in weights[0]}
-    worst = max(differences.values())
-    assert np.isfinite(one).all() and worst < 1e-5, worst
+    worst = max(float((weights[0][key].float() - weights[1][key].float()).abs().max()) for key in weights[0])
+    moved = max(float((weights[0][f'task_decoder.{key}'] - start[key]).abs().max()) for key in start)
+    assert worst < 1e-6 and moved > 1e-4, (worst, moved)

@@ -2,13 +2,11 @@
 
 import pytest
 import torch
-from mmdet.registry import MODELS, TASK_UTILS
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
+from mmdet.registry import TASK_UTILS
 from mmengine.structures import InstanceData
 from torch.nn import functional as F
 
-from tests.tiny import CONFIG, LLM, NAMES, batch, build_decoder, build_model, instructions
+from tests.tiny import LLM, NAMES, batch, build_decoder, build_model, instructions
 from visionllm_mm.models import AlignmentLoss, CausalLM, ClassTokenLoss, LocationTokenLoss, TextEncoder
 from visionllm_mm.models.layers.block_attention import blocks_mask, points_mask, prefix_mask
 from visionllm_mm.models.layers.location_codec import decode_expected_offsets, encode_soft_targets
@@ -152,28 +150,6 @@ def test_llm_equals_hugging_face_causal_form():
     ids = torch.tensor([[5, 9, 20, 7]])
     hidden, _ = llm(llm.embed_words(ids), torch.ones(1, 4, 4, dtype=torch.bool).tril(), torch.arange(4)[None])
     torch.testing.assert_close(hidden, llm.base.model(input_ids=ids).last_hidden_state, atol=1e-5, rtol=1e-5)
-
-
-def test_tokenizer_layers_equal_mmdets():
-    """With equal weights and no language, the decoder states are those of mmdet's DeformableDETR."""
-    init_default_scope('mmdet')
-    detr = MODELS.build(Config.fromfile(CONFIG.parents[1] / 'baselines/deformable-detr_r18_miniscenes.py').model)
-    tokenizer = MODELS.build(dict(Config.fromfile(CONFIG).model.image_tokenizer, text_dims=8))
-    for part in ('encoder', 'decoder', 'query_embedding', 'reference_points_fc'):
-        getattr(tokenizer, part).load_state_dict(getattr(detr, part).state_dict())
-    tokenizer.level_embed.data.copy_(detr.level_embed.data)
-    for ours, theirs in zip(tokenizer.center_heads, detr.bbox_head.reg_branches, strict=False):
-        for head in (ours, theirs):
-            torch.nn.init.zeros_(head[-1].weight)
-            torch.nn.init.zeros_(head[-1].bias)
-    torch.manual_seed(0)
-    features = tuple(torch.randn(2, 128, s, s) for s in (8, 4, 2, 1))
-    _, samples = batch([0, 0])
-    samples[1].set_metainfo(dict(img_shape=(40, 64)))
-    tokens = tokenizer(features, torch.randn(2, 3, 8), torch.zeros(2, 3, dtype=torch.bool), samples)
-    plain = detr.forward_transformer(features, samples)
-    # The box refinement of mmdet's decoder starts at layer 1, so layer 0 is comparable.
-    torch.testing.assert_close(tokens.embeddings[0], plain['hidden_states'][0], atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize('counts', [[2, 0, 3], [0, 0], [25]])

@@ -9,7 +9,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from ..structures import ImageTokens, SetTargets
+from ..structures import ImageTokens, Proposals, SetTargets
 from .prefix import Prefix
 
 
@@ -43,10 +43,12 @@ class SetCriterion(nn.Module):
         loss_class: cross-entropy of the class tokens (L_dec).
         loss_location: cross-entropy of the location tokens (L_dec).
         loss_alignment: alignment loss; None: off (where the tokenizer starts from a pretrained detector).
+        proposal_assigner: mmdet's PointAssigner, says which positions of the encoder see an object.
     """
 
     def __init__(self, assigner: BaseAssigner, loss_objectness: nn.Module, loss_center: nn.Module,
-                 loss_class: nn.Module, loss_location: nn.Module, loss_alignment: nn.Module | None = None) -> None:
+                 loss_class: nn.Module, loss_location: nn.Module, loss_alignment: nn.Module | None = None,
+                 proposal_assigner: BaseAssigner | None = None) -> None:
         super().__init__()
         self.assigner = assigner
         self.loss_objectness = loss_objectness
@@ -54,6 +56,7 @@ class SetCriterion(nn.Module):
         self.loss_class = loss_class
         self.loss_location = loss_location
         self.loss_alignment = loss_alignment
+        self.proposal_assigner = proposal_assigner
 
     @torch.no_grad()
     def match(self, tokens: ImageTokens, class_logits: Tensor, targets: list[SetTargets]) -> Matches:
@@ -70,11 +73,26 @@ class SetCriterion(nn.Module):
                 InstanceData(objectness=tokens.objectness[-1, i], centers_norm=tokens.centers_norm[-1, i],
                              class_logits=class_logits[i]),
                 InstanceData(labels=target.class_index, centers_norm=target.centers_norm)).gt_inds
-            kept = (assigned > 0).nonzero().squeeze(1)
-            objects = assigned[kept] - 1
-            rows.append((kept, target.class_index[objects], target.points_norm[objects],
-                         target.centers_norm[objects]))
+            rows.append(self._row(assigned, target))
         return self._pad(rows)
+
+    @torch.no_grad()
+    def match_proposals(self, proposals: Proposals, targets: list[SetTargets]) -> Matches:
+        """Assigns positions of the encoder to the objects that they see, several to each; tokens = positions."""
+        rows = []
+        for priors, target in zip(proposals.priors, targets, strict=True):
+            # mmdet's assigner mixes devices; it is quick on the CPU.
+            assigned = self.proposal_assigner.assign(
+                InstanceData(priors=priors.cpu()),
+                InstanceData(bboxes=target.boxes.cpu(), labels=target.class_index.cpu())).gt_inds
+            rows.append(self._row(assigned.to(priors.device), target))
+        return self._pad(rows)
+
+    @staticmethod
+    def _row(assigned: Tensor, target: SetTargets) -> tuple[Tensor, ...]:
+        kept = (assigned > 0).nonzero().squeeze(1)
+        objects = assigned[kept] - 1
+        return kept, target.class_index[objects], target.points_norm[objects], target.centers_norm[objects]
 
     @staticmethod
     def _pad(rows: list[tuple[Tensor, ...]]) -> Matches:
@@ -118,12 +136,35 @@ class SetCriterion(nn.Module):
         valid = matches.point_valid[..., None].expand_as(offsets)
         losses['loss_location'] = self.loss_location(point_logits, offsets, valid) / reduce_mean(
             valid.sum().float()).clamp(min=1)
-        if self.loss_alignment is not None:
-            for name, layer in self._by_layer(content):
-                losses[f'{name}loss_alignment'] = self.loss_alignment(
-                    self._take(layer, matches.tokens), prefix.name_embeddings, prefix.class_valid,
-                    matches.class_index, matches.valid) / num_matched
-        return losses
+        return losses | self._alignment_losses(content, prefix, matches, num_matched)
+
+    def proposal_losses(self, proposals: Proposals, content: Tensor, prefix: Prefix,
+                        targets: list[SetTargets]) -> dict[str, Tensor]:
+        """Losses of the encoder's proposals by name, prefixed ``enc.``.
+
+        Args:
+            proposals: of the image tokenizer.
+            content: (B, S, width), their projected contents.
+            prefix: gives the name embeddings of the sets.
+            targets: B targets.
+        """
+        matches = self.match_proposals(proposals, targets)
+        num_matched = reduce_mean(matches.valid.sum().float()).clamp(min=1)
+        tokens = ImageTokens(proposals.embeddings[None], proposals.centers_norm[None], proposals.objectness[None])
+        losses = self._token_losses(tokens, matches, num_matched)
+        losses |= self._alignment_losses(content[None], prefix, matches, num_matched)
+        return {f'enc.{name}': loss for name, loss in losses.items()}
+
+    def _alignment_losses(self, content: Tensor, prefix: Prefix, matches: Matches,
+                          num_matched: Tensor) -> dict[str, Tensor]:
+        if self.loss_alignment is None:
+            return {}
+        return {
+            f'{name}loss_alignment': self.loss_alignment(
+                self._take(layer, matches.tokens), prefix.name_embeddings, prefix.class_valid, matches.class_index,
+                matches.valid) / num_matched
+            for name, layer in self._by_layer(content)
+        }
 
     def _token_losses(self, tokens: ImageTokens, matches: Matches, num_matched: Tensor) -> dict[str, Tensor]:
         losses = {}

@@ -10,11 +10,12 @@ from mmdet.models.layers import (
 )
 from mmdet.models.layers.transformer.utils import inverse_sigmoid
 from mmdet.registry import MODELS
-from mmengine.model import bias_init_with_prob
 from torch import Tensor, nn
 
-from ..structures import ImageTokens
+from ..structures import ImageTokens, Proposals
+from .layers.center_embedding import sine_embedding
 from .layers.cross_modal_fusion import CrossModalFusion
+from .layers.encoder_proposals import EncoderProposals, best_positions, center_head, objectness_head
 
 
 @MODELS.register_module()
@@ -32,6 +33,9 @@ class LanguageGuidedImageTokenizer(nn.Module):
             DeformableDetrTransformerDecoder and SinePositionalEncoding, as in a DeformableDETR config.
         num_feature_levels: L.
         fusion_heads: attention heads of the cross-modal fusion.
+        proposals: whether the encoder makes proposals; off: as in the paper, the queries alone find the objects.
+        query_selection: whether the queries start at the best proposals ("mixed query selection" of DINO) instead of
+            at learned places.
     """
 
     # mmdet's own flattening of feature levels; it uses positional_encoding and level_embed below.
@@ -39,7 +43,8 @@ class LanguageGuidedImageTokenizer(nn.Module):
     get_valid_ratio = staticmethod(DeformableDETR.get_valid_ratio)
 
     def __init__(self, num_tokens: int, text_dims: int, encoder: dict, decoder: dict, positional_encoding: dict,
-                 num_feature_levels: int = 4, fusion_heads: int = 8) -> None:
+                 num_feature_levels: int = 4, fusion_heads: int = 8, proposals: bool = False,
+                 query_selection: bool = False) -> None:
         super().__init__()
         self.positional_encoding = SinePositionalEncoding(**positional_encoding)
         self.encoder = DeformableDetrTransformerEncoder(**encoder)
@@ -49,16 +54,22 @@ class LanguageGuidedImageTokenizer(nn.Module):
         if 2 * self.positional_encoding.num_feats != dims:
             raise ValueError(f'positional_encoding.num_feats must be half of embed_dims = {dims}, '
                              f'got {self.positional_encoding.num_feats}')
+        if query_selection and not proposals:
+            raise ValueError('query_selection=True needs proposals=True')
         self.num_tokens = num_tokens
         self.level_embed = nn.Parameter(torch.empty(num_feature_levels, dims))
-        self.query_embedding = nn.Embedding(num_tokens, 2 * dims)
-        self.reference_points_fc = nn.Linear(dims, 2)
+        self.query_embedding = nn.Embedding(num_tokens, dims)
+        if query_selection:
+            self.query_position = nn.Linear(dims, dims)
+        else:
+            self.query_position = nn.Embedding(num_tokens, dims)
+            self.reference_points_fc = nn.Linear(dims, 2)
         self.text_projection = nn.Linear(text_dims, dims)
         self.fusions = nn.ModuleList(CrossModalFusion(dims, fusion_heads) for _ in range(num_feature_levels))
-        self.objectness_heads = nn.ModuleList(nn.Linear(dims, 1) for _ in range(layers))
-        self.center_heads = nn.ModuleList(
-            nn.Sequential(nn.Linear(dims, dims), nn.ReLU(), nn.Linear(dims, dims), nn.ReLU(), nn.Linear(dims, 2))
-            for _ in range(layers))
+        self.objectness_heads = nn.ModuleList(objectness_head(dims) for _ in range(layers))
+        self.center_heads = nn.ModuleList(center_head(dims) for _ in range(layers))
+        self.proposals = EncoderProposals(dims) if proposals else None
+        self.query_selection = query_selection
         self.init_weights()
 
     def init_weights(self) -> None:
@@ -71,13 +82,9 @@ class LanguageGuidedImageTokenizer(nn.Module):
             if isinstance(module, MultiScaleDeformableAttention):
                 module.init_weights()
         nn.init.normal_(self.level_embed)
-        nn.init.xavier_uniform_(self.reference_points_fc.weight)
-        nn.init.zeros_(self.reference_points_fc.bias)
-        for head in self.objectness_heads:
-            nn.init.constant_(head.bias, bias_init_with_prob(0.01))
-        for head in self.center_heads:
-            nn.init.zeros_(head[-1].weight)
-            nn.init.zeros_(head[-1].bias)
+        if not self.query_selection:
+            nn.init.xavier_uniform_(self.reference_points_fc.weight)
+            nn.init.zeros_(self.reference_points_fc.bias)
 
     def forward(self, features: tuple[Tensor, ...], language: Tensor, language_padding: Tensor,
                 data_samples: list) -> ImageTokens:
@@ -99,8 +106,12 @@ class LanguageGuidedImageTokenizer(nn.Module):
             query=encoder_inputs['feat'], query_pos=encoder_inputs['feat_pos'],
             key_padding_mask=encoder_inputs['feat_mask'], spatial_shapes=encoder_inputs['spatial_shapes'],
             level_start_index=encoder_inputs['level_start_index'], valid_ratios=encoder_inputs['valid_ratios'])
-        query_pos, query = self.query_embedding.weight.expand(len(memory), -1, -1).chunk(2, dim=-1)
-        first_reference = self.reference_points_fc(query_pos).sigmoid()
+        proposals = None
+        if self.proposals is not None:
+            proposals = self.proposals(memory, encoder_inputs['feat_mask'], encoder_inputs['spatial_shapes'],
+                                       encoder_inputs['valid_ratios'], data_samples)
+        query = self.query_embedding.weight.expand(len(memory), -1, -1)
+        query_pos, first_reference = self._starts(proposals, encoder_inputs['spatial_shapes'], query)
         states, references = self.decoder(
             query=query, query_pos=query_pos, value=memory, key_padding_mask=decoder_inputs.pop('memory_mask'),
             reference_points=first_reference, reg_branches=self.center_heads, **decoder_inputs)
@@ -110,4 +121,16 @@ class LanguageGuidedImageTokenizer(nn.Module):
             for head, state, reference in zip(self.center_heads, states, references, strict=True)
         ]
         objectness = [head(state).squeeze(-1) for head, state in zip(self.objectness_heads, states, strict=True)]
-        return ImageTokens(states, torch.stack(centers), torch.stack(objectness))
+        return ImageTokens(states, torch.stack(centers), torch.stack(objectness), proposals)
+
+    def _starts(self, proposals: Proposals | None, spatial_shapes: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
+        """Where the queries start: positional embeddings (B, M, D) and reference points (B, M, 2) in [0, 1]."""
+        if not self.query_selection:
+            position = self.query_position.weight.expand_as(query)
+            return position, self.reference_points_fc(position).sigmoid()
+        if proposals.objectness.shape[1] < self.num_tokens:
+            raise ValueError(f'the feature scales have {proposals.objectness.shape[1]} positions, fewer than '
+                             f'num_tokens = {self.num_tokens}: resize images to a larger scale or lower num_tokens')
+        best = best_positions(proposals.objectness.detach(), spatial_shapes, self.num_tokens)
+        reference = proposals.centers_norm.gather(1, best[..., None].expand(-1, -1, 2)).detach()
+        return self.query_position(sine_embedding(reference, query.shape[2] // 2)), reference

@@ -44,7 +44,7 @@ def warm_up(decoder: OpenEndedTaskDecoder, *, num_tokens: int, num_iters: int, b
     optimizer = torch.optim.AdamW(weights, lr=lr, weight_decay=1e-4)
     ramp = max(1, num_iters // 10)
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min((step + 1) / ramp, max(num_iters - step, 1) / num_iters))
+        optimizer, lambda step: min((step + 1) / ramp, max(num_iters - step, 1) / max(num_iters, 1)))
     loss_class = ClassTokenLoss(none_weight=0.5)
     accuracies: list[float] = []
     for step in range(num_iters):

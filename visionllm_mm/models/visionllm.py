@@ -49,7 +49,7 @@ class VisionLLM(BaseDetector):
         decoder = dict(type='OpenEndedTaskDecoder') | (task_decoder or {})
         self.task_decoder = MODELS.build(dict(
             decoder, llm=MODELS.build(llm), vocabulary=self.vocabulary, token_dims=self.image_tokenizer.embed_dims))
-        parts = dict(criterion, assigner=TASK_UTILS.build(criterion['assigner']))
+        parts = {name: TASK_UTILS.build(cfg) for name, cfg in criterion.items() if name.endswith('assigner')}
         parts |= {name: MODELS.build(cfg) for name, cfg in criterion.items() if name.startswith('loss_')}
         self.criterion = SetCriterion(**parts)
         self.postprocessor = SetPostprocessor(**(test_cfg or {}))
@@ -95,7 +95,11 @@ class VisionLLM(BaseDetector):
         matches = self.criterion.match(tokens, class_logits, targets)
         num_points = max(instruction.num_points for instruction in instructions)
         point_logits = self.task_decoder.point_logits(state, matches.tokens, num_points)
-        return self.criterion(tokens, content, class_logits, point_logits, state.prefix, matches)
+        losses = self.criterion(tokens, content, class_logits, point_logits, state.prefix, matches)
+        if tokens.proposals is not None:
+            content = self.task_decoder.projector.project_content(tokens.proposals.embeddings)
+            losses |= self.criterion.proposal_losses(tokens.proposals, content, state.prefix, targets)
+        return losses
 
     @staticmethod
     def _targets(data_samples: SampleList) -> list[SetTargets]:
@@ -103,7 +107,8 @@ class VisionLLM(BaseDetector):
         instances, _, metas = unpack_gt_instances(data_samples)
         for gt, meta in zip(instances, metas, strict=True):
             height, width = meta['img_shape'][:2]
-            targets.append(SetTargets(gt.labels, gt.points / gt.points.new_tensor([width, height])))
+            size = gt.points.new_tensor([width, height])
+            targets.append(SetTargets(gt.labels, gt.points / size, size))
         return targets
 
     def predict(self, batch_inputs: Tensor, batch_data_samples: SampleList, rescale: bool = True) -> SampleList:

@@ -14,8 +14,10 @@ MAX_OBJECTS = 6
 EMPTY_SCENE_PROBABILITY = 0.03
 # Diameters of the circumscribed circle as parts of the image side: 22..64 px at 128 px.
 MIN_DIAMETER, MAX_DIAMETER = 22 / 128, 64 / 128
+# Shapes stand upright, give or take this angle in radians.
+MAX_ROTATION = np.pi / 6
 # An object of which less is visible, behind others or beyond the border, is placed anew or dropped.
-MIN_VISIBLE = 0.65
+MIN_VISIBLE = 0.75
 # An object takes over the color, or the shape, of an earlier one this often. Without it hardly any
 # scene would have two circles, of which "the largest circle" or a count could be asked.
 REPEAT_PROBABILITY = 0.3
@@ -89,7 +91,7 @@ def _sample_object(rng: np.random.Generator, color: str, shape: str, size: int) 
     diameter = size * float(np.exp(rng.uniform(np.log(MIN_DIAMETER), np.log(MAX_DIAMETER))))
     margin = 0.35 * diameter
     center_xy = tuple(rng.uniform(margin, size - margin, 2).tolist())
-    outlines = place_outline(shape, center_xy, diameter, angle=rng.uniform(0, 2 * np.pi))
+    outlines = place_outline(shape, center_xy, diameter, angle=rng.uniform(-MAX_ROTATION, MAX_ROTATION))
     mask = draw_fine_mask(outlines, size)
     return SceneObject(color, shape, center_xy, diameter, outline_area(outlines), mask, mask)
 

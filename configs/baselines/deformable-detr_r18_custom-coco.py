@@ -1,0 +1,10 @@
+# mmdet's own DeformableDETR beside visionllm-tiny on any COCO-format folder:
+#   DATA_ROOT=dir python tools/train.py configs/baselines/deformable-detr_r18_custom-coco.py
+_base_ = [
+    '../_base_/deformable-detr_r18.py', '../_base_/custom_coco_detection.py', '../_base_/schedule_60e.py',
+    '../_base_/default_runtime.py'
+]
+
+model = dict(num_queries=50, bbox_head=dict(num_classes={{_base_.num_classes}}))
+
+default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=10))

@@ -1,0 +1,136 @@
+"""The instruction transform inside a pipeline: targets, packing, degenerate samples."""
+
+import numpy as np
+import pytest
+import torch
+from mmdet.registry import DATASETS
+from mmdet.structures.bbox import HorizontalBoxes
+from mmengine.registry import init_default_scope
+
+from tests.integration.scenes import NAMES, make_coco_folder, small_config
+from visionllm_mm.datasets import DetectionInstruction, PackInstructionInputs
+from visionllm_mm.instructions import DETECTION_TEMPLATES, Vocabulary, parse_instruction
+
+VOCABULARY = dict(num_classes=8, coord_range=64, max_points=24)
+
+
+def _sample(labels=(2, 0, 2), ignore=(False, False, True), names=('circle', 'square', 'star')):
+    boxes = torch.tensor([[1.0, 2.0, 11.0, 22.0], [5.0, 5.0, 9.0, 9.0], [0.0, 0.0, 3.0, 4.0]])[:len(labels)]
+    return dict(text=tuple(names), img_id=3, gt_bboxes=HorizontalBoxes(boxes.reshape(-1, 4)),
+                gt_bboxes_labels=np.array(labels, dtype=np.int64), gt_ignore_flags=np.array(ignore, dtype=bool),
+                img=np.zeros((30, 40, 3), np.uint8), img_shape=(30, 40))
+
+
+def test_wordings_vary_while_training_and_not_while_evaluating():
+    np.random.seed(0)
+    training = DetectionInstruction(VOCABULARY, training=True)
+    wordings = {training(_sample())['instruction'].replace('\n', '') for _ in range(60)}
+    starts = {text[:8] for text in wordings}
+    assert len(starts) >= 8
+    evaluation = DetectionInstruction(VOCABULARY)
+    assert len({evaluation(_sample())['instruction'] for _ in range(5)}) == 1
+
+
+def test_template_index_chooses_the_wording():
+    texts = [DetectionInstruction(VOCABULARY, template_index=i)(_sample())['instruction']
+             for i in range(len(DETECTION_TEMPLATES))]
+    assert len(set(texts)) == len(texts)
+    assert texts[2].startswith(DETECTION_TEMPLATES[2].split('<')[0])
+    with pytest.raises(ValueError, match=r'template_index must be 0 .. 1, got 2'):
+        DetectionInstruction(VOCABULARY, templates=DETECTION_TEMPLATES[:2], template_index=2)
+
+
+def test_sets_have_at_most_max_classes_and_favour_what_is_shown():
+    np.random.seed(0)
+    transform = DetectionInstruction(VOCABULARY, training=True, subset_prob=0.0, max_classes=2)
+    names = [f'name {i}' for i in range(30)]
+    for _ in range(30):
+        result = transform(_sample(names=names))
+        assert sorted(result['class_labels']) == [0, 2] and len(result['gt_bboxes_labels']) == 3
+
+
+def test_more_classes_than_tokens_are_an_error_for_evaluation_and_subsets_while_training():
+    names = [f'name {i}' for i in range(9)]
+    with pytest.raises(ValueError, match='9 classes, but the vocabulary has only 8'):
+        DetectionInstruction(VOCABULARY)(_sample(names=names))
+    with pytest.raises(ValueError, match='9 classes'):
+        DetectionInstruction(VOCABULARY, classes=names)
+    assert len(DetectionInstruction(VOCABULARY, training=True, subset_prob=0.0)(
+        _sample(names=names))['class_names']) == 8
+
+
+@pytest.mark.parametrize('subset_prob', [0.0, 1.0])
+def test_image_without_objects_gives_empty_targets(subset_prob):
+    result = DetectionInstruction(VOCABULARY, training=True, subset_prob=subset_prob)(_sample(labels=(), ignore=()))
+    assert result['gt_points'].shape == (0, 2, 2) and result['gt_points'].dtype == np.float32
+    assert result['gt_bboxes_labels'].shape == (0,) and len(result['gt_bboxes']) == 0
+    packed = PackInstructionInputs()(result)['data_samples']
+    assert len(packed.gt_instances) == 0 and packed.gt_instances.points.shape == (0, 2, 2)
+
+
+def test_objects_of_classes_left_out_are_dropped():
+    np.random.seed(1)
+    transform = DetectionInstruction(VOCABULARY, training=True, subset_prob=1.0)
+    sizes = set()
+    for _ in range(40):
+        result = transform(_sample())
+        names = result['class_names']
+        assert [names[k] for k in result['gt_bboxes_labels']] == [
+            n for n in ('star', 'circle', 'star') if n in names]
+        sizes.add(len(result['gt_bboxes_labels']))
+    assert sizes == {0, 1, 2, 3}
+
+
+def test_packed_sample_has_the_instruction_and_separates_ignored_objects():
+    np.random.seed(0)
+    result = DetectionInstruction(VOCABULARY, training=True, subset_prob=0.0)(_sample())
+    packed = PackInstructionInputs()(result)
+    sample = packed['data_samples']
+    assert packed['inputs'].shape == (3, 30, 40)
+    assert sample.instruction == result['instruction'] and sample.class_labels == result['class_labels']
+    assert sample.gt_instances.points.tolist() == [[[1, 2], [11, 22]], [[5, 5], [9, 9]]]
+    assert sample.gt_instances.labels.tolist() == result['gt_bboxes_labels'][:2].tolist()
+    assert len(sample.ignored_instances) == 1
+    for key in ('img_id', 'img_shape', 'text', 'class_names'):
+        assert key in sample
+
+
+@pytest.mark.parametrize('text, names', [
+    ('a . b', ['a', 'b']), ('a . b .', ['a', 'b']), (' red star . St. Bernard ', ['red star', 'St. Bernard']),
+    ('one', ['one']),
+])
+def test_prompt_is_split_as_mmdet_writes_it(text, names):
+    result = DetectionInstruction(VOCABULARY)(dict(text=text, custom_entities=True))
+    assert result['class_names'] == names and result['class_labels'] == list(range(len(names)))
+    assert list(parse_instruction(result['instruction'], Vocabulary(**VOCABULARY)).class_names) == names
+
+
+@pytest.mark.parametrize('results, error, message', [
+    (dict(text='a . a', custom_entities=True), ValueError, r"\['a'\] are listed more than once"),
+    (dict(text='', custom_entities=True), ValueError, 'empty'),
+    (dict(text=('a', 3)), TypeError, '3 of type int'),
+    (dict(text=()), ValueError, 'empty'),
+    (dict(text='a . <image>', custom_entities=True), ValueError, 'must not hold'),
+    (dict(), ValueError, 'no class set: give classes='),
+])
+def test_bad_class_sets_are_errors(results, error, message):
+    with pytest.raises(error, match=message):
+        DetectionInstruction(VOCABULARY)(results)
+
+
+def test_training_pipeline_keeps_points_on_the_boxes(tmp_path, monkeypatch):
+    """After flip, resize and crop the points are still the corners of the boxes, in pixels of the input."""
+    init_default_scope('mmdet')
+    cfg = small_config(monkeypatch, make_coco_folder(tmp_path / 'coco'), tmp_path / 'work')
+    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    seen = 0
+    for i in range(len(dataset)):
+        item = dataset[i]
+        sample, (height, width) = item['data_samples'], item['inputs'].shape[1:]
+        points = sample.gt_instances.points.view(-1, 4)
+        torch.testing.assert_close(points, sample.gt_instances.bboxes.tensor)
+        limits = torch.tensor([width, height, width, height])
+        assert (points >= 0).all() and (points <= limits).all() and sample.img_shape == (height, width)
+        assert set(sample.class_names) <= set(NAMES)
+        seen += len(points)
+    assert seen > 0 and len(dataset) == 8

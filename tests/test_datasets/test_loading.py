@@ -1,0 +1,73 @@
+"""Images load as mmcv loads them; what can't be read is named."""
+
+import cv2
+import numpy as np
+import pytest
+from mmcv.transforms import LoadImageFromFile as McvLoadImageFromFile
+from mmdet.registry import TRANSFORMS
+from mmengine.registry import DefaultScope, init_default_scope
+
+from visionllm_mm.datasets.transforms import LoadImageFromFile
+
+
+@pytest.fixture
+def picture():
+    return np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+
+
+def _save(path, picture, cut=None):
+    assert cv2.imwrite(str(path), picture)
+    if cut is not None:
+        path.write_bytes(path.read_bytes()[:cut])
+    return dict(img_path=str(path))
+
+
+@pytest.mark.parametrize('suffix', ['.png', '.jpg', '.bmp', '.webp', '.tif'])
+def test_sound_images_load_as_with_mmcv(tmp_path, picture, suffix):
+    results = _save(tmp_path / f'a{suffix}', picture)
+    ours, theirs = LoadImageFromFile()(dict(results)), McvLoadImageFromFile()(dict(results))
+    np.testing.assert_array_equal(ours.pop('img'), theirs.pop('img'))
+    assert ours == theirs and ours['img_shape'] == (40, 60)
+
+
+@pytest.mark.parametrize('suffix', ['.png', '.jpg'])
+@pytest.mark.parametrize('share', [0.1, 0.5, 0.8, 0.99])
+def test_truncated_images_are_named(tmp_path, picture, suffix, share):
+    path = tmp_path / f'cut{suffix}'
+    size = len(_save(path, picture) and path.read_bytes())
+    with pytest.raises(ValueError, match=f'cut{suffix}.*(truncated|can not be read)'):
+        LoadImageFromFile()(_save(path, picture, cut=int(size * share)))
+
+
+def test_truncated_photograph_with_a_thumbnail_is_named(tmp_path, picture):
+    """A thumbnail in the header ends as the image itself should end."""
+    path = tmp_path / 'photo.jpg'
+    _save(path, picture[:8, :8])
+    thumbnail = path.read_bytes()
+    _save(path, np.tile(picture, (4, 4, 1)))
+    whole = path.read_bytes()
+    header = b'\xff\xe1' + (len(thumbnail) + 2).to_bytes(2, 'big') + thumbnail
+    path.write_bytes(whole[:2] + header + whole[2:])
+    assert LoadImageFromFile()(dict(img_path=str(path)))['img_shape'] == (160, 240)
+    path.write_bytes((whole[:2] + header + whole[2:])[:-500])
+    with pytest.raises(ValueError, match='photo.jpg is truncated'):
+        LoadImageFromFile()(dict(img_path=str(path)))
+
+
+@pytest.mark.parametrize('content', [b'', b'hello', b'\x89PNG\r\n\x1a\n', b'BM'])
+def test_what_is_no_image_is_named(tmp_path, content):
+    path = tmp_path / 'odd.png'
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match='odd.png'):
+        LoadImageFromFile()(dict(img_path=str(path)))
+
+
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match='none.png'):
+        LoadImageFromFile()(dict(img_path=str(tmp_path / 'none.png')))
+
+
+def test_pipelines_of_mmdet_use_it_under_mmcvs_name():
+    init_default_scope('mmdet')
+    assert type(TRANSFORMS.build(dict(type='LoadImageFromFile'))) is LoadImageFromFile
+    assert DefaultScope.get_current_instance().scope_name == 'mmdet'

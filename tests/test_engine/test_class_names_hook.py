@@ -1,0 +1,89 @@
+"""Data whose classes do not fit is refused before training and before testing."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+import torch
+from mmdet.datasets import CocoDataset
+from mmengine.dataset import ConcatDataset, RepeatDataset
+
+from visionllm_mm.engine import CheckClassNamesHook
+from visionllm_mm.instructions import Vocabulary
+
+IN_FILE = ['box', 'disk', 'ring']
+
+
+def _dataset(tmp_path, classes=tuple(IN_FILE), test_mode=False, in_file=IN_FILE):
+    path = tmp_path / f'{len(list(tmp_path.iterdir()))}.json'
+    path.write_text(json.dumps(dict(
+        images=[dict(id=1, file_name='a.png', width=9, height=9)],
+        categories=[dict(id=i, name=name) for i, name in enumerate(in_file)],
+        annotations=[dict(id=1, image_id=1, category_id=0, bbox=[1, 1, 2, 2], area=4, iscrowd=0)])))
+    return CocoDataset(ann_file=str(path), data_prefix=dict(img=''), metainfo=dict(classes=classes), pipeline=[],
+                       test_mode=test_mode, serialize_data=False)
+
+
+def _runner(train=None, val=None, test=None, num_classes=8):
+    def loop(dataset):
+        return None if dataset is None else SimpleNamespace(dataloader=SimpleNamespace(dataset=dataset))
+
+    model = torch.nn.Module()
+    model.vocabulary = Vocabulary(num_classes=num_classes)
+    return SimpleNamespace(train_dataloader=SimpleNamespace(dataset=train), val_loop=loop(val), test_loop=loop(test),
+                           model=model)
+
+
+def _train(tmp_path, train=None, val=None, **kwargs):
+    CheckClassNamesHook().before_train(_runner(train or _dataset(tmp_path), val, **kwargs))
+
+
+def test_matching_names_pass(tmp_path):
+    good = _dataset(tmp_path)
+    _train(tmp_path, good, _dataset(tmp_path, test_mode=True))
+    CheckClassNamesHook().before_test(_runner(test=_dataset(tmp_path, test_mode=True)))
+
+
+def test_some_of_the_files_classes_in_its_order_pass(tmp_path):
+    _train(tmp_path, _dataset(tmp_path, ('box', 'ring')))
+
+
+@pytest.mark.parametrize('classes, message', [
+    (('box', 'cube'), r"\['cube'\] are not in it. Its categories are \['box', 'disk', 'ring'\]: set metainfo"),
+    (('Box', 'disk', 'ring'), r"\['Box'\] are not in it"),
+    (('ring', 'box', 'disk'), 'they stand in another order'),
+])
+@pytest.mark.parametrize('where', ['train', 'val', 'test', 'concat', 'repeat'])
+def test_names_that_do_not_match_are_named(tmp_path, classes, message, where):
+    bad = _dataset(tmp_path, classes, test_mode=where in ('val', 'test'))
+    with pytest.raises(ValueError, match=f'json: {message}'):
+        if where == 'test':
+            CheckClassNamesHook().before_test(_runner(test=bad))
+        elif where == 'val':
+            _train(tmp_path, val=bad)
+        elif where == 'concat':
+            _train(tmp_path, ConcatDataset([_dataset(tmp_path, classes), bad], ignore_keys=['classes']))
+        else:
+            _train(tmp_path, RepeatDataset(bad, 2) if where == 'repeat' else bad)
+
+
+def test_evaluation_needs_a_class_token_for_every_class(tmp_path):
+    _train(tmp_path, num_classes=2)  # while training, subsets are asked for
+    with pytest.raises(ValueError, match='3 classes, but the vocabulary has only 2'):
+        _train(tmp_path, val=_dataset(tmp_path, test_mode=True), num_classes=2)
+    with pytest.raises(ValueError, match='3 classes'):
+        CheckClassNamesHook().before_test(_runner(test=_dataset(tmp_path, test_mode=True), num_classes=2))
+
+
+def test_other_data_sets_and_detectors_are_left_alone(tmp_path):
+    runner = _runner(train=SimpleNamespace(ann_file='list.txt'), test=_dataset(tmp_path, test_mode=True))
+    CheckClassNamesHook().before_train(runner)
+    runner.model = torch.nn.Linear(1, 1)
+    CheckClassNamesHook().before_test(runner)
+
+
+def test_wrapped_models_are_checked_too(tmp_path):
+    runner = _runner(test=_dataset(tmp_path, test_mode=True), num_classes=1)
+    runner.model = SimpleNamespace(module=runner.model)
+    with pytest.raises(ValueError, match='only 1 class tokens'):
+        CheckClassNamesHook().before_test(runner)

@@ -1,0 +1,110 @@
+"""Reading instructions, written by the builder or by anyone."""
+
+import random
+
+import pytest
+
+from visionllm_mm.instructions import (
+    DETECTION_TEMPLATES,
+    Vocabulary,
+    build_instruction,
+    parse_instruction,
+    point_format,
+)
+
+VOCABULARY = Vocabulary(num_classes=8, coord_range=64, max_points=24)
+SET, FORMAT = '{"circle": <c0>, "red star": <c1>}', '(c, x1, y1, x2, y2)'
+
+
+def _parse(text):
+    return parse_instruction(text, VOCABULARY)
+
+
+@pytest.mark.parametrize('seed', range(40))
+def test_whatever_the_names_what_is_written_is_read(seed):
+    """Random names of the characters that instructions are made of."""
+    rng = random.Random(seed)
+    pieces = list('ab1 {}(),:"\\\'<>/\n\tß星') + ['range 9000', '(c, x1, y1)', '<c', '<p3>', '": <', '"}', '{"', '\\"']
+    names = sorted({'n' + ''.join(rng.choices(pieces, k=rng.randint(1, 8))) for _ in range(rng.randint(1, 8))})
+    num_points = rng.choice([1, 2, 8, 24])
+    text = build_instruction(rng.choice(DETECTION_TEMPLATES), names, point_format(num_points), VOCABULARY)
+    instruction = _parse(text)
+    assert list(instruction.class_names) == names and instruction.class_indices == tuple(range(len(names)))
+    assert instruction.num_points == num_points and instruction.coord_range == 64
+    assert instruction.output_format == point_format(num_points) and instruction.text == text
+
+
+@pytest.mark.parametrize('text', [
+    f'<image>{SET}{FORMAT}',
+    '<image> {"circle":<c0>,"red star":<c1>} (C,X1,Y1,X2,Y2)',
+    '<image> { "circle" : <c0> ,\n "red star" : <c1> } ( c , x1 ,y1, x2, y2 )',
+    f'{FORMAT}, that is {FORMAT}, of {SET} in <image> (not (d, x1) or [c, x1]); mind <c1>.',
+])
+def test_spacing_case_and_order_are_free(text):
+    instruction = _parse(text)
+    assert instruction.class_names == ('circle', 'red star') and instruction.class_indices == (0, 1)
+    assert instruction.format_text == '<cls> <x1> <y1> <x2> <y2>'
+
+
+@pytest.mark.parametrize('wording, coord_range', [
+    ('', 64), ('range 32', 32), ('Range: 32', 32), ('the range is 32', 32), ('strange 99', 64), ('range 1', 1),
+    ('range 32 and again range 32', 32), ('arrange 7 things; range 8', 8),
+])
+def test_range_is_the_stated_one_or_the_vocabularys(wording, coord_range):
+    assert _parse(f'<image> {SET} {FORMAT} {wording}').coord_range == coord_range
+
+
+@pytest.mark.parametrize('wording, message', [
+    ('range 65', 'asks for the range 65, but .* span 1 .. 64'), ('range 0', 'range 0'),
+    ('range 8, range 16', r'more than one range, \[8, 16\]'),
+])
+def test_bad_ranges_are_named(wording, message):
+    with pytest.raises(ValueError, match=message):
+        _parse(f'<image> {SET} {FORMAT} {wording}')
+
+
+@pytest.mark.parametrize('text, message', [
+    (f'{SET} {FORMAT}', 'exactly once to say where the image goes, .* 0 times'),
+    (f'<image> {SET} {FORMAT} <image>', '2 times'),
+    (f'<image> {SET}', 'one output format such as .* this one has 0'),
+    (f'<image> {SET} {FORMAT} or (c, x1, y1)', 'this one has 2'),
+    (f'<image> {FORMAT}', 'one category set such as .* this one has 0'),
+    (f'<image> {SET} {SET} {FORMAT}', 'one category set .* this one has 2'),
+    (f"<image> {{'circle': <c0>}} {FORMAT}", 'one category set'),
+    (f'<image> {{"circle": c0}} {FORMAT}', 'one category set'),
+    (f'<image> {{}} {FORMAT}', 'one category set'),
+    (f'<image> {{"a": <c0>, "a": <c1>}} {FORMAT}', r"\['a'\] are listed more than once"),
+    (f'<image> {{"a": <c0>, " ": <c1>}} {FORMAT}', 'blank'),
+    (f'<image> {{"a": <c2>, "b": <c2>}} {FORMAT}', 'used twice'),
+    (f'<image> {{"a": <c8>}} {FORMAT}', "'<c8>' is not in the vocabulary, which has <c0> .. <c7>"),
+    (f'<image> {{"\\u003cc3>": <c0>}} {FORMAT}', 'must not hold'),
+    (f'<image> {{"a\\q": <c0>}} {FORMAT}', r'JSON strings.*escape in "a\\q"'),
+    (f'<image> {{"a\nb": <c0>}} {FORMAT}', 'JSON strings.*control character'),
+    (f'<image> {SET} (c, x1)', r'numbered x1, y1, x2, y2, ..., got \(x1\)'),
+    (f'<image> {SET} (c, x1, y1, x2)', r'numbered .* got \(x1, y1, x2\)'),
+    (f'<image> {SET} (c, y1, x1)', 'numbered'),
+    (f'<image> {SET} (c, x2, y2)', 'numbered'),
+    (f'<image> {SET} (c, x1, y1, x1, y1)', 'numbered'),
+    (f'<image> {SET} (c, x0, y0)', "'<x0>' is not in the vocabulary"),
+    (f'<image> {SET} (c, {", ".join(f"x{i}, y{i}" for i in range(1, 26))})', "'<x25>' is not in the vocabulary"),
+])
+def test_bad_instructions_say_what_is_wrong(text, message):
+    with pytest.raises(ValueError, match=message):
+        _parse(text)
+
+
+def test_nine_classes_are_too_many_for_eight_tokens():
+    text = '{' + ', '.join(f'"n{i}": <c{i}>' for i in range(9)) + '}'
+    with pytest.raises(ValueError, match='9 classes, but the vocabulary has only 8'):
+        _parse(f'<image> {text} {FORMAT}')
+
+
+def test_language_has_the_words_but_no_token_of_ours():
+    instruction = _parse(f'Look at <image> for {SET} as {FORMAT}; <c1> first.')
+    assert instruction.language == 'Look at  for {"circle", "red star"} as (c, x1, y1, x2, y2); first.'
+
+
+def test_parsing_again_gives_the_kept_instruction():
+    text = f'<image> {SET} {FORMAT}'
+    assert _parse(text) is _parse(text)
+    assert parse_instruction(text, Vocabulary(num_classes=4)).coord_range == 512

@@ -1,0 +1,194 @@
+"""Matching and losses of a batch."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from tests.tiny import batch, build_model
+from visionllm_mm.models.criterion import SetCriterion
+from visionllm_mm.structures import ImageTokens, Proposals, SetTargets
+
+SIZE = torch.tensor([128., 64.])
+
+
+@pytest.fixture(scope='module')
+def criterion() -> SetCriterion:
+    return build_model().criterion
+
+
+def _tokens(num_images=2, num_tokens=5, layers=2, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    tokens = ImageTokens(torch.randn(layers, num_images, num_tokens, 8, generator=generator),
+                         torch.rand(layers, num_images, num_tokens, 2, generator=generator),
+                         torch.randn(layers, num_images, num_tokens, generator=generator))
+    return tokens, torch.randn(num_images, num_tokens, 4, generator=generator)
+
+
+def _target(count, num_points=2, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return SetTargets(torch.randint(0, 3, (count,), generator=generator),
+                      torch.rand(count, num_points, 2, generator=generator), SIZE)
+
+
+def test_center_is_the_middle_of_the_points_box():
+    target = SetTargets(torch.tensor([0]), torch.tensor([[[0.1, 0.8], [0.3, 0.2], [0.5, 0.3]]]), SIZE)
+    torch.testing.assert_close(target.centers_norm, torch.tensor([[0.3, 0.5]]))
+
+
+def test_matches_carry_what_their_object_has(criterion):
+    tokens, logits = _tokens()
+    targets = [_target(3), _target(1, seed=1)]
+    matches = criterion.match(tokens, logits, targets)
+    assert matches.valid.tolist() == [[True] * 3, [True, False, False]]
+    for i, target in enumerate(targets):
+        valid = matches.valid[i]
+        assert len(set(matches.tokens[i][valid].tolist())) == len(target)
+        order = [(target.points_norm - points).abs().sum((1, 2)).argmin().item()
+                 for points in matches.points_norm[i][valid]]
+        assert sorted(order) == list(range(len(target)))
+        torch.testing.assert_close(matches.class_index[i][valid], target.class_index[order])
+        torch.testing.assert_close(matches.centers_norm[i][valid], target.centers_norm[order])
+
+
+def test_more_objects_than_tokens_fill_the_tokens(criterion):
+    tokens, logits = _tokens()
+    matches = criterion.match(tokens, logits, [_target(9), _target(0)])
+    assert sorted(matches.tokens[0].tolist()) == list(range(5))
+    assert not matches.valid[1].any()
+
+
+def test_no_object_at_all_leaves_one_padded_match(criterion):
+    tokens, logits = _tokens()
+    matches = criterion.match(tokens, logits, [_target(0), _target(0)])
+    assert matches.tokens.shape == (2, 1) and not matches.valid.any() and not matches.point_valid.any()
+
+
+def test_formats_of_different_length_share_a_batch(criterion):
+    tokens, logits = _tokens()
+    matches = criterion.match(tokens, logits, [_target(2, num_points=2), _target(1, num_points=6)])
+    assert matches.points_norm.shape == (2, 2, 6, 2)
+    assert matches.point_valid.sum(dim=2).tolist() == [[2, 2], [6, 0]]
+
+
+def test_token_losses_against_plain_sums(criterion):
+    """Focal loss of all tokens and L1 of the matched ones, both over the number of matches."""
+    tokens, logits = _tokens()
+    targets = [_target(3), _target(1, seed=1)]
+    matches = criterion.match(tokens, logits, targets)
+    losses = criterion._token_losses(tokens, matches, matches.valid.sum().float())
+    assert losses.keys() == {'loss_objectness', 'd0.loss_objectness', 'loss_center', 'd0.loss_center'}
+    for layer, prefix in ((1, ''), (0, 'd0.')):
+        focal, distance = 0.0, 0.0
+        for i in range(2):
+            matched = matches.tokens[i][matches.valid[i]].tolist()
+            for t in range(5):
+                p = tokens.objectness[layer, i, t].sigmoid()
+                focal -= 0.25 * (1 - p)**2 * p.log() if t in matched else 0.75 * p**2 * (1 - p).log()
+            for k, t in enumerate(matched):
+                distance += (tokens.centers_norm[layer, i, t] - matches.centers_norm[i, k]).abs().sum()
+        torch.testing.assert_close(losses[f'{prefix}loss_objectness'], 2 * focal / 4)
+        torch.testing.assert_close(losses[f'{prefix}loss_center'], 5 * distance / 4)
+
+
+def _losses(model, images, samples):
+    return {name: float(loss.detach()) for name, loss in model.loss(images, samples).items()}
+
+
+def test_losses_have_names_for_every_layer():
+    model = build_model().train()
+    names = set(_losses(model, *batch([1, 2])))
+    inner = {'loss_objectness', 'loss_center', 'loss_alignment'}
+    everywhere = {f'{prefix}{name}' for prefix in ('', 'd0.', 'enc.') for name in inner}
+    assert names == everywhere | {'loss_class', 'loss_location'}
+
+
+def test_class_and_location_losses_against_the_models_own_answers():
+    model = build_model().eval()
+    for head in model.image_tokenizer.center_heads:  # as they start, all layers have the same centres
+        torch.nn.init.normal_(head[-1].weight, std=0.3)
+    images, samples = batch([2, 1])
+    losses = _losses(model, images, samples)
+    with torch.no_grad():
+        instructions, tokens, _, state = model._read(images, samples)
+        logits = model.task_decoder.class_logits(state)
+        matches = model.criterion.match(tokens, logits, model._targets(samples))
+        points = model.task_decoder.point_logits(state, matches.tokens, 2)
+    targets = torch.full(logits.shape[:2], logits.shape[2] - 1)
+    location, count = 0.0, 0
+    for i, k in matches.valid.nonzero().tolist():
+        token = matches.tokens[i, k]
+        targets[i, token] = matches.class_index[i, k]
+        offsets = matches.points_norm[i, k] - tokens.centers_norm[-1, i, token]
+        exact = (offsets.clamp(-1, 1) + 1) * 64
+        soft = (-0.5 * (torch.arange(129) - exact[..., None])**2).softmax(dim=-1)
+        location += float(F.cross_entropy(points[i, k].flatten(0, 1), soft.flatten(0, 1), reduction='sum'))
+        count += 4
+    weight = torch.tensor([1.0] * (logits.shape[2] - 1) + [0.1])
+    assert losses['loss_class'] == pytest.approx(float(F.cross_entropy(logits.mT, targets, weight=weight)), rel=1e-4)
+    assert losses['loss_location'] == pytest.approx(location / count, rel=1e-4)
+
+
+def test_an_image_without_objects_leaves_the_losses_of_matches_alone():
+    """It adds only no-object answers and objectness of the background."""
+    model = build_model().eval()
+    images, samples = batch([2, 0])
+    both, alone = _losses(model, images, samples), _losses(model, images[:1], samples[:1])
+    matched = [name for name in both if name.endswith(('loss_center', 'loss_location', 'loss_alignment'))]
+    assert {name: both[name] for name in matched} == pytest.approx({name: alone[name] for name in matched}, rel=1e-4)
+    assert both['loss_objectness'] > alone['loss_objectness']
+    assert both['loss_class'] != pytest.approx(alone['loss_class'], rel=1e-4)
+
+
+def test_doubled_batch_has_the_same_losses():
+    model = build_model().eval()
+    images, samples = batch([2, 1])
+    once, twice = _losses(model, images, samples), _losses(model, images.repeat(2, 1, 1, 1), samples * 2)
+    assert twice == pytest.approx(once, rel=1e-4)
+
+
+def test_alignment_loss_can_be_left_out():
+    model = build_model().train()
+    model.criterion.loss_alignment = None
+    assert not [name for name in _losses(model, *batch([1])) if 'alignment' in name]
+
+
+def _proposals(targets):
+    """Proposals on a grid of 8 px, 8 rows of 16, and one of 16 px."""
+    levels = []
+    for stride in (8, 16):
+        y, x = torch.meshgrid(torch.arange(64 // stride), torch.arange(128 // stride), indexing='ij')
+        levels.append(torch.stack([(x + 0.5) * stride, (y + 0.5) * stride, torch.full(x.shape, stride)], dim=2))
+    priors = torch.cat([level.flatten(0, 1) for level in levels]).float().expand(len(targets), -1, -1)
+    count = priors.shape[1]
+    return Proposals(torch.randn(len(targets), count, 8), priors[..., :2] / SIZE, torch.zeros(len(targets), count),
+                     priors)
+
+
+def test_the_nearest_positions_see_an_object(criterion):
+    small = [[20.0, 20.0], [44.0, 44.0]]
+    large = [[64.0, 0.0], [128.0, 64.0]]
+    target = SetTargets(torch.tensor([1, 0]), torch.tensor([small, large]) / SIZE, SIZE)
+    empty = SetTargets(torch.zeros(0, dtype=torch.long), torch.zeros(0, 2, 2), SIZE)
+    proposals = _proposals([target, empty])
+    matches = criterion.match_proposals(proposals, [target, empty])
+    assert matches.valid.sum(dim=1).tolist() == [6, 0]  # pos_num = 3 each
+    priors = proposals.priors[0][matches.tokens[0]]
+    for center, stride, index in (((32.0, 32.0), 8, 1), ((96.0, 32.0), 16, 0)):
+        mine = priors[matches.class_index[0] == index]
+        assert len(mine) == 3 and (mine[:, 2] == stride).all()
+        assert ((mine[:, :2] - torch.tensor(center)).abs() < 2 * stride).all()
+
+
+def test_proposal_losses_by_hand(criterion):
+    target = SetTargets(torch.tensor([0]), torch.tensor([[[0.25, 0.25], [0.5, 0.75]]]), SIZE)
+    proposals = _proposals([target])
+    matches = criterion.match_proposals(proposals, [target])
+    names = torch.eye(8)[None, :2]
+    prefix = type('Names', (), dict(name_embeddings=names, class_valid=torch.ones(1, 2, dtype=torch.bool)))
+    losses = criterion.proposal_losses(proposals, names[:, :1].expand(1, proposals.priors.shape[1], 8), prefix,
+                                       [target])
+    assert set(losses) == {'enc.loss_objectness', 'enc.loss_center', 'enc.loss_alignment'}
+    distance = (proposals.centers_norm[0, matches.tokens[0]] - torch.tensor([0.375, 0.5])).abs().sum(dim=1).mean()
+    torch.testing.assert_close(losses['enc.loss_center'], criterion.loss_center.loss_weight * distance)
+    expected = F.cross_entropy(torch.tensor([[10.0, 0.0]]), torch.tensor([0]))
+    torch.testing.assert_close(losses['enc.loss_alignment'], expected)

@@ -1,0 +1,152 @@
+"""The language model: parity with Hugging Face, LoRA, freezing, loading, context length."""
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from tests.tiny import LLM, build_decoder, instructions
+from visionllm_mm.models import CausalLM
+
+LORA = dict(r=4, lora_alpha=8, target_modules=['q_proj', 'k_proj', 'v_proj', 'o_proj'])
+
+
+def _llm(seed=0, **changes) -> CausalLM:
+    torch.manual_seed(seed)
+    llm = CausalLM(**(LLM | changes))
+    for parameter in llm.parameters():
+        if parameter.dim() > 1:
+            torch.nn.init.normal_(parameter.data, std=0.2)
+    return llm.eval()
+
+
+def _causal(batch, length):
+    return torch.ones(batch, length, length, dtype=torch.bool).tril()
+
+
+def test_padded_batch_equals_hugging_faces_own_mask():
+    llm = _llm()
+    ids = torch.tensor([[5, 9, 20, 7, 30], [11, 4, 8, 0, 0]])
+    valid = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
+    mask = (_causal(2, 5) & valid.bool()[:, None]) | torch.eye(5, dtype=torch.bool)
+    hidden, _ = llm(llm.embed_words(ids), mask, torch.arange(5).expand(2, -1))
+    plain = llm.base.model(input_ids=ids, attention_mask=valid).last_hidden_state
+    torch.testing.assert_close(hidden[valid.bool()], plain[valid.bool()], atol=1e-5, rtol=1e-5)
+
+
+def test_positions_are_those_given():
+    llm = _llm()
+    ids, positions = torch.tensor([[5, 9, 20]]), torch.tensor([[3, 7, 7]])
+    hidden, _ = llm(llm.embed_words(ids), _causal(1, 3), positions)
+    plain = llm.base.model(input_ids=ids, position_ids=positions).last_hidden_state
+    torch.testing.assert_close(hidden, plain, atol=1e-5, rtol=1e-5)
+    elsewhere, _ = llm(llm.embed_words(ids), _causal(1, 3), torch.tensor([[3, 7, 9]]))
+    assert (elsewhere[0, 2] - hidden[0, 2]).abs().max() > 1e-3
+
+
+def test_going_on_from_keys_and_values_equals_one_run_and_leaves_them_alone():
+    llm = _llm()
+    embeddings, positions = torch.randn(2, 7, 32), torch.arange(7).expand(2, -1)
+    whole, _ = llm(embeddings, _causal(2, 7), positions)
+    _, past = llm(embeddings[:, :4], _causal(2, 4), positions[:, :4])
+    for _ in range(2):
+        rest, more = llm(embeddings[:, 4:], _causal(2, 7)[:, 4:], positions[:, 4:], past)
+        torch.testing.assert_close(rest, whole[:, 4:], atol=1e-5, rtol=1e-5)
+        assert [keys.shape[2] for keys, _ in past] == [4, 4] and [keys.shape[2] for keys, _ in more] == [7, 7]
+
+
+def test_a_position_sees_what_its_row_of_the_mask_says():
+    llm = _llm(config=LLM['config'] | dict(num_hidden_layers=1))
+    mask = torch.tensor([[[1, 0, 0, 1], [0, 1, 0, 0], [1, 1, 1, 0], [0, 0, 1, 1]]]).bool()
+    embeddings, positions = torch.randn(1, 4, 32), torch.arange(4)[None]
+    hidden, _ = llm(embeddings, mask, positions)
+    for k in range(4):
+        changed = embeddings.clone()
+        changed[0, k] += torch.randn(32)
+        difference = (llm(changed, mask, positions)[0] - hidden)[0].abs().amax(dim=1)
+        assert ((difference > 1e-5) == mask[0, :, k]).all(), k
+
+
+@pytest.mark.parametrize('freeze, lora', [(True, None), (True, LORA), (False, None), (False, LORA)])
+def test_what_trains(freeze, lora):
+    """Frozen: the added tokens, the projector and the adapters alone. Else: the base, too."""
+    decoder = build_decoder(freeze=freeze, lora=lora)
+    names = dict(decoder.named_parameters())
+    trained = {name for name, p in names.items() if p.requires_grad}
+    adapters = {name for name in names if 'lora_' in name}
+    base = {name for name in names if name.startswith('llm.')} - adapters
+    assert len(adapters) == (16 if lora else 0) and adapters <= trained
+    assert base & trained == (set() if freeze else base)
+    assert {'added_tokens.embedding.weight', 'added_tokens.output_rows', 'projector.scale'} <= trained
+
+
+def test_frozen_weights_stay_and_adapters_and_added_tokens_learn():
+    decoder = build_decoder(freeze=True, lora=LORA).train()
+    before = {name: p.detach().clone() for name, p in decoder.named_parameters()}
+    optimizer = torch.optim.SGD([p for p in decoder.parameters() if p.requires_grad], lr=0.1)
+    state = decoder.read(instructions(2), torch.randn(2, 4, 32))
+    loss = decoder.class_logits(state).clamp(min=-50).square().mean()
+    (loss + decoder.point_logits(state, torch.tensor([[0], [1]]), 2).square().mean()).backward()
+    optimizer.step()
+    changed = {name for name, p in decoder.named_parameters() if not torch.equal(p, before[name])}
+    assert any('lora_A' in name for name in changed) and any('lora_B' in name for name in changed)
+    assert {'added_tokens.embedding.weight', 'added_tokens.output_rows'} <= changed
+    assert not [name for name in changed if name.startswith('llm.') and 'lora_' not in name]
+
+
+def test_adapters_change_answers_once_they_are_trained():
+    llm = CausalLM(**(LLM | dict(lora=LORA, freeze=True)))
+    x, rest = torch.randn(1, 5, 32), (_causal(1, 5), torch.arange(5)[None])
+    before, _ = llm(x, *rest)
+    for name, parameter in llm.named_parameters():
+        if 'lora_B' in name:
+            torch.nn.init.normal_(parameter)
+    assert (llm(x, *rest)[0] - before).abs().max() > 1e-3
+
+
+def test_loads_a_llama_folder_with_its_tokenizer(tmp_path):
+    torch.manual_seed(0)
+    tokenizer = CausalLM(**LLM).tokenizer
+    saved = LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), **(
+        LLM['config'] | dict(tie_word_embeddings=False, num_key_value_heads=4)))).eval()
+    saved.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    llm = CausalLM(path=str(tmp_path), lora=LORA).eval()
+    ids = torch.tensor([llm.word_ids('a red star')])
+    hidden, _ = llm(llm.embed_words(ids), _causal(1, ids.shape[1]), torch.arange(ids.shape[1])[None])
+    torch.testing.assert_close(hidden, saved.model(input_ids=ids).last_hidden_state, atol=1e-5, rtol=1e-5)
+    assert llm.max_length == 2048 and llm.word_ids('a red star') == tokenizer.encode('a red star')
+
+
+def test_frozen_base_may_have_half_the_precision():
+    llm = CausalLM(**(LLM | dict(freeze=True, dtype='bfloat16')))
+    hidden, past = llm(torch.randn(1, 3, 32), _causal(1, 3), torch.arange(3)[None])
+    assert llm.dtype == hidden.dtype == past[0][0].dtype == torch.bfloat16 and hidden.isfinite().all()
+
+
+@pytest.mark.parametrize('arguments, error, message', [
+    (dict(tokenizer='builtin'), ValueError, 'either path= .* or config='),
+    (dict(path='x', config={}, tokenizer='builtin'), ValueError, 'either path= .* or config='),
+    (dict(config=LLM['config']), ValueError, "tokenizer='builtin'"),
+    (dict(path='/no/such/llama'), FileNotFoundError, 'no folder /no/such/llama'),
+    (dict(path='./weights/llama', tokenizer='builtin'), FileNotFoundError, './weights/llama.*AutoModelForCausalLM'),
+    (dict(config=LLM['config'], tokenizer='/no/tokenizer.json'), FileNotFoundError, '/no/tokenizer.json'),
+])
+def test_bad_sources_are_named(arguments, error, message):
+    with pytest.raises(error, match=message):
+        CausalLM(**arguments)
+
+
+def test_folder_without_weights_is_named(tmp_path):
+    LlamaConfig(vocab_size=64, **LLM['config']).save_pretrained(tmp_path)
+    with pytest.raises(FileNotFoundError, match=f'{tmp_path}.*local folder'):
+        CausalLM(path=str(tmp_path), tokenizer='builtin')
+
+
+def test_an_instruction_that_just_fits_is_read_and_one_token_more_is_an_error():
+    asked = instructions(1)
+    need = build_decoder().embed_prefix(asked, torch.zeros(1, 3, 32)).embeddings.shape[1] + len(asked[0].output_format)
+    decoder = build_decoder(config=LLM['config'] | dict(max_position_embeddings=need))
+    state = decoder.read(asked, torch.zeros(1, 3, 32))
+    assert decoder.point_logits(state, torch.tensor([[0]]), 2).isfinite().all()
+    with pytest.raises(ValueError, match=f'needs {need + 1} positions .* the LLM has {need}.*It begins: .Find every'):
+        decoder.read(asked, torch.zeros(1, 4, 32))

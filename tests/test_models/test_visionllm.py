@@ -1,0 +1,173 @@
+"""The detector as mmdet and its Runner see it."""
+
+import pytest
+import torch
+from mmengine.optim import OptimWrapper
+from torch.optim import SGD
+
+from tests.tiny import NAMES, batch, build_model
+from visionllm_mm.instructions import Vocabulary, build_instruction, point_format
+
+
+@pytest.fixture(scope='module')
+def model():
+    """Weights at which objectness, centres and answers differ from token to token."""
+    model = build_model().eval()
+    torch.manual_seed(1)
+    for head in (*model.image_tokenizer.objectness_heads, *(h[-1] for h in model.image_tokenizer.center_heads)):
+        torch.nn.init.normal_(head.weight, std=0.2)
+    return model
+
+
+@torch.no_grad()
+def _predict(model, images, samples, **kwargs):
+    return [sample.pred_instances for sample in model.predict(images, samples, **kwargs)]
+
+
+def _assert_same(found, expected, atol=1e-4):
+    assert len(found) == len(expected) and found.label_names == expected.label_names
+    torch.testing.assert_close(found.scores, expected.scores, atol=atol, rtol=1e-4)
+    torch.testing.assert_close(found.bboxes, expected.bboxes, atol=atol * 100, rtol=1e-4)
+
+
+def _instruction(names, num_points=2):
+    vocabulary = Vocabulary(num_classes=64, coord_range=64, max_points=24)
+    return build_instruction('<image> Give <class> as <format>, range <range>.', names, point_format(num_points),
+                             vocabulary)
+
+
+def test_fixture_answers_differ(model):
+    result = _predict(model, *batch([1]))[0]
+    assert result.scores.std() > 1e-3 and result.bboxes[:, :2].std() > 1 and len(set(result.label_names)) > 1
+
+
+def test_predictions_have_mmdets_fields(model):
+    for i, result in enumerate(_predict(model, *batch([1, 0, 2]))):
+        assert set(result.keys()) == {'bboxes', 'scores', 'labels', 'label_names'}, i
+        assert len(result) == 20 * len(NAMES) and result.bboxes.shape == (80, 4)
+        assert ((result.scores >= 0) & (result.scores <= 1)).all()
+        assert result.labels.min() >= 0 and result.labels.max() < len(NAMES)
+
+
+def test_predictions_are_the_one_pass_answers(model):
+    """The detector's two passes and its selection against one pass over all tokens and plain sorting."""
+    images, samples = batch([1, 1], text=_instruction(NAMES))
+    found = _predict(model, images, samples)
+    with torch.no_grad():
+        instructions = model.parse_instructions(samples)
+        tokens = model.tokenize(images, samples, instructions)
+        _, inputs = model.project(tokens)
+        logits, points = model.task_decoder.decode_one_pass(instructions, inputs, 2)
+    bins = torch.arange(129.0)
+    for i, result in enumerate(found):
+        scores = logits[i].softmax(dim=-1)[:, :-1] * tokens.objectness[-1, i].sigmoid().sqrt()[:, None]
+        order = scores.flatten().argsort(descending=True)
+        torch.testing.assert_close(result.scores, scores.flatten()[order], atol=1e-5, rtol=1e-4)
+        best = points[i].argmax(dim=-1, keepdim=True)
+        near = points[i].masked_fill((bins - best).abs() > 2, -torch.inf).softmax(dim=-1)
+        corners = tokens.centers_norm[-1, i][:, None] + (near * bins).sum(dim=-1) / 64 - 1
+        corners = corners.clamp(0, 1) * 64
+        boxes = torch.cat([corners.amin(dim=1), corners.amax(dim=1)], dim=1)
+        assert (result.labels == order % len(NAMES)).float().mean() > 0.95  # near ties may change places
+        torch.testing.assert_close(result.bboxes.sum(dim=1).sort().values,
+                                   boxes[order // len(NAMES)].sum(dim=1).sort().values, atol=1e-2, rtol=1e-3)
+
+
+def test_an_image_is_answered_alike_alone_and_in_a_batch(model):
+    images, samples = batch([1, 0, 2])
+    together = _predict(model, images, samples)
+    for i in range(3):
+        _assert_same(_predict(model, images[i:i + 1], samples[i:i + 1])[0], together[i])
+
+
+def test_images_of_a_batch_may_ask_for_different_sets(model):
+    images, samples = batch([1, 1])
+    samples[1].set_metainfo(dict(instruction=_instruction(['ring'])))
+    together = _predict(model, images, samples)
+    assert set(together[1].label_names) == {'ring'} and len(together[1]) == 20
+    for i in range(2):
+        _assert_same(_predict(model, images[i:i + 1], samples[i:i + 1])[0], together[i])
+
+
+def test_images_of_a_batch_may_ask_for_different_formats(model):
+    images, samples = batch([1, 1])
+    samples[0].set_metainfo(dict(instruction=_instruction(NAMES, 2)))
+    samples[1].set_metainfo(dict(instruction=_instruction(NAMES, 6)))
+    together = _predict(model, images, samples)
+    for i in range(2):
+        _assert_same(_predict(model, images[i:i + 1], samples[i:i + 1])[0], together[i])
+
+
+def test_second_look_through_the_caches_gives_the_same(model):
+    model.eval()
+    text_first = _instruction(NAMES).replace('<image> ', '') + ' Picture: <image>'
+    images, samples = batch([1, 2], text=text_first)
+    first = _predict(model, images, samples)
+    assert model.task_decoder._text_cache and model.text_encoder._cache
+    for again, before in zip(_predict(model, images, samples), first, strict=True):
+        _assert_same(again, before)
+
+
+def test_instruction_alone_says_what_is_looked_for(model):
+    images, samples = batch([1], names=['circle', 'square'])
+    assert set(_predict(model, images, samples)[0].label_names) == {'circle', 'square'}
+    samples[0].set_metainfo(dict(instruction=_instruction(['blue cross'])))
+    assert set(_predict(model, images, samples)[0].label_names) == {'blue cross'}
+
+
+def test_boxes_without_rescaling_are_in_pixels_of_the_input(model):
+    images, samples = batch([1])
+    samples[0].set_metainfo(dict(scale_factor=(0.5, 0.25)))
+    resized, original = _predict(model, images, samples, rescale=False)[0], _predict(model, images, samples)[0]
+    torch.testing.assert_close(original.bboxes, resized.bboxes * torch.tensor([2.0, 4.0, 2.0, 4.0]))
+
+
+def test_the_three_modes_of_mmengine(model):
+    images, samples = batch([1, 2])
+    losses = model(images, samples, mode='loss')
+    assert all(loss.ndim == 0 and loss.isfinite() for loss in losses.values())
+    with torch.no_grad():
+        assert len(model(images, samples, mode='predict')) == 2
+        objectness, centers, classes, points = model(images, samples, mode='tensor')
+    assert objectness.shape == (2, 20) and centers.shape == (2, 20, 2)
+    assert classes.shape == (2, 20, 5) and points.shape == (2, 20, 2, 2, 129)
+    with pytest.raises(RuntimeError, match='mode'):
+        model(images, samples, mode='other')
+
+
+def test_train_steps_change_every_part():
+    """Two steps: the fusion starts as the identity, so the text encoder learns from the second on."""
+    model = build_model().train()
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    images, samples = batch([2, 1])
+    wrapper = OptimWrapper(SGD(model.parameters(), lr=0.1))
+    for _ in range(2):
+        data = dict(inputs=[image.clamp(0, 255).byte() for image in images], data_samples=samples)
+        assert model.train_step(data, wrapper)['loss'] > 0
+    changed = {name.split('.')[0] for name, p in model.named_parameters() if not torch.equal(p, before[name])}
+    assert changed == {'backbone', 'neck', 'text_encoder', 'image_tokenizer', 'task_decoder'}
+
+
+@pytest.mark.parametrize('text, message', [
+    ('Find {"a": <c0>} as (c, x1, y1, x2, y2)', 'exactly once'),
+    ('<image> Find {} as (c, x1, y1, x2, y2)', 'one category set'),
+    ('<image> Find {"a": <c0>}', 'one output format'),
+    ('<image> Find {"a": <c64>} as (c, x1, y1, x2, y2)', 'not in the vocabulary'),
+    ('<image> Find {"a": <c0>} as (c, x1, y1, x2, y2) in range 65', 'range 65'),
+])
+@pytest.mark.parametrize('mode', ['loss', 'predict', 'tensor'])
+def test_bad_instructions_are_errors_in_every_mode(model, text, message, mode):
+    images, samples = batch([1], text=text)
+    with pytest.raises(ValueError, match=message):
+        model(images, samples, mode=mode)
+
+
+def test_state_dict_round_trip_gives_the_same_answers(model, tmp_path):
+    torch.save(model.state_dict(), tmp_path / 'weights.pth')
+    other = build_model(seed=5).eval()
+    images, samples = batch([1])
+    before = _predict(other, images, samples)[0]
+    other.load_state_dict(torch.load(tmp_path / 'weights.pth', weights_only=True))
+    after, expected = _predict(other, images, samples)[0], _predict(model, images, samples)[0]
+    _assert_same(after, expected)
+    assert (before.scores - expected.scores).abs().max() > 1e-3
