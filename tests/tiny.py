@@ -9,6 +9,7 @@ from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
 from visionllm_mm.instructions import (
     DETECTION_TEMPLATES,
@@ -37,6 +38,17 @@ def build_decoder(seed: int = 0, **llm) -> OpenEndedTaskDecoder:
         if parameter.dim() > 1:
             torch.nn.init.normal_(parameter.data, std=0.3)
     return decoder
+
+
+def save_llama(folder: Path) -> tuple[LlamaForCausalLM, PreTrainedTokenizerBase]:
+    """A LLaMA with random weights and its tokenizer, saved as Hugging Face saves them."""
+    torch.manual_seed(0)
+    tokenizer = CausalLM(**LLM).tokenizer
+    saved = LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), **(
+        LLM['config'] | dict(tie_word_embeddings=False, num_key_value_heads=4)))).eval()
+    saved.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return saved, tokenizer
 
 
 def instructions(count: int, num_points: int = 2, names: list[str] | None = None) -> list:

@@ -46,10 +46,12 @@ class SetTargets:
         class_index: (K,) int64, position of the object's class in the instruction's set.
         points_norm: (K, N, 2), points in [0, 1] of the unpadded image.
         image_size: (2,), width and height of the unpadded image in px.
+        distractors_norm: (U, N, 2), points of objects that the instruction does not ask for.
     """
     class_index: Tensor
     points_norm: Tensor
     image_size: Tensor
+    distractors_norm: Tensor
 
     @property
     def centers_norm(self) -> Tensor:
@@ -57,8 +59,8 @@ class SetTargets:
         return (self.points_norm.amin(dim=1) + self.points_norm.amax(dim=1)) / 2
 
     @property
-    def boxes(self) -> Tensor:
-        """(K, 4), xyxy in px, bounding boxes of the points."""
+    def boxes_xyxy(self) -> Tensor:
+        """(K, 4), px, bounding boxes of the points."""
         corners = torch.cat([self.points_norm.amin(dim=1), self.points_norm.amax(dim=1)], dim=1)
         return corners * self.image_size.repeat(2)
 

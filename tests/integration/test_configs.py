@@ -6,7 +6,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from tests.integration.scenes import make_coco_folder
-from tests.tiny import ROOT
+from tests.tiny import ROOT, save_llama
 
 CONFIGS = sorted(path for path in (ROOT / 'configs').glob('*/*.py') if path.parent.name != '_base_')
 
@@ -14,6 +14,8 @@ CONFIGS = sorted(path for path in (ROOT / 'configs').glob('*/*.py') if path.pare
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
 def test_config_builds(path, tmp_path, monkeypatch):
     monkeypatch.setenv('DATA_ROOT', str(make_coco_folder(tmp_path / 'coco', 1, 1)))
+    save_llama(tmp_path / 'llm')
+    monkeypatch.setenv('LLM', str(tmp_path / 'llm'))
     cfg = Config.fromfile(path)
     init_default_scope('mmdet')
     assert sum(p.numel() for p in MODELS.build(cfg.model).parameters()) < 20e6

@@ -9,6 +9,7 @@ from visionllm_mm.models.criterion import SetCriterion
 from visionllm_mm.structures import ImageTokens, Proposals, SetTargets
 
 SIZE = torch.tensor([128., 64.])
+NO_DISTRACTORS = torch.zeros(0, 2, 2)
 
 
 @pytest.fixture(scope='module')
@@ -27,11 +28,11 @@ def _tokens(num_images=2, num_tokens=5, layers=2, seed=0):
 def _target(count, num_points=2, seed=0):
     generator = torch.Generator().manual_seed(seed)
     return SetTargets(torch.randint(0, 3, (count,), generator=generator),
-                      torch.rand(count, num_points, 2, generator=generator), SIZE)
+                      torch.rand(count, num_points, 2, generator=generator), SIZE, NO_DISTRACTORS)
 
 
 def test_center_is_the_middle_of_the_points_box():
-    target = SetTargets(torch.tensor([0]), torch.tensor([[[0.1, 0.8], [0.3, 0.2], [0.5, 0.3]]]), SIZE)
+    target = SetTargets(torch.tensor([0]), torch.tensor([[[0.1, 0.8], [0.3, 0.2], [0.5, 0.3]]]), SIZE, NO_DISTRACTORS)
     torch.testing.assert_close(target.centers_norm, torch.tensor([[0.3, 0.5]]))
 
 
@@ -146,6 +147,29 @@ def test_doubled_batch_has_the_same_losses():
     assert twice == pytest.approx(once, rel=1e-4)
 
 
+def test_objects_not_asked_for_are_no_targets_but_distract():
+    """No-object answers count in full where the centre of a token is on such an object."""
+    model = build_model().eval()
+    images, samples = batch([2])
+    asked, everything = model._targets(samples)[0], samples[0].gt_instances
+    everything.labels[1] = -1
+    target = model._targets(samples)[0]
+    assert target.class_index.tolist() == asked.class_index.tolist()[:1]
+    torch.testing.assert_close(target.distractors_norm, asked.points_norm[1:])
+    with torch.no_grad():
+        _, tokens, _, state = model._read(images, samples)
+        logits = model.task_decoder.class_logits(state)
+        matches = model.criterion.match(tokens, logits, [target])
+    labels = torch.full((20,), logits.shape[2] - 1)
+    labels[matches.tokens[0]] = matches.class_index[0]
+    (left, top), (right, bottom) = everything.points[1].tolist()
+    weights = [1.0 if label < logits.shape[2] - 1 or (left <= x <= right and top <= y <= bottom) else 0.1
+               for (x, y), label in zip((tokens.centers_norm[-1, 0] * 64).tolist(), labels, strict=True)]
+    assert 1.1 < sum(weights) < 19
+    terms = F.cross_entropy(logits[0], labels, reduction='none') * torch.tensor(weights)
+    assert _losses(model, images, samples)['loss_class'] == pytest.approx(float(terms.sum() / sum(weights)), rel=1e-4)
+
+
 def test_alignment_loss_can_be_left_out():
     model = build_model().train()
     model.criterion.loss_alignment = None
@@ -167,8 +191,8 @@ def _proposals(targets):
 def test_the_nearest_positions_see_an_object(criterion):
     small = [[20.0, 20.0], [44.0, 44.0]]
     large = [[64.0, 0.0], [128.0, 64.0]]
-    target = SetTargets(torch.tensor([1, 0]), torch.tensor([small, large]) / SIZE, SIZE)
-    empty = SetTargets(torch.zeros(0, dtype=torch.long), torch.zeros(0, 2, 2), SIZE)
+    target = SetTargets(torch.tensor([1, 0]), torch.tensor([small, large]) / SIZE, SIZE, NO_DISTRACTORS)
+    empty = SetTargets(torch.zeros(0, dtype=torch.long), torch.zeros(0, 2, 2), SIZE, NO_DISTRACTORS)
     proposals = _proposals([target, empty])
     matches = criterion.match_proposals(proposals, [target, empty])
     assert matches.valid.sum(dim=1).tolist() == [6, 0]  # pos_num = 3 each
@@ -180,7 +204,7 @@ def test_the_nearest_positions_see_an_object(criterion):
 
 
 def test_proposal_losses_by_hand(criterion):
-    target = SetTargets(torch.tensor([0]), torch.tensor([[[0.25, 0.25], [0.5, 0.75]]]), SIZE)
+    target = SetTargets(torch.tensor([0]), torch.tensor([[[0.25, 0.25], [0.5, 0.75]]]), SIZE, NO_DISTRACTORS)
     proposals = _proposals([target])
     matches = criterion.match_proposals(proposals, [target])
     names = torch.eye(8)[None, :2]

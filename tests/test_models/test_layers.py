@@ -6,7 +6,7 @@ import torch
 
 from visionllm_mm.instructions import Vocabulary
 from visionllm_mm.models.layers.added_tokens import AddedTokens
-from visionllm_mm.models.layers.block_attention import blocks_mask, to_additive
+from visionllm_mm.models.layers.block_attention import blocks_mask, points_mask, prefix_mask, to_additive
 from visionllm_mm.models.layers.center_embedding import sine_embedding
 from visionllm_mm.models.layers.cross_modal_fusion import CrossModalFusion
 from visionllm_mm.models.layers.location_codec import decode_expected_offsets, encode_soft_targets
@@ -161,3 +161,29 @@ def test_added_tokens_of_another_vocabulary_are_refused():
     other = torch.nn.ModuleDict(dict(added=AddedTokens(11, 4))).state_dict()
     with pytest.raises(ValueError, match=r'added.output_rows is \(11, 4\) there and \(9, 4\) in this.*num_classes'):
         model.load_state_dict(other, strict=False)
+
+
+def test_prefix_mask_against_its_definition():
+    lengths, starts, tokens, size = [7, 5], [2, 0], 3, 7
+    mask = prefix_mask(torch.tensor(lengths), torch.tensor(starts), tokens, size)
+    for b in range(2):
+        image = range(starts[b], starts[b] + tokens)
+        for q in range(size):
+            for k in range(size):
+                allowed = k < lengths[b] and (k <= q or (q in image and k in image))
+                assert mask[b, q, k] == (allowed or q == k), (b, q, k)
+
+
+def test_points_mask_is_the_block_mask_of_one_pass():
+    valid = torch.tensor([[True, True, False]])
+    kept, queries, tokens = torch.tensor([[3, 1]]), 4, 5
+    whole = blocks_mask(valid, tokens, 1 + queries)
+    mask = points_mask(valid, kept, tokens, queries)
+    for block, token in enumerate(kept[0].tolist()):
+        for s in range(queries):
+            row, plain = mask[0, block * queries + s], whole[0, token * (1 + queries) + 1 + s]
+            assert (row[:3] == plain[:3]).all()
+            assert row[3:3 + tokens].nonzero().flatten().tolist() == [token]
+            own = plain[3 + token * (1 + queries) + 1:][:queries]
+            assert (row[3 + tokens + block * queries:][:queries] == own).all()
+            assert row.sum() == plain.sum()

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig
 
-from tests.tiny import LLM, build_decoder, instructions
+from tests.tiny import LLM, build_decoder, instructions, save_llama
 from visionllm_mm.models import CausalLM
 
 LORA = dict(r=4, lora_alpha=8, target_modules=['q_proj', 'k_proj', 'v_proj', 'o_proj'])
@@ -104,12 +104,7 @@ def test_adapters_change_answers_once_they_are_trained():
 
 
 def test_loads_a_llama_folder_with_its_tokenizer(tmp_path):
-    torch.manual_seed(0)
-    tokenizer = CausalLM(**LLM).tokenizer
-    saved = LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), **(
-        LLM['config'] | dict(tie_word_embeddings=False, num_key_value_heads=4)))).eval()
-    saved.save_pretrained(tmp_path)
-    tokenizer.save_pretrained(tmp_path)
+    saved, tokenizer = save_llama(tmp_path)
     llm = CausalLM(path=str(tmp_path), lora=LORA).eval()
     ids = torch.tensor([llm.word_ids('a red star')])
     hidden, _ = llm(llm.embed_words(ids), _causal(1, ids.shape[1]), torch.arange(ids.shape[1])[None])
@@ -150,3 +145,15 @@ def test_an_instruction_that_just_fits_is_read_and_one_token_more_is_an_error():
     assert decoder.point_logits(state, torch.tensor([[0]]), 2).isfinite().all()
     with pytest.raises(ValueError, match=f'needs {need + 1} positions .* the LLM has {need}.*It begins: .Find every'):
         decoder.read(asked, torch.zeros(1, 4, 32))
+
+
+def test_lora_starts_as_the_identity_and_trains_alone():
+    torch.manual_seed(0)
+    plain = CausalLM(**LLM)
+    torch.manual_seed(0)
+    adapted = CausalLM(**(LLM | dict(lora=LORA, freeze=True)))
+    x = torch.randn(1, 5, 32)
+    mask, positions = torch.ones(1, 5, 5, dtype=torch.bool).tril(), torch.arange(5)[None]
+    torch.testing.assert_close(adapted(x, mask, positions)[0], plain(x, mask, positions)[0])
+    trained = {name for name, p in adapted.named_parameters() if p.requires_grad}
+    assert trained and all('lora_' in name for name in trained)

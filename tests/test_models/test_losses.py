@@ -18,6 +18,15 @@ def test_class_loss_is_weighted_cross_entropy(none_weight):
     torch.testing.assert_close(weight, weights[targets].sum())
 
 
+def test_class_loss_counts_distracted_tokens_in_full():
+    torch.manual_seed(0)
+    logits, targets = torch.randn(1, 3, 5), torch.tensor([[4, 4, 1]])
+    total, weight = ClassTokenLoss()(logits, targets, torch.tensor([[False, True, True]]))
+    terms = F.cross_entropy(logits[0], targets[0], reduction='none')
+    torch.testing.assert_close(total, 0.1 * terms[0] + terms[1] + terms[2])
+    torch.testing.assert_close(weight, torch.tensor(2.1))
+
+
 def test_class_loss_with_missing_classes_equals_the_smaller_set():
     """Columns of classes that an instruction does not list have the lowest logit and count for nothing."""
     torch.manual_seed(0)

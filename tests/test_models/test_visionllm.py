@@ -171,3 +171,30 @@ def test_state_dict_round_trip_gives_the_same_answers(model, tmp_path):
     after, expected = _predict(other, images, samples)[0], _predict(model, images, samples)[0]
     _assert_same(after, expected)
     assert (before.scores - expected.scores).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize('counts', [[2, 0, 3], [0, 0], [25]])
+def test_losses_are_finite_and_reach_every_weight(counts):
+    """Images without objects train, and so does an image with more objects than tokens."""
+    model = build_model().train()
+    losses = model.loss(*batch(counts))
+    sum(losses.values()).backward()
+    assert all(torch.isfinite(loss) for loss in losses.values())
+    assert [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None] == []
+
+
+def test_losses_do_not_depend_on_the_order_of_images():
+    model = build_model().eval()
+    images, samples = batch([1, 3, 2])
+    forward = model.loss(images, samples)
+    backward = model.loss(images.flip(0), samples[::-1])
+    for name in forward:
+        torch.testing.assert_close(forward[name], backward[name], atol=1e-5, rtol=1e-4)
+
+
+def test_a_sample_without_instruction_is_an_error():
+    model = build_model()
+    images, samples = batch([1])
+    del samples[0].instruction
+    with pytest.raises(ValueError, match='no instruction'):
+        model.loss(images, samples)

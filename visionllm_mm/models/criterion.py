@@ -84,7 +84,7 @@ class SetCriterion(nn.Module):
             # mmdet's assigner mixes devices; it is quick on the CPU.
             assigned = self.proposal_assigner.assign(
                 InstanceData(priors=priors.cpu()),
-                InstanceData(bboxes=target.boxes.cpu(), labels=target.class_index.cpu())).gt_inds
+                InstanceData(bboxes=target.boxes_xyxy.cpu(), labels=target.class_index.cpu())).gt_inds
             rows.append(self._row(assigned.to(priors.device), target))
         return self._pad(rows)
 
@@ -114,7 +114,7 @@ class SetCriterion(nn.Module):
                        pad(centers))
 
     def forward(self, tokens: ImageTokens, content: Tensor, class_logits: Tensor, point_logits: Tensor,
-                prefix: Prefix, matches: Matches) -> dict[str, Tensor]:
+                prefix: Prefix, matches: Matches, targets: list[SetTargets]) -> dict[str, Tensor]:
         """Losses by name; those of inner decoder layers are prefixed ``d0.``, ``d1.`` ... as in mmdet.
 
         Args:
@@ -124,11 +124,12 @@ class SetCriterion(nn.Module):
             point_logits: (B, k, N, 2, 2R + 1), of the matched tokens.
             prefix: gives the name embeddings of the sets.
             matches: from :meth:`match`.
+            targets: B targets.
         """
         num_matched = reduce_mean(matches.valid.sum().float()).clamp(min=1)
         losses = self._token_losses(tokens, matches, num_matched)
         class_targets = self._scatter(matches, matches.class_index, class_logits.shape[1], class_logits.shape[2] - 1)
-        total, weight = self.loss_class(class_logits, class_targets)
+        total, weight = self.loss_class(class_logits, class_targets, self._distracted(tokens, targets))
         losses['loss_class'] = total / reduce_mean(weight).clamp(min=1e-6)
 
         centers = self._take(tokens.centers_norm[-1].detach(), matches.tokens)
@@ -137,6 +138,16 @@ class SetCriterion(nn.Module):
         losses['loss_location'] = self.loss_location(point_logits, offsets, valid) / reduce_mean(
             valid.sum().float()).clamp(min=1)
         return losses | self._alignment_losses(content, prefix, matches, num_matched)
+
+    @staticmethod
+    def _distracted(tokens: ImageTokens, targets: list[SetTargets]) -> Tensor:
+        """(B, M) bool, whether a token's centre is inside an object that the instruction does not ask for."""
+        rows = []
+        for centers, target in zip(tokens.centers_norm[-1].detach(), targets, strict=True):
+            low, high = target.distractors_norm.amin(dim=1), target.distractors_norm.amax(dim=1)
+            inside = (centers[:, None] >= low) & (centers[:, None] <= high)
+            rows.append(inside.all(dim=2).any(dim=1))
+        return torch.stack(rows)
 
     def proposal_losses(self, proposals: Proposals, content: Tensor, prefix: Prefix,
                         targets: list[SetTargets]) -> dict[str, Tensor]:

@@ -12,6 +12,9 @@ from .layers.location_codec import encode_soft_targets
 class ClassTokenLoss(nn.Module):
     """Cross-entropy of the class answers; no-object counts less because most tokens describe nothing.
 
+    A token on an object that the instruction does not ask for counts in full: to answer no-object there is what makes
+    a model follow the class set.
+
     Args:
         loss_weight: weight of the loss.
         none_weight: weight of a no-object answer relative to an object's.
@@ -22,17 +25,21 @@ class ClassTokenLoss(nn.Module):
         self.loss_weight = loss_weight
         self.none_weight = none_weight
 
-    def forward(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, logits: Tensor, targets: Tensor, distracted: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Weighted sum of the cross-entropies.
 
         Args:
             logits: (B, M, K + 1), no-object last.
             targets: (B, M) int64, 0 .. K.
+            distracted: (B, M) bool, True = on an object that the instruction does not ask for; None: nowhere.
 
         Returns:
             The sum, and the sum of weights to divide it by.
         """
-        weights = torch.where(targets == logits.shape[-1] - 1, self.none_weight, 1.0)
+        background = targets == logits.shape[-1] - 1
+        if distracted is not None:
+            background &= ~distracted
+        weights = torch.where(background, self.none_weight, 1.0)
         losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction='none')
         return self.loss_weight * (losses * weights.flatten()).sum(), weights.sum()
 

@@ -95,7 +95,7 @@ class VisionLLM(BaseDetector):
         matches = self.criterion.match(tokens, class_logits, targets)
         num_points = max(instruction.num_points for instruction in instructions)
         point_logits = self.task_decoder.point_logits(state, matches.tokens, num_points)
-        losses = self.criterion(tokens, content, class_logits, point_logits, state.prefix, matches)
+        losses = self.criterion(tokens, content, class_logits, point_logits, state.prefix, matches, targets)
         if tokens.proposals is not None:
             content = self.task_decoder.projector.project_content(tokens.proposals.embeddings)
             losses |= self.criterion.proposal_losses(tokens.proposals, content, state.prefix, targets)
@@ -108,7 +108,8 @@ class VisionLLM(BaseDetector):
         for gt, meta in zip(instances, metas, strict=True):
             height, width = meta['img_shape'][:2]
             size = gt.points.new_tensor([width, height])
-            targets.append(SetTargets(gt.labels, gt.points / size, size))
+            points_norm, asked = gt.points / size, gt.labels >= 0
+            targets.append(SetTargets(gt.labels[asked], points_norm[asked], size, points_norm[~asked]))
         return targets
 
     def predict(self, batch_inputs: Tensor, batch_data_samples: SampleList, rescale: bool = True) -> SampleList:

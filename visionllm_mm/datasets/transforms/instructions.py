@@ -26,8 +26,9 @@ class DetectionInstruction(BaseTransform):
     them. While training also ``gt_bboxes``, ``gt_bboxes_labels`` and ``gt_ignore_flags``.
 
     Added keys: ``instruction``, ``class_names`` and ``class_labels`` (the data set's label of each class,
-    in the instruction's order). While training, labels become positions in the set, objects of other classes are
-    dropped, and ``gt_points`` (K, 2, 2), float32 px, holds the top-left and the bottom-right corner.
+    in the instruction's order). While training, labels become positions in the set, or -1 for objects that the
+    instruction does not ask for, and ``gt_points`` (K, 2, 2), float32 px, holds the top-left and the bottom-right
+    corner.
 
     Args:
         vocabulary: arguments of :class:`Vocabulary`, the model's.
@@ -43,7 +44,7 @@ class DetectionInstruction(BaseTransform):
     """
 
     def __init__(self, vocabulary: dict, classes: Sequence[str] | None = None, training: bool = False,
-                 templates: Sequence[str] = DETECTION_TEMPLATES, template_index: int = 0, subset_prob: float = 0.3,
+                 templates: Sequence[str] = DETECTION_TEMPLATES, template_index: int = 0, subset_prob: float = 0.5,
                  max_classes: int | None = None) -> None:
         self.vocabulary = Vocabulary(**vocabulary)
         self.classes = classes
@@ -91,11 +92,8 @@ class DetectionInstruction(BaseTransform):
     @staticmethod
     def _make_targets(results: dict, chosen: list[int]) -> None:
         position = {label: i for i, label in enumerate(chosen)}
-        keep = np.array([label in position for label in results['gt_bboxes_labels']], dtype=bool)
-        results['gt_bboxes'] = results['gt_bboxes'][keep]
-        results['gt_ignore_flags'] = results['gt_ignore_flags'][keep]
-        labels = results['gt_bboxes_labels'][keep]
-        results['gt_bboxes_labels'] = np.array([position[label] for label in labels], dtype=np.int64)
+        results['gt_bboxes_labels'] = np.array(
+            [position.get(label, -1) for label in results['gt_bboxes_labels']], dtype=np.int64)
         boxes_xyxy = results['gt_bboxes'].tensor.numpy().astype(np.float32)
         results['gt_points'] = boxes_xyxy.reshape(-1, 2, 2)
 
