@@ -1,5 +1,5 @@
-# visionllm-tiny with a pretrained LLM, frozen but for LoRA, as in the paper. $LLM is a Hugging Face name or the folder of
-# any LLaMA-architecture model:
+# visionllm-tiny with a pretrained LLM, frozen but for LoRA, as in the paper. $LLM is the Hugging Face name or the
+# folder of any model of LLaMA's architecture:
 #   LLM=/path/to/folder python tools/train.py configs/visionllm/visionllm-tiny_pretrained-llm_miniscenes-det.py
 _base_ = ['./visionllm-tiny_miniscenes-det.py']
 
