@@ -5,10 +5,11 @@ import pytest
 import torch
 from mmdet.registry import DATASETS
 from mmdet.structures.bbox import HorizontalBoxes
+from mmdet.structures.mask import BitmapMasks
 from mmengine.registry import init_default_scope
 
 from tests.integration.scenes import NAMES, make_coco_folder, small_config
-from visionllm_mm.datasets import DetectionInstruction, PackInstructionInputs
+from visionllm_mm.datasets import DetectionInstruction, PackInstructionInputs, SegmentationInstruction
 from visionllm_mm.instructions import DETECTION_TEMPLATES, Vocabulary, parse_instruction
 
 VOCABULARY = dict(num_classes=8, coord_range=64, max_points=24)
@@ -116,6 +117,56 @@ def test_prompt_is_split_as_mmdet_writes_it(text, names):
 def test_bad_class_sets_are_errors(results, error, message):
     with pytest.raises(error, match=message):
         DetectionInstruction(VOCABULARY)(results)
+
+
+def _outlined(masks):
+    sample = _sample()
+    sample['gt_masks'] = BitmapMasks(np.array(masks, dtype=np.uint8), 30, 40)
+    return sample
+
+
+def _boxes_as_masks():
+    masks = np.zeros((3, 30, 40))
+    masks[0, 2:22, 1:11], masks[1, 5:9, 5:9], masks[2, 0:4, 0:3] = 1, 1, 1
+    return masks
+
+
+def test_outlines_follow_the_masks():
+    np.random.seed(0)
+    transform = SegmentationInstruction(VOCABULARY, num_points=(8, 24), training=True)
+    counts = set()
+    for _ in range(20):
+        result = transform(_outlined(_boxes_as_masks()))
+        asked = parse_instruction(result['instruction'], Vocabulary(**VOCABULARY))
+        points = result['gt_points']
+        counts.add(asked.num_points)
+        assert points.shape == (3, asked.num_points, 2) and points.dtype == np.float32
+        boxes = result['gt_bboxes'].tensor.numpy()
+        assert (points >= boxes[:, None, :2]).all() and (points <= boxes[:, None, 2:]).all()
+        np.testing.assert_allclose(points[:, 0, 0], boxes[:, 2], atol=1e-4)  # they start on the right
+    assert len(counts) > 5 and counts <= set(range(8, 25))
+
+
+def test_vanished_masks_are_no_objects():
+    masks = _boxes_as_masks()
+    masks[1] = 0
+    result = SegmentationInstruction(VOCABULARY, training=True, subset_prob=0.0)(_outlined(masks))
+    assert result['gt_points'].shape == (2, 24, 2) and len(result['gt_masks']) == len(result['gt_bboxes']) == 2
+    assert [result['class_names'][k] for k in result['gt_bboxes_labels']] == ['star', 'star']
+    assert result['gt_ignore_flags'].tolist() == [False, True]
+    nothing = SegmentationInstruction(VOCABULARY, training=True)(_outlined(np.zeros((3, 30, 40))))
+    assert nothing['gt_points'].shape == (0, 24, 2)
+    assert len(PackInstructionInputs()(nothing)['data_samples'].gt_instances) == 0
+
+
+@pytest.mark.parametrize('settings, message', [
+    (dict(num_points=2), 'within 3 .. 24'), (dict(num_points=25), 'within 3 .. 24'),
+    (dict(num_points=(8, 25)), 'within 3 .. 24'), (dict(num_points=(24, 8), training=True), 'within 3 .. 24'),
+    (dict(num_points=(8, 24)), 'evaluation needs one number of points'),
+])
+def test_bad_numbers_of_points_are_errors(settings, message):
+    with pytest.raises(ValueError, match=message):
+        SegmentationInstruction(VOCABULARY, **settings)
 
 
 def test_training_pipeline_keeps_points_on_the_boxes(tmp_path, monkeypatch):

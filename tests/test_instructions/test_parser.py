@@ -54,6 +54,16 @@ def test_range_is_the_stated_one_or_the_vocabularys(wording, coord_range):
     assert _parse(f'<image> {SET} {FORMAT} {wording}').coord_range == coord_range
 
 
+@pytest.mark.parametrize('written, num_points', [
+    ('(c, x1, y1, ..., x8, y8)', 8), ('(C, X1, Y1, X2, Y2, …, x24, y24)', 24), ('(c,x1,y1,...,x2,y2)', 2),
+])
+def test_points_may_be_left_out_of_the_format(written, num_points):
+    assert _parse(f'<image> {SET} {written}').output_format == point_format(num_points)
+    # The same format twice, once in full, is one format.
+    full = ', '.join(f'x{i}, y{i}' for i in range(1, num_points + 1))
+    assert _parse(f'<image> {SET} {written}, that is (c, {full})').num_points == num_points
+
+
 @pytest.mark.parametrize('wording, message', [
     ('range 65', 'asks for the range 65, but .* span 1 .. 64'), ('range 0', 'range 0'),
     ('range 8, range 16', r'more than one range, \[8, 16\]'),
@@ -85,6 +95,11 @@ def test_bad_ranges_are_named(wording, message):
     (f'<image> {SET} (c, y1, x1)', 'numbered'),
     (f'<image> {SET} (c, x2, y2)', 'numbered'),
     (f'<image> {SET} (c, x1, y1, x1, y1)', 'numbered'),
+    (f'<image> {SET} (c, ..., x3, y3)', '"..." must stand between a y and an x'),
+    (f'<image> {SET} (c, x1, y1, ...)', '"..." must stand between'),
+    (f'<image> {SET} (c, x1, ..., y3)', '"..." must stand between'),
+    (f'<image> {SET} (c, x1, y1, ..., x900000000, y900000000)', "'<x900000000>' is not in the vocabulary"),
+    (f'<image> {SET} (c, x1, y1, ..., x8, y8) or (c, x1, y1, ..., x9, y9)', 'this one has 2'),
     (f'<image> {SET} (c, x0, y0)', "'<x0>' is not in the vocabulary"),
     (f'<image> {SET} (c, {", ".join(f"x{i}, y{i}" for i in range(1, 26))})', "'<x25>' is not in the vocabulary"),
 ])

@@ -1,34 +1,40 @@
-"""Wordings of the detection instruction."""
+"""Wordings of the instructions that ask for objects."""
 
 import re
 
 import pytest
 
-from visionllm_mm.instructions import DETECTION_TEMPLATES
+from visionllm_mm.instructions import DETECTION_TEMPLATES, SEGMENTATION_TEMPLATES
+
+TASKS = [DETECTION_TEMPLATES, SEGMENTATION_TEMPLATES]
+TEMPLATES = [template for task in TASKS for template in task]
 
 
-def test_there_are_at_least_eight_that_differ_in_more_than_letters():
-    words = {tuple(re.findall('[a-z]+', template.lower())) for template in DETECTION_TEMPLATES}
-    assert len(words) == len(DETECTION_TEMPLATES) >= 8
+@pytest.mark.parametrize('templates', TASKS)
+def test_there_are_at_least_ten_that_differ_in_more_than_letters(templates):
+    words = {tuple(re.findall('[a-z]+', template.lower())) for template in templates}
+    assert len(words) == len(templates) >= 10
 
 
-@pytest.mark.parametrize('template', DETECTION_TEMPLATES)
+@pytest.mark.parametrize('template', TEMPLATES)
 def test_placeholders_stand_once_and_nothing_else_looks_like_one(template):
     assert sorted(re.findall('<[^>]*>', template)) == ['<class>', '<format>', '<image>', '<range>']
     assert not re.search(r'[{}\d]', template)
     assert template == template.strip() and '  ' not in template
 
 
-@pytest.mark.parametrize('template', DETECTION_TEMPLATES)
+@pytest.mark.parametrize('template', TEMPLATES)
 def test_range_is_called_a_range(template):
     """The parser finds the number by that word."""
     assert re.search(r'\brange <range>', template)
 
 
-def test_image_comes_last_where_evaluation_reads_it():
-    assert DETECTION_TEMPLATES[0].endswith('<image>')
+@pytest.mark.parametrize('templates', TASKS)
+def test_image_comes_last_where_evaluation_reads_it(templates):
+    assert templates[0].endswith('<image>')
 
 
-def test_image_stands_at_different_places():
-    places = {template.index('<image>') * 3 // len(template) for template in DETECTION_TEMPLATES}
+@pytest.mark.parametrize('templates', TASKS)
+def test_image_stands_at_different_places(templates):
+    places = {template.index('<image>') * 3 // len(template) for template in templates}
     assert places == {0, 1, 2}

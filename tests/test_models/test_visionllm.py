@@ -98,6 +98,22 @@ def test_images_of_a_batch_may_ask_for_different_formats(model):
         _assert_same(_predict(model, images[i:i + 1], samples[i:i + 1])[0], together[i])
 
 
+def test_outlines_are_also_masks(model):
+    images, samples = batch([1, 1], text=_instruction(NAMES, 6))
+    for sample in samples:
+        sample.set_metainfo(dict(ori_shape=(32, 128), scale_factor=(0.5, 2.0)))
+    for result in _predict(model, images, samples):
+        assert result.points.shape == (80, 6, 2) and result.masks.shape == (80, 32, 128)
+        assert result.masks.dtype == torch.bool and result.masks.any()
+        for box, mask, points in zip(result.bboxes, result.masks, result.points, strict=True):
+            torch.testing.assert_close(box, torch.cat([points.amin(dim=0), points.amax(dim=0)]))
+            rows, columns = mask.nonzero(as_tuple=True)
+            if len(rows):  # a pixel counts where its middle is inside
+                assert box[0] - 1 <= columns.min() and columns.max() <= box[2] + 1
+                assert box[1] - 1 <= rows.min() and rows.max() <= box[3] + 1
+    assert _predict(model, images, samples, rescale=False)[0].masks.shape == (80, 64, 64)
+
+
 def test_second_look_through_the_caches_gives_the_same(model):
     model.eval()
     text_first = _instruction(NAMES).replace('<image> ', '') + ' Picture: <image>'

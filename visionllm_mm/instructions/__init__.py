@@ -1,5 +1,6 @@
 """Instructions as plain Python: vocabulary, wordings, builder and parser. Imports no model and no data set."""
 
+from .boundary import decode_boundary, encode_boundary
 from .builder import (
     build_instruction,
     check_class_names,
@@ -8,10 +9,12 @@ from .builder import (
     write_format,
 )
 from .parser import Instruction, parse_instruction
-from .templates import DETECTION_TEMPLATES
+from .templates import DETECTION_TEMPLATES, SEGMENTATION_TEMPLATES
 from .vocabulary import IMAGE_PLACEHOLDER, Vocabulary, point_format
 
 __all__ = [
-    'DETECTION_TEMPLATES', 'IMAGE_PLACEHOLDER', 'Instruction', 'Vocabulary', 'build_instruction', 'check_class_names',
-    'parse_instruction', 'point_format', 'sample_class_set', 'write_class_set', 'write_format'
+    'DETECTION_TEMPLATES', 'IMAGE_PLACEHOLDER', 'Instruction', 'SEGMENTATION_TEMPLATES', 'Vocabulary',
+    'build_instruction', 'check_class_names',
+    'decode_boundary', 'encode_boundary', 'parse_instruction', 'point_format', 'sample_class_set', 'write_class_set',
+    'write_format'
 ]

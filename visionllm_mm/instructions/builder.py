@@ -45,8 +45,11 @@ def write_class_set(class_names: Sequence[str]) -> str:
 
 
 def write_format(output_format: Sequence[str]) -> str:
-    """An output format as an instruction spells it: ``(c, x1, y1, x2, y2)``."""
-    return '(' + ', '.join('c' if token == '<cls>' else token.strip('<>') for token in output_format) + ')'
+    """An output format as an instruction spells it: ``(c, x1, y1, x2, y2)``, ``(c, x1, y1, ..., x8, y8)``."""
+    words = ['c' if token == '<cls>' else token.strip('<>') for token in output_format]
+    if len(words) > 7:
+        words[3:-2] = ['...']
+    return '(' + ', '.join(words) + ')'
 
 
 def build_instruction(template: str, class_names: Sequence[str], output_format: Sequence[str],

@@ -14,7 +14,7 @@ from .vocabulary import IMAGE_PLACEHOLDER, Vocabulary, point_format
 
 _ENTRY = r'("(?:[^"\\]|\\.)*")\s*:\s*(<c\d+>)'
 _CLASS_SET = re.compile(r'\{\s*' + _ENTRY + r'(?:\s*,\s*' + _ENTRY + r')*\s*\}')
-_FORMAT = re.compile(r'\(\s*c((?:\s*,\s*[xy]\d+)+)\s*\)', re.IGNORECASE)
+_FORMAT = re.compile(r'\(\s*c((?:\s*,\s*(?:[xy]\d+|\.\.\.|…))+)\s*\)', re.IGNORECASE)
 _RANGE = re.compile(r'\brange\b[^\d<{(]{0,12}(\d+)', re.IGNORECASE)
 
 
@@ -89,16 +89,30 @@ def _parse_class_set(text: str, vocabulary: Vocabulary) -> tuple[tuple[str, ...]
 
 
 def _parse_format(text: str, vocabulary: Vocabulary) -> tuple[str, ...]:
-    formats = {re.sub(r'\s', '', match[1].lower()) for match in _FORMAT.finditer(text)}
+    formats = {tuple(_expand(re.sub(r'\s', '', match[1].lower()).replace('…', '...').strip(',').split(','), vocabulary))
+               for match in _FORMAT.finditer(text)}
     if len(formats) != 1:
         raise ValueError('an instruction needs one output format such as (c, x1, y1, x2, y2), '
                          f'this one has {len(formats)}: {text!r}')
-    points = formats.pop().strip(',').split(',')
+    points = formats.pop()
     output_format = ('<cls>', *(f'<{point}>' for point in points))
     vocabulary.format_ids(output_format)
     if output_format != point_format(len(points) // 2 or 1):
         raise ValueError(f'points must be numbered x1, y1, x2, y2, ..., got ({", ".join(points)})')
     return output_format
+
+
+def _expand(points: list[str], vocabulary: Vocabulary) -> list[str]:
+    """``x1, y1, ..., x8, y8`` written out."""
+    for i in [i for i, point in enumerate(points) if point == '...'][::-1]:
+        before, after = points[i - 1:i], points[i + 1:i + 2]
+        if not before or not after or not before[0].startswith('y') or not after[0].startswith('x'):
+            raise ValueError(f'"..." must stand between a y and an x, as in (c, x1, y1, ..., x8, y8), '
+                             f'got ({", ".join(points)})')
+        vocabulary.token_id(f'<{after[0]}>')
+        left_out = range(int(before[0][1:]) + 1, int(after[0][1:]))
+        points[i:i + 1] = [f'{axis}{k}' for k in left_out for axis in 'xy']
+    return points
 
 
 def _parse_range(text: str, vocabulary: Vocabulary) -> int:

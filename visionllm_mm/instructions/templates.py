@@ -25,3 +25,28 @@ DETECTION_TEMPLATES = (
     'noted as <format> in a range <range>.',
     'With range <range> and the notation <format>, report where members of <class> appear in this picture <image>.',
 )
+
+SEGMENTATION_TEMPLATES = (
+    'Outline every object of the category set <class> in the picture. Answer with <format> for each of them: its class '
+    'and boundary points in clockwise order, offsets within range <range>. Picture: <image>',
+    'Look at <image> and trace the contour of all instances of <class>. Write each one as <format>, '
+    'with coordinates in range <range>.',
+    'The image is <image>. Which objects of <class> does it show, and what is their exact shape? '
+    'Use the format <format> and the range <range>.',
+    'Given the categories <class>, mark each matching object of <image> by a polygon <format>. '
+    'Location tokens span range <range>.',
+    'Segment <class> in the photo <image>. Output one polygon <format> per object; values lie within range <range>.',
+    'Please list the outlines of all things in <image> that belong to one of these classes: <class>. '
+    'Give them as <format> and keep to the range <range>.',
+    'Instance segmentation with the label set <class>, coordinate range <range> and answer format <format> '
+    'for this view: <image>',
+    '<image> Here is a scene. For any item whose type is listed in <class>, tell its class token and the points around '
+    'it, <format>, range <range>.',
+    'As an annotator you know these labels: <class>. Cut every such object out of <image> along its edge, '
+    'noted as <format> in a range <range>.',
+    'With range <range> and the notation <format>, report the silhouettes of members of <class> in the view <image>.',
+    'Separate each <class> from the background of <image>. Follow its border clockwise from the right '
+    'and give <format>, range <range>.',
+    'What region does each object cover? Consider only <class>, name its border points as <format> with values in '
+    'range <range>, and look here: <image>',
+)

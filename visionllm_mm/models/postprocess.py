@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from mmdet.structures import SampleList
 from mmengine.structures import InstanceData
+from pycocotools import mask as coco_mask
 from torch import Tensor
 
-from ..instructions import Instruction
+from ..instructions import Instruction, decode_boundary
 from ..structures import ImageTokens
 from .layers.location_codec import decode_expected_offsets
 
@@ -100,6 +102,17 @@ class SetPostprocessor:
         if rescale:
             points = points / points.new_tensor(sample.scale_factor)
         labels = rows if 'class_labels' not in sample else rows.new_tensor(sample.class_labels)[rows]
-        return InstanceData(
+        result = InstanceData(
             bboxes=torch.cat([points.amin(dim=1), points.amax(dim=1)], dim=1), scores=selection.scores[i][kept],
             labels=labels, label_names=[instruction.class_names[row] for row in rows.tolist()])
+        if instruction.num_points >= 3:
+            height, width = sample.ori_shape[:2] if rescale else (height, width)
+            result.points, result.masks = points, _fill(points, height, width)
+        return result
+
+
+def _fill(points: Tensor, height: int, width: int) -> Tensor:
+    """Outlines (P, N, 2) in px -> masks (P, H, W) bool."""
+    masks = [coco_mask.decode(decode_boundary(outline, height, width)) for outline in points.cpu().double().numpy()]
+    filled = torch.from_numpy(np.stack(masks)) if masks else torch.zeros(0, height, width)
+    return filled.bool().to(points.device)

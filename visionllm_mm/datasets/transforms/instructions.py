@@ -1,5 +1,6 @@
 """Turns what a data set or a user asks for into an instruction and its targets."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,17 +10,18 @@ from mmdet.registry import TRANSFORMS
 
 from ...instructions import (
     DETECTION_TEMPLATES,
+    SEGMENTATION_TEMPLATES,
     Vocabulary,
     build_instruction,
     check_class_names,
+    encode_boundary,
     point_format,
     sample_class_set,
 )
 
 
-@TRANSFORMS.register_module()
-class DetectionInstruction(BaseTransform):
-    """Writes a detection instruction.
+class SetInstruction(BaseTransform):
+    """Writes an instruction that asks for all objects of a class set, each as a class and points.
 
     Required keys: ``text`` where the class set comes with the sample: a sequence of names (CocoDataset with
     ``return_classes=True``) or, with ``custom_entities=True``, names joined by `` . `` as mmdet's inference API takes
@@ -27,14 +29,13 @@ class DetectionInstruction(BaseTransform):
 
     Added keys: ``instruction``, ``class_names`` and ``class_labels`` (the data set's label of each class,
     in the instruction's order). While training, labels become positions in the set, or -1 for objects that the
-    instruction does not ask for, and ``gt_points`` (K, 2, 2), float32 px, holds the top-left and the bottom-right
-    corner.
+    instruction does not ask for, and ``gt_points`` (K, N, 2), float32 px, holds the points of each object.
 
     Args:
         vocabulary: arguments of :class:`Vocabulary`, the model's.
         classes: class set where a sample brings none.
         training: whether wordings, subset and order are drawn at random and targets are made.
-        templates: wordings; evaluation uses the one with number ``template_index``.
+        templates: wordings, None: the task's own; evaluation uses the one with number ``template_index``.
         template_index: wording of evaluation.
         subset_prob: probability of a random subset while training, in [0, 1].
         max_classes: the most classes per instruction while training; None: all class tokens.
@@ -42,22 +43,30 @@ class DetectionInstruction(BaseTransform):
     Raises:
         ValueError: for a class set that can't be asked for, or a bad ``template_index``.
     """
+    task_templates: Sequence[str]
 
     def __init__(self, vocabulary: dict, classes: Sequence[str] | None = None, training: bool = False,
-                 templates: Sequence[str] = DETECTION_TEMPLATES, template_index: int = 0, subset_prob: float = 0.5,
+                 templates: Sequence[str] | None = None, template_index: int = 0, subset_prob: float = 0.5,
                  max_classes: int | None = None) -> None:
         self.vocabulary = Vocabulary(**vocabulary)
         self.classes = classes
         self.training = training
-        self.templates = tuple(templates)
+        self.templates = tuple(templates or self.task_templates)
         if not 0 <= template_index < len(self.templates):
             raise ValueError(f'template_index must be 0 .. {len(self.templates) - 1}, got {template_index}')
         self.template_index = template_index
         self.subset_prob = subset_prob
         self.max_classes = min(max_classes or self.vocabulary.num_classes, self.vocabulary.num_classes)
-        self.output_format = point_format(2)
         if classes is not None and not training:
             check_class_names(classes, self.vocabulary.num_classes)
+
+    @abstractmethod
+    def draw_num_points(self) -> int:
+        """N of the next instruction."""
+
+    @abstractmethod
+    def make_points(self, results: dict, num_points: int) -> np.ndarray:
+        """Points of all objects, (K, N, 2) float32 px; may take out objects that have none."""
 
     def transform(self, results: dict) -> dict:
         names = self._class_names(results)
@@ -67,12 +76,16 @@ class DetectionInstruction(BaseTransform):
             chosen = sample_class_set(len(names), present, np.random, subset_prob=self.subset_prob,
                                       max_classes=self.max_classes)
             template = self.templates[np.random.randint(len(self.templates))]
+        num_points = self.draw_num_points()
         results['class_names'] = [names[label] for label in chosen]
         results['class_labels'] = chosen
         results['instruction'] = build_instruction(
-            template, results['class_names'], self.output_format, self.vocabulary)
+            template, results['class_names'], point_format(num_points), self.vocabulary)
         if self.training:
-            self._make_targets(results, chosen)
+            results['gt_points'] = self.make_points(results, num_points)
+            position = {label: i for i, label in enumerate(chosen)}
+            results['gt_bboxes_labels'] = np.array(
+                [position.get(label, -1) for label in results['gt_bboxes_labels']], dtype=np.int64)
         return results
 
     def _class_names(self, results: dict) -> list[str]:
@@ -89,13 +102,55 @@ class DetectionInstruction(BaseTransform):
                              'custom_entities=True')
         return [name.strip() for name in text.strip().strip('.').split(' . ') if name.strip()]
 
-    @staticmethod
-    def _make_targets(results: dict, chosen: list[int]) -> None:
-        position = {label: i for i, label in enumerate(chosen)}
-        results['gt_bboxes_labels'] = np.array(
-            [position.get(label, -1) for label in results['gt_bboxes_labels']], dtype=np.int64)
-        boxes_xyxy = results['gt_bboxes'].tensor.numpy().astype(np.float32)
-        results['gt_points'] = boxes_xyxy.reshape(-1, 2, 2)
+
+@TRANSFORMS.register_module()
+class DetectionInstruction(SetInstruction):
+    """Asks for boxes: N = 2, the top-left and the bottom-right corner. Arguments: see :class:`SetInstruction`."""
+    task_templates = DETECTION_TEMPLATES
+
+    def draw_num_points(self) -> int:
+        return 2
+
+    def make_points(self, results: dict, num_points: int) -> np.ndarray:
+        return results['gt_bboxes'].tensor.numpy().astype(np.float32).reshape(-1, num_points, 2)
+
+
+@TRANSFORMS.register_module()
+class SegmentationInstruction(SetInstruction):
+    """Asks for outlines of N boundary points.
+
+    While training it also needs ``gt_masks`` (LoadAnnotations with ``with_mask=True``). An object whose mask has
+    vanished, by resizing or cropping, is no target and no distractor.
+
+    Args:
+        num_points: N, or while training (lowest, highest) of a random one; 3 .. the vocabulary's ``max_points``.
+        kwargs: see :class:`SetInstruction`.
+
+    Raises:
+        ValueError: also when ``num_points`` is out of range, or a range while evaluating.
+    """
+    task_templates = SEGMENTATION_TEMPLATES
+
+    def __init__(self, vocabulary: dict, num_points: int | tuple[int, int] = 24, **kwargs) -> None:
+        super().__init__(vocabulary, **kwargs)
+        low, high = (num_points, num_points) if isinstance(num_points, int) else num_points
+        if not 3 <= low <= high <= self.vocabulary.max_points:
+            raise ValueError(f'num_points must lie within 3 .. {self.vocabulary.max_points} (max_points of the '
+                             f'vocabulary), got {num_points}')
+        if low < high and not self.training:
+            raise ValueError(f'evaluation needs one number of points, got the range {num_points}')
+        self.num_points = low, high
+
+    def draw_num_points(self) -> int:
+        return np.random.randint(self.num_points[0], self.num_points[1] + 1)
+
+    def make_points(self, results: dict, num_points: int) -> np.ndarray:
+        masks = results['gt_masks'].to_ndarray()
+        seen = masks.any(axis=(1, 2))
+        for key in ('gt_bboxes', 'gt_bboxes_labels', 'gt_ignore_flags', 'gt_masks'):
+            results[key] = results[key][seen]
+        outlines = [encode_boundary(mask, num_points) for mask in masks[seen]]
+        return np.array(outlines, dtype=np.float32).reshape(-1, num_points, 2)
 
 
 @TRANSFORMS.register_module()
