@@ -75,6 +75,7 @@ setup(
         "numpy",
         "scipy",
         "pycocotools",
+        "contourpy",
     ],
     extras_require={"onedl": ONEDL, "mim": MIM, "dev": DEV, "all": ONEDL + MIM + DEV},
     cmdclass={"build_py": BuildWithMim},

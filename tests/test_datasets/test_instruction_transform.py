@@ -9,7 +9,12 @@ from mmdet.structures.mask import BitmapMasks
 from mmengine.registry import init_default_scope
 
 from tests.integration.scenes import NAMES, make_coco_folder, small_config
-from visionllm_mm.datasets import DetectionInstruction, PackInstructionInputs, SegmentationInstruction
+from visionllm_mm.datasets import (
+    DetectionInstruction,
+    GroundingInstruction,
+    PackInstructionInputs,
+    SegmentationInstruction,
+)
 from visionllm_mm.instructions import DETECTION_TEMPLATES, Vocabulary, parse_instruction
 
 VOCABULARY = dict(num_classes=8, coord_range=64, max_points=24)
@@ -117,6 +122,23 @@ def test_prompt_is_split_as_mmdet_writes_it(text, names):
 def test_bad_class_sets_are_errors(results, error, message):
     with pytest.raises(error, match=message):
         DetectionInstruction(VOCABULARY)(results)
+
+
+def test_grounding_asks_for_the_expression_alone():
+    sample = _sample() | dict(text='the red "star" ', custom_entities=False)
+    result = GroundingInstruction(VOCABULARY, training=True)(sample)
+    asked = parse_instruction(result['instruction'], Vocabulary(**VOCABULARY))
+    assert asked.class_names == ('the red "star"',) and asked.class_indices == (0,)
+    assert result['gt_bboxes_labels'].tolist() == [0, 0, 0]  # whatever the categories of the file
+    assert result['gt_points'].shape == (3, 2, 2)
+    nothing = _sample(labels=(), ignore=()) | dict(text='the ring', custom_entities=False)
+    assert GroundingInstruction(VOCABULARY, training=True)(nothing)['gt_points'].shape == (0, 2, 2)
+
+
+@pytest.mark.parametrize('text', [None, '', '  ', ('circle', 'star')])
+def test_grounding_without_an_expression_is_an_error(text):
+    with pytest.raises(ValueError, match='grounding needs an expression'):
+        GroundingInstruction(VOCABULARY)(_sample() | dict(text=text))
 
 
 def _outlined(masks):

@@ -3,11 +3,13 @@
 from .coco_classes import read_class_names
 from .transforms import (
     DetectionInstruction,
+    GroundingInstruction,
     PackInstructionInputs,
     SeedBySample,
     SegmentationInstruction,
 )
 
 __all__ = [
-    'DetectionInstruction', 'PackInstructionInputs', 'SeedBySample', 'SegmentationInstruction', 'read_class_names'
+    'DetectionInstruction', 'GroundingInstruction', 'PackInstructionInputs', 'SeedBySample', 'SegmentationInstruction',
+    'read_class_names'
 ]

@@ -9,12 +9,11 @@ from .builder import (
     write_format,
 )
 from .parser import Instruction, parse_instruction
-from .templates import DETECTION_TEMPLATES, SEGMENTATION_TEMPLATES
+from .templates import DETECTION_TEMPLATES, GROUNDING_TEMPLATES, SEGMENTATION_TEMPLATES
 from .vocabulary import IMAGE_PLACEHOLDER, Vocabulary, point_format
 
 __all__ = [
-    'DETECTION_TEMPLATES', 'IMAGE_PLACEHOLDER', 'Instruction', 'SEGMENTATION_TEMPLATES', 'Vocabulary',
-    'build_instruction', 'check_class_names',
-    'decode_boundary', 'encode_boundary', 'parse_instruction', 'point_format', 'sample_class_set', 'write_class_set',
-    'write_format'
+    'build_instruction', 'check_class_names', 'decode_boundary', 'DETECTION_TEMPLATES', 'encode_boundary',
+    'GROUNDING_TEMPLATES', 'IMAGE_PLACEHOLDER', 'Instruction', 'parse_instruction', 'point_format',
+    'sample_class_set', 'SEGMENTATION_TEMPLATES', 'Vocabulary', 'write_class_set', 'write_format'
 ]

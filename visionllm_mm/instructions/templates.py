@@ -50,3 +50,23 @@ SEGMENTATION_TEMPLATES = (
     'What region does each object cover? Consider only <class>, name its border points as <format> with values in '
     'range <range>, and look here: <image>',
 )
+
+GROUNDING_TEMPLATES = (
+    'Find the one thing that is described as <class>. Answer with <format>, offsets within range <range>. '
+    'Picture: <image>',
+    'Look at <image> and point out what is meant by <class>. Write it as <format>, with coordinates in range <range>.',
+    'The image is <image>. Where is the object that fits the words <class>? '
+    'Use the format <format> and the range <range>.',
+    'Someone refers to <class>. Mark this object of <image> by its box <format>. Location tokens span range <range>.',
+    'Locate <class> in the photo <image>. Output one tuple <format>; the values lie within range <range>.',
+    'Please give the box of whatever the phrase <class> refers to in <image>, as <format>. Keep to the range <range>.',
+    'Visual grounding of the expression <class>, coordinate range <range> and answer format <format> for this view: '
+    '<image>',
+    '<image> Here is a scene. Tell where the thing called <class> is by two corners, <format>, range <range>.',
+    'As an annotator you are told <class>. Draw a rectangle around exactly that object in <image>, noted as <format> '
+    'in a range <range>.',
+    'With range <range> and the notation <format>, report the place of <class> in this picture <image>.',
+    'Which region of <image> does the sentence part <class> speak of? Reply <format> with numbers in range <range>.',
+    'Read the description <class> first. Only one object matches it. State its corners, <format>, range <range>, in '
+    'the following image: <image>',
+)

@@ -2,6 +2,7 @@
 
 from .instructions import (
     DetectionInstruction,
+    GroundingInstruction,
     PackInstructionInputs,
     SegmentationInstruction,
 )
@@ -9,5 +10,6 @@ from .loading import LoadImageFromFile
 from .sample_seed import SeedBySample
 
 __all__ = [
-    'DetectionInstruction', 'LoadImageFromFile', 'PackInstructionInputs', 'SeedBySample', 'SegmentationInstruction'
+    'DetectionInstruction', 'GroundingInstruction', 'LoadImageFromFile', 'PackInstructionInputs', 'SeedBySample',
+    'SegmentationInstruction'
 ]

@@ -10,6 +10,7 @@ from mmdet.registry import TRANSFORMS
 
 from ...instructions import (
     DETECTION_TEMPLATES,
+    GROUNDING_TEMPLATES,
     SEGMENTATION_TEMPLATES,
     Vocabulary,
     build_instruction,
@@ -113,6 +114,27 @@ class DetectionInstruction(SetInstruction):
 
     def make_points(self, results: dict, num_points: int) -> np.ndarray:
         return results['gt_bboxes'].tensor.numpy().astype(np.float32).reshape(-1, num_points, 2)
+
+
+@TRANSFORMS.register_module()
+class GroundingInstruction(DetectionInstruction):
+    """Asks for the box of what an expression describes: detection with the category set {expression: <c0>}.
+
+    ``text`` is the expression, as mmdet's MDETRStyleRefCocoDataset gives it; every annotated box of the sample is what
+    it describes, whatever its category, and there may be none. Arguments: see :class:`SetInstruction`.
+    """
+    task_templates = GROUNDING_TEMPLATES
+
+    def _class_names(self, results: dict) -> list[str]:
+        text = results.get('text')
+        if not isinstance(text, str) or not text.strip():
+            raise ValueError(f"grounding needs an expression such as 'the red star' as text, got {text!r}")
+        return [text.strip()]
+
+    def transform(self, results: dict) -> dict:
+        if self.training:
+            results['gt_bboxes_labels'] = np.zeros_like(results['gt_bboxes_labels'])
+        return super().transform(results)
 
 
 @TRANSFORMS.register_module()
