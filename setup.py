@@ -54,6 +54,7 @@ class BuildWithMim(build_py):
 # onedl-*, which have the same import names. visionllm_mm checks them when it is imported.
 ONEDL = ["onedl-mmengine==0.10.12", "onedl-mmcv==2.3.6", "onedl-mmdetection==3.5.1"]
 MIM = ["onedl-mim==0.5.1"]
+CAPTIONS = ["pycocoevalcap>=1.2"]
 DEV = ["pytest>=8", "ruff>=0.9", "setuptools>=77"]
 
 setup(
@@ -77,7 +78,8 @@ setup(
         "pycocotools",
         "contourpy",
     ],
-    extras_require={"onedl": ONEDL, "mim": MIM, "dev": DEV, "all": ONEDL + MIM + DEV},
+    extras_require={"onedl": ONEDL, "mim": MIM, "captions": CAPTIONS, "dev": DEV,
+                    "all": ONEDL + MIM + CAPTIONS + DEV},
     cmdclass={"build_py": BuildWithMim},
     zip_safe=False,
 )

@@ -1,16 +1,25 @@
-"""Wordings of the instructions that ask for objects."""
+"""Wordings of the instructions."""
 
 import re
 
 import pytest
 
-from visionllm_mm.instructions import DETECTION_TEMPLATES, GROUNDING_TEMPLATES, SEGMENTATION_TEMPLATES
+from visionllm_mm.instructions import (
+    CAPTION_TEMPLATES,
+    DETECTION_TEMPLATES,
+    GROUNDING_TEMPLATES,
+    QUESTION_TEMPLATES,
+    SEGMENTATION_TEMPLATES,
+    Vocabulary,
+    parse_instruction,
+)
 
-TASKS = [DETECTION_TEMPLATES, GROUNDING_TEMPLATES, SEGMENTATION_TEMPLATES]
-TEMPLATES = [template for task in TASKS for template in task]
+SETS = [DETECTION_TEMPLATES, GROUNDING_TEMPLATES, SEGMENTATION_TEMPLATES]
+WORDS = [CAPTION_TEMPLATES, QUESTION_TEMPLATES]
+TEMPLATES = [template for task in SETS for template in task]
 
 
-@pytest.mark.parametrize('templates', TASKS)
+@pytest.mark.parametrize('templates', SETS + WORDS)
 def test_there_are_at_least_ten_that_differ_in_more_than_letters(templates):
     words = {tuple(re.findall('[a-z]+', template.lower())) for template in templates}
     assert len(words) == len(templates) >= 10
@@ -29,12 +38,20 @@ def test_range_is_called_a_range(template):
     assert re.search(r'\brange <range>', template)
 
 
-@pytest.mark.parametrize('templates', TASKS)
+@pytest.mark.parametrize('templates', SETS + WORDS)
 def test_image_comes_last_where_evaluation_reads_it(templates):
     assert templates[0].endswith('<image>')
 
 
-@pytest.mark.parametrize('templates', TASKS)
+@pytest.mark.parametrize('templates', SETS + WORDS)
 def test_image_stands_at_different_places(templates):
     places = {template.index('<image>') * 3 // len(template) for template in templates}
     assert places == {0, 1, 2}
+
+
+@pytest.mark.parametrize('template', [template for task in WORDS for template in task])
+def test_wordings_that_ask_for_words_are_read_so(template):
+    marks = ['<image>', '<question>'] if template in QUESTION_TEMPLATES else ['<image>']
+    assert sorted(re.findall('<[^>]*>', template)) == marks
+    instruction = parse_instruction(template.replace('<question>', 'Is there a star?'), Vocabulary())
+    assert instruction.asks_for_words and instruction.class_names == ()

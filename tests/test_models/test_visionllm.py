@@ -114,6 +114,40 @@ def test_outlines_are_also_masks(model):
     assert _predict(model, images, samples, rescale=False)[0].masks.shape == (80, 64, 64)
 
 
+def _ask_for_words(samples, answers):
+    for sample, answer in zip(samples, answers, strict=True):
+        sample.set_metainfo(dict(instruction='Describe the picture in one sentence. <image>', answer=answer))
+
+
+def test_words_are_learned_and_said():
+    model = build_model().train()
+    images, samples = batch([0, 0])
+    _ask_for_words(samples, ['a red star', 'two blue rings and a circle'])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    for _ in range(60):
+        losses = model.loss(images, samples)
+        assert set(losses) == {'loss_words'}
+        optimizer.zero_grad()
+        losses['loss_words'].backward()
+        optimizer.step()
+    assert losses['loss_words'] < 0.1
+    for beams in (1, 3):
+        model.eval().generation = dict(max_length=20, num_beams=beams)
+        assert [s.pred_text for s in model.predict(images, samples)] == ['a red star', 'two blue rings and a circle']
+
+
+def test_a_batch_may_ask_for_objects_and_words_while_evaluating_only(model):
+    images, samples = batch([1, 1, 1])
+    plain = _predict(model, images[::2], samples[::2])
+    _ask_for_words(samples[1:2], ['a star'])
+    mixed = model.predict(images, samples)
+    assert isinstance(mixed[1].pred_text, str) and 'pred_instances' not in mixed[1]
+    for result, expected in zip(mixed[::2], plain, strict=True):
+        _assert_same(result.pred_instances, expected)
+    with pytest.raises(ValueError, match='one task per batch'):
+        model.loss(images, samples)
+
+
 def test_second_look_through_the_caches_gives_the_same(model):
     model.eval()
     text_first = _instruction(NAMES).replace('<image> ', '') + ' Picture: <image>'

@@ -1,15 +1,21 @@
 """What mmdet's data sets and pipelines lack."""
 
+from .captions import CaptionDataset
 from .coco_classes import read_class_names
+from .conversations import ConversationDataset
+from .samplers import OneTaskSampler
 from .transforms import (
+    CaptionInstruction,
     DetectionInstruction,
     GroundingInstruction,
     PackInstructionInputs,
+    QuestionInstruction,
     SeedBySample,
     SegmentationInstruction,
 )
 
 __all__ = [
-    'DetectionInstruction', 'GroundingInstruction', 'PackInstructionInputs', 'SeedBySample', 'SegmentationInstruction',
+    'CaptionDataset', 'CaptionInstruction', 'ConversationDataset', 'DetectionInstruction', 'GroundingInstruction',
+    'OneTaskSampler', 'PackInstructionInputs', 'QuestionInstruction', 'SeedBySample', 'SegmentationInstruction',
     'read_class_names'
 ]

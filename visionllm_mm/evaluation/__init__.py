@@ -1,5 +1,7 @@
 """Metrics that mmdet lacks."""
 
+from .answer_metric import AnswerMetric
+from .caption_metric import CaptionMetric
 from .grounding_metric import GroundingMetric
 
-__all__ = ['GroundingMetric']
+__all__ = ['AnswerMetric', 'CaptionMetric', 'GroundingMetric']

@@ -75,6 +75,29 @@ def build_instruction(template: str, class_names: Sequence[str], output_format: 
     return text.replace('<class>', write_class_set(class_names))
 
 
+def build_text_instruction(template: str, question: str | None = None) -> str:
+    """Fills a wording that asks for words.
+
+    Args:
+        template: text with the placeholder ``<image>`` and, where a question is asked, ``<question>``, each once.
+        question: the question, with what was said before where it is part of a conversation.
+
+    Raises:
+        ValueError: when a placeholder is missing or repeated, or the question is blank or holds ``<image>``.
+    """
+    if template.count(IMAGE_PLACEHOLDER) != 1 or template.count('<question>') != (question is not None):
+        rest = ' once, and no <question>' if question is None else ' and <question> once each'
+        raise ValueError(f'the template must hold {IMAGE_PLACEHOLDER}{rest}: {template!r}')
+    if question is None:
+        return template
+    if not question.strip():
+        raise ValueError('the question is empty: ask something')
+    if IMAGE_PLACEHOLDER in question:
+        raise ValueError(f'the question must not hold {IMAGE_PLACEHOLDER}, the wording says where it goes: '
+                         f'{question!r}')
+    return template.replace('<question>', question.strip())
+
+
 def sample_class_set(num_classes: int, present: Sequence[int], rng: np.random.RandomState, *, subset_prob: float,
                      max_classes: int) -> list[int]:
     """Draws the category set of one training image: a random subset in random order (paper, section 4.1).

@@ -1,7 +1,7 @@
 """Reads an instruction by rules: its category set, output format and range.
 
-It serves any text that states the set as ``{"name": <c0>, ...}`` and the format as ``(c, x1, y1, ...)``, not only the
-templates.
+It serves any text that states the set as ``{"name": <c0>, ...}`` and the format as ``(c, x1, y1, ...)``, or that states
+neither and asks for words, not only the templates.
 """
 
 import json
@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from .builder import check_class_names
-from .vocabulary import IMAGE_PLACEHOLDER, Vocabulary, point_format
+from .vocabulary import IMAGE_PLACEHOLDER, TEXT_START, Vocabulary, point_format
 
 _ENTRY = r'("(?:[^"\\]|\\.)*")\s*:\s*(<c\d+>)'
 _CLASS_SET = re.compile(r'\{\s*' + _ENTRY + r'(?:\s*,\s*' + _ENTRY + r')*\s*\}')
 _FORMAT = re.compile(r'\(\s*c((?:\s*,\s*(?:[xy]\d+|\.\.\.|…))+)\s*\)', re.IGNORECASE)
+_WORDS_ASKED_FOR = re.compile(
+    r'\?|\b(answer|captions?|captioning|describe|description|explain|list|name|reply|respond|say|sentences?|summari[sz]e|'
+    r'tell|words?|write)\b', re.IGNORECASE)
 _RANGE = re.compile(r'\brange\b[^\d<{(]{0,12}(\d+)', re.IGNORECASE)
 
 
@@ -24,9 +27,9 @@ class Instruction:
 
     Attributes:
         text: as written, ``<image>`` and ``<ck>`` included.
-        class_names: the category set.
+        class_names: the category set; empty where words are asked for.
         class_indices: k of the class token ``<ck>`` of each name.
-        output_format: tokens to answer with for every object.
+        output_format: tokens to answer with for every object, or ``('<bos>',)``: an answer in words.
         coord_range: range of the location tokens that the text states (default: the vocabulary's). Offsets are
             always decoded in the vocabulary's own bins.
     """
@@ -35,6 +38,10 @@ class Instruction:
     class_indices: tuple[int, ...]
     output_format: tuple[str, ...]
     coord_range: int
+
+    @property
+    def asks_for_words(self) -> bool:
+        return self.output_format == (TEXT_START,)
 
     @property
     def num_points(self) -> int:
@@ -64,6 +71,9 @@ def parse_instruction(text: str, vocabulary: Vocabulary) -> Instruction:
     if count != 1:
         raise ValueError(f'an instruction needs {IMAGE_PLACEHOLDER} exactly once to say where the image goes, '
                          f'this one has it {count} times: {text!r}')
+    if not re.search(r'<c\d+>', text) and not _FORMAT.search(text) and _WORDS_ASKED_FOR.search(text):
+        return Instruction(text=text, class_names=(), class_indices=(), output_format=(TEXT_START,),
+                           coord_range=vocabulary.coord_range)
     names, indices = _parse_class_set(text, vocabulary)
     rest = _CLASS_SET.sub('', text)  # a class may be called "range 9000"
     return Instruction(text=text, class_names=names, class_indices=indices,

@@ -1,8 +1,9 @@
 """Wordings of the instructions, ours (the paper's section 3.2 describes the kind, not the words).
 
 Placeholders: ``<image>`` where the image tokens go, ``<class>`` for the category set, ``<range>`` for the range of the
-location tokens, ``<format>`` for the output format. The first wording of a task is the one that evaluation uses; the
-image comes last in it, so that all of its text can be cached over a data set.
+location tokens, ``<format>`` for the output format, ``<question>`` for a question and what was said before it. The
+first wording of a task is the one that evaluation uses; the image comes last in it, so that all of its text can be
+cached over a data set.
 """
 
 DETECTION_TEMPLATES = (
@@ -69,4 +70,34 @@ GROUNDING_TEMPLATES = (
     'Which region of <image> does the sentence part <class> speak of? Reply <format> with numbers in range <range>.',
     'Read the description <class> first. Only one object matches it. State its corners, <format>, range <range>, in '
     'the following image: <image>',
+)
+
+CAPTION_TEMPLATES = (
+    'Describe what the picture shows in one sentence. Picture: <image>',
+    'Look at <image> and write a caption for it.',
+    'The image is <image>. What can be seen in it? Answer with a short description.',
+    'Give a brief caption of the photo <image>.',
+    'Please tell in a few words what is in <image>.',
+    'Image captioning for this view: <image>',
+    '<image> Here is a scene. Say what it contains.',
+    'As an annotator, write the sentence that belongs below <image>.',
+    'Explain the content of this picture <image> to someone who does not see it.',
+    'Summarize the scene in <image> by naming all that is there.',
+    'Which things does <image> show? Write one sentence that mentions them.',
+    'Put the following image into words: <image>',
+)
+
+QUESTION_TEMPLATES = (
+    'Answer the question about the picture in few words. Question: <question> Picture: <image>',
+    'Look at <image> and answer: <question>',
+    'The image is <image>. <question> Give a short answer.',
+    'Here is a question about the photo <image>: <question> Reply briefly.',
+    'Please answer this by looking at <image>. <question>',
+    'Visual question answering. Question: <question> Image: <image> Answer:',
+    '<image> Here is a scene. Tell me: <question>',
+    'Someone who does not see <image> asks you: <question> What do you say?',
+    'Use what this picture <image> shows to answer. <question>',
+    'Question: <question> Only the image can answer it: <image>',
+    'Reply to the question with a word or two. <question> This is what it is about: <image>',
+    'With the view <image> in mind, respond to: <question>',
 )

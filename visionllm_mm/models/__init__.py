@@ -3,7 +3,7 @@
 from .assigner import CenterL1Cost, ClassProbabilityCost, ObjectnessFocalCost
 from .image_tokenizer import LanguageGuidedImageTokenizer
 from .llm import CausalLM
-from .losses import AlignmentLoss, ClassTokenLoss, LocationTokenLoss
+from .losses import AlignmentLoss, ClassTokenLoss, LocationTokenLoss, WordLoss
 from .task_decoder import OpenEndedTaskDecoder
 from .text_encoder import TextEncoder
 from .visionllm import VisionLLM
@@ -11,5 +11,5 @@ from .visionllm import VisionLLM
 __all__ = [
     'AlignmentLoss', 'CausalLM', 'CenterL1Cost', 'ClassProbabilityCost', 'ClassTokenLoss',
     'LanguageGuidedImageTokenizer', 'LocationTokenLoss', 'ObjectnessFocalCost', 'OpenEndedTaskDecoder', 'TextEncoder',
-    'VisionLLM'
+    'VisionLLM', 'WordLoss'
 ]

@@ -88,6 +88,10 @@ class CausalLM(nn.Module):
         """Word embeddings, (...,) int64 -> (..., ``embed_dims``)."""
         return self.base.model.embed_tokens(ids)
 
+    def word_logits(self, hidden: Tensor) -> Tensor:
+        """Logits over all words, (..., ``embed_dims``) -> (..., words), float32."""
+        return self.base.lm_head(hidden).float()
+
     def forward(self, embeddings: Tensor, mask: Tensor, positions: Tensor,
                 past: KeyValues | None = None) -> tuple[Tensor, KeyValues]:
         """Runs the transformer over new positions.

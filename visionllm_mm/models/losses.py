@@ -2,6 +2,7 @@
 
 import torch
 from mmdet.registry import MODELS
+from mmdet.utils import reduce_mean
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -99,3 +100,26 @@ class AlignmentLoss(nn.Module):
         similarity = similarity.masked_fill(~name_valid[:, None], torch.finfo(similarity.dtype).min)
         losses = F.cross_entropy(similarity.flatten(0, 1), targets.flatten(), reduction='none')
         return self.loss_weight * (losses * valid.flatten()).sum()
+
+
+@MODELS.register_module()
+class WordLoss(nn.Module):
+    """Cross-entropy of the next word of answers in words.
+
+    Args:
+        loss_weight: weight of the loss.
+    """
+
+    def __init__(self, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        self.loss_weight = loss_weight
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Mean over the words of all images of all processes.
+
+        Args:
+            logits: (B, S, words).
+            targets: (B, S) int64, -100 = padding.
+        """
+        count = reduce_mean((targets != -100).sum().float()).clamp(min=1)
+        return self.loss_weight * F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction='sum') / count

@@ -1,6 +1,7 @@
 """The LLM's prefix: instruction words, named class tokens and image tokens as one sequence (design 3.1, 3.3)."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -70,13 +71,15 @@ class PrefixBuilder:
         self._sequence = lru_cache(maxsize=8192)(self._tokenize)
         self._name_ids = lru_cache(maxsize=8192)(self._tokenize_name)
 
-    def build(self, instructions: list[Instruction], token_inputs: Tensor, added_tokens: AddedTokens) -> Prefix:
+    def build(self, instructions: list[Instruction], token_inputs: Tensor, added_tokens: AddedTokens,
+              answer_length: int | None = None) -> Prefix:
         """Embeds a batch; ``<ck>`` is embedded as E[ck] + mean word embedding of its name ("named class tokens").
 
         Args:
             instructions: B instructions.
             token_inputs: (B, M, width), what stands at ``<image>``.
             added_tokens: embeddings of the added vocabulary.
+            answer_length: positions to keep free for the answer; None: as many as the output format has tokens.
 
         Raises:
             ValueError: when prefix and answer would not fit into the LLM's context.
@@ -84,9 +87,9 @@ class PrefixBuilder:
         device, num_tokens = token_inputs.device, token_inputs.shape[1]
         sequences = [self._sequence(instruction) for instruction in instructions]
         lengths = [len(sequence.ids) + num_tokens for sequence in sequences]
-        self._check_length(instructions, lengths)
+        self._check_length(instructions, lengths, answer_length)
         starts = torch.tensor([sequence.image_start for sequence in sequences], device=device)
-        class_ids = self._pad([torch.tensor(instruction.class_indices) for instruction in instructions]).to(device)
+        class_ids = self._pad([self._long(instruction.class_indices) for instruction in instructions]).to(device)
         counts = torch.tensor([len(instruction.class_indices) for instruction in instructions], device=device)
         class_valid = torch.arange(class_ids.shape[1], device=device) < counts[:, None]
         names = self._embed_names(instructions, class_valid)
@@ -137,12 +140,14 @@ class PrefixBuilder:
     def _embed_names(self, instructions: list[Instruction], class_valid: Tensor) -> Tensor:
         """(B, K, width) mean word embeddings; zero where padded."""
         unique = sorted({name for instruction in instructions for name in instruction.class_names})
+        if not unique:  # words are asked for
+            return self.llm.embed_words(class_valid.long())
         ids = [torch.tensor(self._name_ids(name)) for name in unique]
         offsets = torch.tensor([0, *map(len, ids)]).cumsum(0)[:-1]
         table = self.llm.base.model.embed_tokens.weight
         means = F.embedding_bag(torch.cat(ids).to(table.device), table, offsets.to(table.device), mode='mean')
         row = {name: i for i, name in enumerate(unique)}
-        index = self._pad([torch.tensor([row[name] for name in i.class_names]) for i in instructions])
+        index = self._pad([self._long([row[name] for name in i.class_names]) for i in instructions])
         return means[index.to(table.device)] * class_valid[..., None]
 
     def _name_class_tokens(self, embeddings: Tensor, names: Tensor, sequences: list[_Sequence],
@@ -150,21 +155,25 @@ class PrefixBuilder:
         """Adds to every class token the embedding of its name."""
         device = embeddings.device
         positions = self._pad([
-            torch.tensor([p + num_tokens * (p >= s.image_start) for p in s.class_positions]) for s in sequences
+            self._long([p + num_tokens * (p >= s.image_start) for p in s.class_positions]) for s in sequences
         ]).to(device)
         # Padded mentions take the zero row behind the names, so that they add nothing to position 0.
-        rows = self._pad([torch.tensor(s.class_rows) for s in sequences], value=names.shape[1]).to(device)
+        rows = self._pad([self._long(s.class_rows) for s in sequences], value=names.shape[1]).to(device)
         width = embeddings.shape[2]
         mentioned = F.pad(names, (0, 0, 0, 1)).gather(1, rows[..., None].expand(-1, -1, width))
         return embeddings.scatter_add(1, positions[..., None].expand(-1, -1, width), mentioned.to(embeddings.dtype))
 
-    def _check_length(self, instructions: list[Instruction], lengths: list[int]) -> None:
+    def _check_length(self, instructions: list[Instruction], lengths: list[int], answer_length: int | None) -> None:
         for instruction, length in zip(instructions, lengths, strict=True):
-            needed = length + len(instruction.output_format)
+            needed = length + (answer_length or len(instruction.output_format))
             if needed > self.llm.max_length:
                 raise ValueError(
                     f'the instruction needs {needed} positions with its image tokens and its answer, but the LLM has '
                     f'{self.llm.max_length}: shorten it or list fewer classes. It begins: {instruction.text[:120]!r}')
+
+    @staticmethod
+    def _long(values: Sequence[int]) -> Tensor:
+        return torch.tensor(values, dtype=torch.int64)
 
     @staticmethod
     def _pad(rows: list[Tensor], value: int = 0) -> Tensor:

@@ -64,9 +64,10 @@ class OpenEndedTaskDecoder(nn.Module):
         self._text_cache.clear()
         super()._load_from_state_dict(*args, **kwargs)
 
-    def embed_prefix(self, instructions: list[Instruction], token_inputs: Tensor) -> Prefix:
+    def embed_prefix(self, instructions: list[Instruction], token_inputs: Tensor,
+                     answer_length: int | None = None) -> Prefix:
         """Embeds instructions with the image tokens (B, M, width) in the place of ``<image>``."""
-        return self.prefix_builder.build(instructions, token_inputs, self.added_tokens)
+        return self.prefix_builder.build(instructions, token_inputs, self.added_tokens, answer_length)
 
     def read(self, instructions: list[Instruction], token_inputs: Tensor) -> DecoderState:
         """Reads the instructions and decodes ``<cls>`` for all tokens (pass 1).

@@ -11,8 +11,10 @@ from torch import Tensor
 from ..instructions import Instruction, Vocabulary, parse_instruction
 from ..structures import ImageTokens, SetTargets
 from .criterion import SetCriterion
+from .losses import WordLoss
 from .postprocess import SetPostprocessor
 from .task_decoder import DecoderState
+from .text_answers import answer_logits, generate
 
 
 @MODELS.register_module()
@@ -30,8 +32,8 @@ class VisionLLM(BaseDetector):
         llm: :class:`CausalLM`.
         vocabulary: arguments of :class:`Vocabulary`, the added tokens.
         task_decoder: further arguments of :class:`OpenEndedTaskDecoder`.
-        criterion: arguments of :class:`SetCriterion`; losses and matcher are built here.
-        test_cfg: arguments of :class:`SetPostprocessor`.
+        criterion: arguments of :class:`SetCriterion`, and ``loss_words``; losses and matchers are built here.
+        test_cfg: arguments of :class:`SetPostprocessor`, and in ``words`` those of :func:`generate`.
         train_cfg: unused; mmdet's tools expect it.
         data_preprocessor, init_cfg: as in any mmdet detector.
     """
@@ -51,8 +53,10 @@ class VisionLLM(BaseDetector):
             decoder, llm=MODELS.build(llm), vocabulary=self.vocabulary, token_dims=self.image_tokenizer.embed_dims))
         parts = {name: TASK_UTILS.build(cfg) for name, cfg in criterion.items() if name.endswith('assigner')}
         parts |= {name: MODELS.build(cfg) for name, cfg in criterion.items() if name.startswith('loss_')}
+        self.loss_words = parts.pop('loss_words', None) or WordLoss()
         self.criterion = SetCriterion(**parts)
-        self.postprocessor = SetPostprocessor(**(test_cfg or {}))
+        self.postprocessor = SetPostprocessor(**{k: v for k, v in (test_cfg or {}).items() if k != 'words'})
+        self.generation = dict((test_cfg or {}).get('words', {}))
 
     def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
         """Images (B, 3, H, W) -> L maps (B, D, H_l, W_l)."""
@@ -88,7 +92,17 @@ class VisionLLM(BaseDetector):
         return instructions, tokens, content, self.task_decoder.read(instructions, inputs)
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: SampleList) -> dict[str, Tensor]:
-        """Losses of a batch, L = L_tok + L_dec (+ alignment), by name."""
+        """Losses of a batch by name: L_tok + L_dec (+ alignment), or ``loss_words`` where words are asked for.
+
+        Raises:
+            ValueError: also when some images ask for objects and others for words.
+        """
+        asks_for_words = {instruction.asks_for_words for instruction in self.parse_instructions(batch_data_samples)}
+        if len(asks_for_words) > 1:
+            raise ValueError('some images of the batch ask for objects and others for words: train on one task per '
+                             'batch')
+        if asks_for_words.pop():
+            return self._word_losses(batch_inputs, batch_data_samples)
         instructions, tokens, content, state = self._read(batch_inputs, batch_data_samples)
         targets = self._targets(batch_data_samples)
         class_logits = self.task_decoder.class_logits(state)
@@ -100,6 +114,12 @@ class VisionLLM(BaseDetector):
             content = self.task_decoder.projector.project_content(tokens.proposals.embeddings)
             losses |= self.criterion.proposal_losses(tokens.proposals, content, state.prefix, targets)
         return losses
+
+    def _word_losses(self, batch_inputs: Tensor, data_samples: SampleList) -> dict[str, Tensor]:
+        instructions = self.parse_instructions(data_samples)
+        _, inputs = self.project(self.tokenize(batch_inputs, data_samples, instructions))
+        answers = [sample.answer for sample in data_samples]
+        return dict(loss_words=self.loss_words(*answer_logits(self.task_decoder, instructions, inputs, answers)))
 
     @staticmethod
     def _targets(data_samples: SampleList) -> list[SetTargets]:
@@ -113,19 +133,38 @@ class VisionLLM(BaseDetector):
         return targets
 
     def predict(self, batch_inputs: Tensor, batch_data_samples: SampleList, rescale: bool = True) -> SampleList:
-        """Predictions as mmdet's ``pred_instances``: bboxes (xyxy, px), scores, labels, label_names.
+        """Predictions as mmdet's ``pred_instances``, or as ``pred_text`` where words are asked for.
+
+        ``pred_instances`` has bboxes (xyxy, px), scores, labels and label_names; for three points and more also points
+        (P, N, 2) in px and the masks (P, H, W) that they enclose.
 
         Args:
             batch_inputs: (B, 3, H, W).
             batch_data_samples: samples with an ``instruction``.
             rescale: whether the boxes are in pixels of the original images.
         """
+        asks_for_words = [i.asks_for_words for i in self.parse_instructions(batch_data_samples)]
+        if any(asks_for_words) and not all(asks_for_words):
+            for wanted in (True, False):
+                rows = [i for i, words in enumerate(asks_for_words) if words == wanted]
+                self.predict(batch_inputs[rows], [batch_data_samples[i] for i in rows], rescale)
+            return batch_data_samples
+        if asks_for_words[0]:
+            return self._predict_words(batch_inputs, batch_data_samples)
         instructions, tokens, _, state = self._read(batch_inputs, batch_data_samples)
         selection = self.postprocessor.select(tokens, self.task_decoder.class_logits(state), state.prefix.class_valid)
         num_points = max(instruction.num_points for instruction in instructions)
         logits = self.task_decoder.point_logits(state, selection.tokens, num_points)
         results = self.postprocessor(tokens, selection, logits, instructions, batch_data_samples, rescale)
         return self.add_pred_to_datasample(batch_data_samples, results)
+
+    def _predict_words(self, batch_inputs: Tensor, data_samples: SampleList) -> SampleList:
+        instructions = self.parse_instructions(data_samples)
+        _, inputs = self.project(self.tokenize(batch_inputs, data_samples, instructions))
+        for sample, text in zip(data_samples, generate(self.task_decoder, instructions, inputs, **self.generation),
+                                strict=True):
+            sample.pred_text = text
+        return data_samples
 
     def _forward(self, batch_inputs: Tensor, batch_data_samples: SampleList) -> tuple[Tensor, ...]:
         """Raw outputs: objectness (B, M), centres (B, M, 2), class logits (B, M, K + 1) and point logits of all

@@ -1,15 +1,16 @@
 """Pipeline transforms that mmdet lacks."""
 
-from .instructions import (
+from .loading import LoadImageFromFile
+from .packing import PackInstructionInputs
+from .sample_seed import SeedBySample
+from .set_instructions import (
     DetectionInstruction,
     GroundingInstruction,
-    PackInstructionInputs,
     SegmentationInstruction,
 )
-from .loading import LoadImageFromFile
-from .sample_seed import SeedBySample
+from .word_instructions import CaptionInstruction, QuestionInstruction
 
 __all__ = [
-    'DetectionInstruction', 'GroundingInstruction', 'LoadImageFromFile', 'PackInstructionInputs', 'SeedBySample',
-    'SegmentationInstruction'
+    'CaptionInstruction', 'DetectionInstruction', 'GroundingInstruction', 'LoadImageFromFile', 'PackInstructionInputs',
+    'QuestionInstruction', 'SeedBySample', 'SegmentationInstruction'
 ]

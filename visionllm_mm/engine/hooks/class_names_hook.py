@@ -30,7 +30,7 @@ class CheckClassNamesHook(Hook):
 
     def _check(self, runner: Runner, dataset) -> None:
         for part in getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', dataset)]:
-            if not str(getattr(part, 'ann_file', '')).endswith('.json'):
+            if not str(getattr(part, 'ann_file', '')).endswith('.json') or 'classes' not in part.metainfo:
                 continue
             names, in_file = list(part.metainfo['classes']), list(read_class_names(part.ann_file))
             known = [name for name in in_file if name in names]

@@ -1,11 +1,10 @@
-"""Turns what a data set or a user asks for into an instruction and its targets."""
+"""Instructions that ask for objects, and their targets."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
 from mmcv.transforms import BaseTransform
-from mmdet.datasets.transforms import PackDetInputs
 from mmdet.registry import TRANSFORMS
 
 from ...instructions import (
@@ -173,18 +172,3 @@ class SegmentationInstruction(SetInstruction):
             results[key] = results[key][seen]
         outlines = [encode_boundary(mask, num_points) for mask in masks[seen]]
         return np.array(outlines, dtype=np.float32).reshape(-1, num_points, 2)
-
-
-@TRANSFORMS.register_module()
-class PackInstructionInputs(PackDetInputs):
-    """mmdet's PackDetInputs, with the instruction and its targets.
-
-    Args:
-        meta_keys: keys that become metainfo of the data sample, where present.
-    """
-    mapping_table = PackDetInputs.mapping_table | {'gt_points': 'points'}
-
-    def __init__(self, meta_keys: Sequence[str] = (
-            'img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'flip', 'flip_direction', 'text',
-            'custom_entities', 'tokens_positive', 'instruction', 'class_names', 'class_labels')) -> None:
-        super().__init__(meta_keys=meta_keys)

@@ -1,0 +1,57 @@
+"""All tasks with one set of weights, from training to the table."""
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from tests.integration.scenes import narrow, train
+from tests.tiny import ROOT
+from visionllm_mm.datasets.miniscenes import DatasetArguments, write_dataset
+
+
+@pytest.fixture(scope='module')
+def scenes(tmp_path_factory):
+    root = tmp_path_factory.mktemp('scenes') / 'data'
+    write_dataset(root, DatasetArguments(num_train=6, num_val=4, size=64))
+    return root
+
+
+@pytest.fixture
+def cfg(scenes, tmp_path, monkeypatch):
+    monkeypatch.setenv('MINISCENES_ROOT', str(scenes))
+    cfg = Config.fromfile(ROOT / 'configs/visionllm/visionllm-tiny_miniscenes-multitask.py')
+    narrow(cfg.model)
+    cfg.model.test_cfg.words.max_length = 5
+    cfg.update(work_dir=str(tmp_path), load_from=None, param_scheduler=[], experiment_name=tmp_path.name)
+    cfg.train_dataloader.update(batch_size=2, num_workers=0, persistent_workers=False)
+    cfg.train_dataloader.sampler.update(batch_size=2, num_batches=12)
+    for loader in (cfg.val_dataloader, cfg.test_dataloader,
+                   *(task['dataloader'] for task in cfg.test_cfg.tasks.values())):
+        loader.update(batch_size=2, num_workers=0, persistent_workers=False)
+    cfg.test_cfg.tasks.caption.evaluator.tokenizer = 'simple'
+    cfg.train_cfg.update(max_epochs=1)
+    return cfg
+
+
+def test_every_task_trains_and_is_tested(cfg):
+    runner, losses = train(cfg)
+    assert len(losses) == 12 and np.isfinite(losses).all()
+    assert all(not p.requires_grad for p in runner.model.backbone.parameters())  # stage 2
+    cfg.load_from = f'{cfg.work_dir}/epoch_1.pth'
+    cfg.experiment_name += 'test'
+    metrics = Runner.from_cfg(cfg).test()
+    for name in ('detection/coco/bbox_mAP', 'segmentation/coco/segm_mAP', 'grounding/grounding/P@0.5',
+                 'caption/caption/CIDEr (simple tokenizer)', 'vqa/vqa/accuracy'):
+        assert name in metrics, name
+
+
+def test_batches_are_of_one_task(cfg):
+    loader = Runner.build_dataloader(cfg.train_dataloader)
+    kinds = set()
+    for batch in loader:
+        asked = {('answer' in sample, getattr(sample.gt_instances, 'points', np.zeros((0, 0))).shape[1:])
+                 for sample in batch['data_samples']}
+        assert len({words for words, _ in asked}) == 1
+        kinds |= {words for words, _ in asked}
+    assert kinds == {True, False}

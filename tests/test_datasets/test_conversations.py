@@ -1,0 +1,51 @@
+"""Conversations in the format of LLaVA-Instruct."""
+
+import json
+
+import pytest
+
+from visionllm_mm.datasets import ConversationDataset
+
+
+def _dataset(tmp_path, conversations):
+    path = tmp_path / 'talk.json'
+    path.write_text(json.dumps(conversations))
+    return ConversationDataset(ann_file='talk.json', data_root=str(tmp_path), data_prefix=dict(img='images/'))
+
+
+def _talk(*values, **more):
+    speakers = ['human', 'gpt'] * len(values)
+    return dict(id='talk 7', image='a.png', conversations=[
+        {'from': speaker, 'value': value} for speaker, value in zip(speakers, values, strict=False)]) | more
+
+
+def test_every_answer_is_a_sample_with_what_was_said_before(tmp_path):
+    dataset = _dataset(tmp_path, [_talk('<image>\nWhat is it?', 'a star', 'Which color?', 'red')])
+    first, second = dataset.get_data_info(0), dataset.get_data_info(1)
+    assert len(dataset) == 2
+    assert (first['question'], first['gt_caption']) == ('What is it?', ['a star'])
+    assert (second['question'], second['gt_caption']) == ('What is it? a star Which color?', ['red'])
+    assert first['img_path'] == str(tmp_path / 'images/a.png') and first['question_type'] == ''
+
+
+def test_types_and_image_at_the_end(tmp_path):
+    dataset = _dataset(tmp_path, [_talk('Count them. <image>', '3', 'Sure?', 'yes', question_types=['count', 'other'])])
+    assert [dataset.get_data_info(i)['question_type'] for i in range(2)] == ['count', 'other']
+
+
+@pytest.mark.parametrize('conversation, message', [
+    (_talk('What is it?', 'a star'), "'talk 7' must hold <image> once, not 0 times"),
+    (_talk('<image> What?', 'a star', '<image> And?', 'red'), 'not 2 times'),
+    (_talk('<image>', 'a star'), 'turn 0 is empty'),
+    (_talk('<image> What?', ' '), 'turn 1 is empty'),
+    (_talk('<image> What?'), 'must take turns'),
+    (_talk(), 'must take turns'),
+])
+def test_bad_conversations_are_named(tmp_path, conversation, message):
+    with pytest.raises(ValueError, match=message):
+        _dataset(tmp_path, [conversation])
+
+
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match='nothing.json'):
+        ConversationDataset(ann_file=str(tmp_path / 'nothing.json'))

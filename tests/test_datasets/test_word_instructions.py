@@ -1,0 +1,60 @@
+"""Instructions that ask for words."""
+
+import numpy as np
+import pytest
+
+from visionllm_mm.datasets import (
+    CaptionInstruction,
+    PackInstructionInputs,
+    QuestionInstruction,
+)
+from visionllm_mm.instructions import (
+    CAPTION_TEMPLATES,
+    QUESTION_TEMPLATES,
+    Vocabulary,
+    parse_instruction,
+)
+
+
+def _sample(**more):
+    return dict(img=np.zeros((8, 8, 3), np.uint8), img_shape=(8, 8), img_path='a.png', img_id=1) | more
+
+
+def test_captions_are_drawn_while_training():
+    np.random.seed(0)
+    drawn = [CaptionInstruction(training=True)(_sample(gt_caption=['a star', 'one star ', ' '])) for _ in range(60)]
+    assert {result['answer'] for result in drawn} == {'a star', 'one star'}
+    assert {result['instruction'] for result in drawn} == set(CAPTION_TEMPLATES)
+
+
+def test_evaluation_uses_one_wording_and_no_answer():
+    result = CaptionInstruction()(_sample(gt_caption=['a star']))
+    assert result['instruction'] == CAPTION_TEMPLATES[0] and 'answer' not in result
+    asked = QuestionInstruction(template_index=2)(_sample(question='Is there a star?'))
+    assert asked['instruction'] == QUESTION_TEMPLATES[2].replace('<question>', 'Is there a star?')
+    assert parse_instruction(asked['instruction'], Vocabulary()).asks_for_words
+
+
+def test_packed_sample_has_what_metrics_need():
+    result = QuestionInstruction(training=True)(_sample(question='Why?', gt_caption=['so'], question_type='reason'))
+    sample = PackInstructionInputs()(result)['data_samples']
+    assert (sample.answer, sample.gt_caption, sample.question_type) == ('so', ['so'], 'reason')
+    assert 'Why?' in sample.instruction
+
+
+@pytest.mark.parametrize('captions', [None, [], ['', '  ']])
+def test_training_needs_a_text(captions):
+    with pytest.raises(ValueError, match='a.png has no text to learn from'):
+        CaptionInstruction(training=True)(_sample(**({} if captions is None else dict(gt_caption=captions))))
+
+
+@pytest.mark.parametrize('question, message', [
+    ('  ', 'question is empty'), ('What is in <image>?', 'must not hold <image>'), (None, 'needs a question')])
+def test_bad_questions_are_errors(question, message):
+    with pytest.raises(ValueError, match=message):
+        QuestionInstruction()(_sample() if question is None else _sample(question=question))
+
+
+def test_bad_template_index():
+    with pytest.raises(ValueError, match='template_index must be'):
+        CaptionInstruction(template_index=99)

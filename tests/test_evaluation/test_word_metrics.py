@@ -1,0 +1,69 @@
+"""Metrics of answers in words."""
+
+import shutil
+
+import pytest
+from pycocoevalcap.bleu.bleu import Bleu
+from pycocoevalcap.cider.cider import Cider
+
+from visionllm_mm.evaluation import AnswerMetric, CaptionMetric
+from visionllm_mm.evaluation.caption_metric import tokenize_simply
+
+SAMPLES = [
+    dict(img_id=1, pred_text='A red star, and a ring.', gt_caption=['a red star and a ring', 'one star. One ring!']),
+    dict(img_id=2, pred_text='two circles', gt_caption=['there are two blue circles', 'two circles', ' ']),
+    dict(img_id=3, pred_text='', gt_caption=['a background without objects']),
+]
+needs_java = pytest.mark.skipif(shutil.which('java') is None, reason='COCO\'s tokenizer is a Java program')
+
+
+def _evaluate(metric, samples):
+    metric.process({}, samples)
+    return metric.evaluate(size=len(samples))
+
+
+def _library(samples):
+    predictions = {s['img_id']: [tokenize_simply(s['pred_text'])] for s in samples}
+    captions = {s['img_id']: [tokenize_simply(t) for t in s['gt_caption'] if t.strip()] for s in samples}
+    return Bleu(4).compute_score(captions, predictions)[0], Cider().compute_score(captions, predictions)[0]
+
+
+def test_scores_are_the_librarys_and_labelled():
+    found = _evaluate(CaptionMetric(tokenizer='simple'), SAMPLES)
+    bleu, cider = _library(SAMPLES)
+    expected = {f'caption/BLEU-{n} (simple tokenizer)': value for n, value in enumerate(bleu, 1)}
+    assert found == pytest.approx(expected | {'caption/CIDEr (simple tokenizer)': cider})
+    assert 0 < found['caption/BLEU-1 (simple tokenizer)'] < 1
+
+
+@needs_java
+def test_cocos_tokenizer_and_ours_agree_on_plain_captions():
+    found = _evaluate(CaptionMetric(), SAMPLES)
+    bleu, cider = _library(SAMPLES)
+    expected = {f'caption/BLEU-{n}': value for n, value in enumerate(bleu, 1)}
+    assert found == pytest.approx(expected | {'caption/CIDEr': cider})
+
+
+def test_without_java(monkeypatch):
+    monkeypatch.setattr(shutil, 'which', lambda name: None)
+    assert CaptionMetric().tokenizer == 'simple'
+    with pytest.raises(RuntimeError, match='needs Java'):
+        CaptionMetric(tokenizer='ptb')
+    with pytest.raises(ValueError, match='tokenizer must be'):
+        CaptionMetric(tokenizer='words')
+
+
+def test_image_without_caption_is_named():
+    with pytest.raises(ValueError, match='a.png has no caption'):
+        CaptionMetric().process({}, [dict(img_id=1, img_path='a.png', pred_text='x', gt_caption=[''])])
+
+
+def test_answers_count_by_type_without_case_and_punctuation():
+    samples = [
+        dict(pred_text='Red.', gt_caption=['red'], question_type='color'),
+        dict(pred_text='blue', gt_caption=['red'], question_type='color'),
+        dict(pred_text='2', gt_caption=['2', 'two'], question_type='count'),
+        dict(pred_text='yes', gt_caption=['no']),
+    ]
+    assert _evaluate(AnswerMetric(), samples) == pytest.approx({
+        'vqa/accuracy': 0.5, 'vqa/color_accuracy': 0.5, 'vqa/count_accuracy': 1.0})

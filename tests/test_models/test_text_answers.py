@@ -1,0 +1,138 @@
+"""Answers in words: the fast form against the plain one, and beam search against trying everything."""
+
+from itertools import product
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from tests.tiny import VOCABULARY, build_decoder
+from visionllm_mm.instructions import Vocabulary, parse_instruction
+from visionllm_mm.models.prefix import Prefix
+from visionllm_mm.models.text_answers import answer_logits, generate, start_id
+
+TEXTS = ['Describe <image> in one sentence.', 'What color is the star in the picture below? <image>']
+
+
+@pytest.fixture(scope='module')
+def asked():
+    torch.manual_seed(3)
+    instructions = [parse_instruction(text, Vocabulary(**VOCABULARY)) for text in TEXTS]
+    return build_decoder().eval(), instructions, torch.randn(2, 4, 32)
+
+
+def test_targets_are_the_words_and_the_end(asked):
+    decoder, instructions, inputs = asked
+    logits, targets = answer_logits(decoder, instructions, inputs, ['a red star', 'red'])
+    llm = decoder.llm
+    words, end = llm.word_ids('a red star'), llm.tokenizer.eos_token_id
+    assert targets[0].tolist() == [*words, end]
+    assert targets[1].tolist() == [*llm.word_ids('red'), end] + [-100] * (len(words) - len(llm.word_ids('red')))
+    assert logits.shape == (*targets.shape, len(llm.tokenizer)) and logits.dtype == torch.float32
+
+
+def test_a_word_sees_only_what_was_said_before(asked):
+    decoder, instructions, inputs = asked
+    first, _ = answer_logits(decoder, instructions, inputs, ['a red star', 'one ring'])
+    second, _ = answer_logits(decoder, instructions, inputs, ['a red circle', 'one ring'])
+    same = len(decoder.llm.word_ids('a red')) + 1
+    torch.testing.assert_close(first[0, :same], second[0, :same], atol=1e-4, rtol=1e-4)
+    assert (first[0, same] - second[0, same]).abs().max() > 1e-2
+
+
+def test_images_of_a_batch_do_not_mix(asked):
+    decoder, instructions, inputs = asked
+    both, _ = answer_logits(decoder, instructions, inputs, ['a star', 'a star'])
+    alone, _ = answer_logits(decoder, instructions[1:], inputs[1:], ['a star'])
+    torch.testing.assert_close(both[1:], alone, atol=1e-4, rtol=1e-4)
+    together = generate(decoder, instructions, inputs, max_length=6, num_beams=3)
+    assert together == [generate(decoder, instructions[i:i + 1], inputs[i:i + 1], max_length=6, num_beams=3)[0]
+                        for i in range(2)]
+
+
+@torch.no_grad()
+def _greedy_without_cache(decoder, instruction, inputs, max_length):
+    """Reads everything anew for each word."""
+    llm, said = decoder.llm, []
+    tokens = torch.tensor([[start_id(llm)]])
+    prefix = decoder.embed_prefix([instruction], inputs)
+    for _ in range(max_length):
+        embeddings = torch.cat([prefix.embeddings, llm.embed_words(tokens)], dim=1)
+        size, start = embeddings.shape[1], int(prefix.image_starts)
+        mask = torch.ones(1, size, size, dtype=torch.bool).tril()
+        mask[0, start:start + 4, start:start + 4] = True
+        hidden, _ = llm(embeddings, mask, torch.arange(size)[None])
+        word = int(llm.word_logits(hidden[0, -1]).argmax())
+        if word == llm.tokenizer.eos_token_id:
+            break
+        said.append(word)
+        tokens = torch.cat([tokens, torch.tensor([[word]])], dim=1)
+    return llm.tokenizer.decode(said, skip_special_tokens=True).strip()
+
+
+def test_cached_greedy_equals_reading_everything_anew(asked):
+    decoder, instructions, inputs = asked
+    found = generate(decoder, instructions, inputs, max_length=8)
+    assert found == [_greedy_without_cache(decoder, instructions[i], inputs[i:i + 1], 8) for i in range(2)]
+    assert len(set(found)) == 2 and all(found)
+
+
+class _Table:
+    """Stands for decoder and LLM: the next word depends on the last one alone, by a table of logits."""
+
+    def __init__(self, table):
+        self.table = table
+        self.llm = self
+        self.tokenizer = SimpleNamespace(bos_token_id=0, eos_token_id=1,
+                                         decode=lambda ids, **_: ' '.join(map(str, ids)))
+
+    def embed_prefix(self, instructions, inputs, answer_length=None):
+        batch = len(instructions)
+        nothing = torch.zeros(batch, 0, dtype=torch.long)
+        return Prefix(torch.zeros(batch, 2, 1), torch.full((batch,), 2), torch.zeros(batch, dtype=torch.long), nothing,
+                      nothing.bool(), torch.zeros(batch, 0, 1))
+
+    def embed_words(self, ids):
+        return ids[..., None].float()
+
+    def word_logits(self, hidden):
+        return self.table[hidden[..., 0].long()]
+
+    def __call__(self, embeddings, mask, positions, past=None):
+        assert mask.shape[1:] == (embeddings.shape[1], positions.max() + 1)
+        before = past[0][0] if past else embeddings.new_zeros(len(embeddings), 0, 1)
+        keys = torch.cat([before, embeddings], dim=1)
+        return embeddings, [(keys, keys)]
+
+
+@pytest.mark.parametrize('seed', range(6))
+@pytest.mark.parametrize('length_penalty', [0.0, 1.0])
+def test_wide_beam_search_finds_the_best_of_all_answers(seed, length_penalty):
+    generator = torch.Generator().manual_seed(seed)
+    table = 2 * torch.randn(5, 5, generator=generator)
+    table[:, 0] = -torch.inf  # <bos> is never said
+    log_probs, limit = table.log_softmax(dim=-1), 4
+
+    def score(words):
+        path = [0, *words, 1] if len(words) < limit else [0, *words]  # an answer of the limit's length is cut
+        return sum(log_probs[a, b].item() for a, b in zip(path, path[1:], strict=False)) / len(path[1:])**length_penalty
+
+    answers = [words for n in range(limit + 1) for words in product((2, 3, 4), repeat=n)]
+    found = generate(_Table(table), [None], torch.zeros(1, 0, 1), max_length=limit, num_beams=40,
+                     length_penalty=length_penalty)[0]
+    assert found == ' '.join(map(str, max(answers, key=score)))
+
+
+def test_answers_end_at_the_limit():
+    table = torch.full((5, 5), -5.0)
+    table[:, 3] = 5.0  # says 3 for ever
+    for beams in (1, 3):
+        found = generate(_Table(table), [None, None], torch.zeros(2, 0, 1), max_length=4, num_beams=beams)
+        assert found[0] == found[1] and found[0].startswith('3 3 3')
+        assert len(found[0].split()) <= 4
+
+
+def test_answer_must_fit_into_the_context(asked):
+    decoder, instructions, inputs = asked
+    with pytest.raises(ValueError, match='the LLM has 2048'):
+        generate(decoder, instructions, inputs, max_length=2048)

@@ -1,0 +1,53 @@
+"""Conversations about images in the format of LLaVA-Instruct (paper, section 4.1)."""
+
+import json
+from pathlib import Path
+
+from mmdet.registry import DATASETS
+from mmengine.dataset import BaseDataset
+
+IMAGE_MARK = '<image>'
+
+
+@DATASETS.register_module()
+class ConversationDataset(BaseDataset):
+    """One sample per answer; the question of a later turn is preceded by what was said before.
+
+    The annotation file is a list of ``{"id", "image", "conversations": [{"from": "human", "value": "<image>\\n..."},
+    {"from": "gpt", "value": "..."}, ...]}``; ``question_types``, one per answer, is optional.
+
+    Samples have ``img_path``, ``img_id`` (position of the conversation), ``question``, ``gt_caption`` ([answer]) and
+    ``question_type`` ('' where the file names none).
+
+    Raises:
+        FileNotFoundError: when the annotation file is missing.
+        ValueError: when a conversation has no or more than one ``<image>``, an empty question or answer, or speakers
+            that do not take turns; the message names the conversation.
+    """
+
+    def load_data_list(self) -> list[dict]:
+        path = Path(self.ann_file)
+        if not path.is_file():
+            raise FileNotFoundError(f'no annotation file {path}')
+        samples = []
+        for number, entry in enumerate(json.loads(path.read_text())):
+            samples += self._turns(entry, number)
+        return samples
+
+    def _turns(self, entry: dict, number: int) -> list[dict]:
+        name, turns = entry.get('id', number), entry['conversations']
+        speakers = [turn['from'] for turn in turns]
+        if not turns or speakers != ['human', 'gpt'] * (len(turns) // 2):
+            raise ValueError(f'conversation {name!r}: human and gpt must take turns, got {speakers}')
+        marks = sum(turn['value'].count(IMAGE_MARK) for turn in turns)
+        if marks != 1:
+            raise ValueError(f'conversation {name!r} must hold {IMAGE_MARK} once, not {marks} times')
+        said = [turn['value'].replace(IMAGE_MARK, ' ').strip() for turn in turns]
+        if not all(said):
+            raise ValueError(f'conversation {name!r}: turn {said.index("")} is empty')
+        types = entry.get('question_types', [''] * (len(said) // 2))
+        image = str(Path(self.data_prefix.get('img', '')) / entry['image'])
+        return [
+            dict(img_path=image, img_id=number, question=' '.join(said[:2 * i + 1]), gt_caption=[said[2 * i + 1]],
+                 question_type=kind) for i, kind in enumerate(types)
+        ]

@@ -1,0 +1,63 @@
+"""Mixing of tasks: every batch comes from one data set, the same on all processes."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from mmdet.registry import DATA_SAMPLERS
+from mmengine.dist import get_dist_info, sync_random_seed
+from torch.utils.data import ConcatDataset, Sampler
+
+
+@DATA_SAMPLERS.register_module()
+class OneTaskSampler(Sampler):
+    """Draws for each batch one of the joined data sets by its ratio, then images of it without repetition.
+
+    Within an epoch a data set that is used up is shuffled anew, so small ones are seen several times and large ones in
+    part; over epochs every image comes up.
+
+    Args:
+        dataset: a ConcatDataset, one data set per task.
+        batch_size: images per batch and process; as the dataloader's.
+        ratios: how often each data set is drawn, relative to the others, > 0; None: by their sizes.
+        num_batches: batches per epoch and process; None: as many as the joined data sets fill.
+        seed: seed of all draws; None: one that all processes share.
+
+    Raises:
+        TypeError: when the data set is no ConcatDataset.
+        ValueError: when the ratios do not fit.
+    """
+
+    def __init__(self, dataset: ConcatDataset, batch_size: int, ratios: Sequence[float] | None = None,
+                 num_batches: int | None = None, seed: int | None = None) -> None:
+        if not isinstance(dataset, ConcatDataset):
+            raise TypeError('OneTaskSampler needs a ConcatDataset of one data set per task, got '
+                            f'{type(dataset).__name__}')
+        self.sizes = [len(part) for part in dataset.datasets]
+        ratios = self.sizes if ratios is None else ratios
+        if len(ratios) != len(self.sizes) or min(ratios) <= 0:
+            raise ValueError(f'ratios must be {len(self.sizes)} positive numbers, one per data set, got {list(ratios)}')
+        self.starts = np.cumsum([0, *self.sizes[:-1]])
+        self.probabilities = np.array(ratios, dtype=float) / sum(ratios)
+        self.batch_size = batch_size
+        self.seed = sync_random_seed() if seed is None else seed
+        self.rank, self.world_size = get_dist_info()
+        self.num_batches = num_batches or -(-sum(self.sizes) // (batch_size * self.world_size))
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self.num_batches * self.batch_size
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        rng = np.random.default_rng((self.seed, self.epoch))
+        streams = [self._shuffled_for_ever(size, rng) for size in self.sizes]
+        for task in rng.choice(len(self.sizes), self.num_batches, p=self.probabilities):
+            drawn = [next(streams[task]) for _ in range(self.batch_size * self.world_size)]
+            yield from (int(self.starts[task] + i) for i in drawn[self.rank::self.world_size])
+
+    @staticmethod
+    def _shuffled_for_ever(size: int, rng: np.random.Generator) -> Iterator[int]:
+        while True:
+            yield from rng.permutation(size)

@@ -1,0 +1,71 @@
+"""Instructions that ask for words, and their answers."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmdet.registry import TRANSFORMS
+
+from ...instructions import (
+    CAPTION_TEMPLATES,
+    QUESTION_TEMPLATES,
+    build_text_instruction,
+)
+
+
+class WordInstruction(BaseTransform):
+    """Writes an instruction that asks for words.
+
+    Added keys: ``instruction`` and, while training, ``answer``, the words to say.
+
+    Args:
+        training: whether the wording is drawn at random and an answer is needed.
+        templates: wordings, None: the task's own; evaluation uses the one with number ``template_index``.
+        template_index: wording of evaluation.
+    """
+    task_templates: Sequence[str]
+
+    def __init__(self, training: bool = False, templates: Sequence[str] | None = None, template_index: int = 0) -> None:
+        self.training = training
+        self.templates = tuple(templates or self.task_templates)
+        if not 0 <= template_index < len(self.templates):
+            raise ValueError(f'template_index must be 0 .. {len(self.templates) - 1}, got {template_index}')
+        self.template_index = template_index
+
+    def question(self, results: dict) -> str | None:
+        """What goes into the wording."""
+        return None
+
+    def transform(self, results: dict) -> dict:
+        index = np.random.randint(len(self.templates)) if self.training else self.template_index
+        results['instruction'] = build_text_instruction(self.templates[index], self.question(results))
+        if self.training:
+            known = [text for text in results.get('gt_caption', ()) if text.strip()]
+            if not known:
+                raise ValueError(f'{results.get("img_path")} has no text to learn from: give the annotation file\'s '
+                                 'entry a caption or an answer, or take it out')
+            results['answer'] = known[np.random.randint(len(known))].strip()
+        return results
+
+
+@TRANSFORMS.register_module()
+class CaptionInstruction(WordInstruction):
+    """Asks for a caption. While training it needs ``gt_caption``, captions of which one is drawn at random.
+
+    Arguments: see :class:`WordInstruction`.
+    """
+    task_templates = CAPTION_TEMPLATES
+
+
+@TRANSFORMS.register_module()
+class QuestionInstruction(WordInstruction):
+    """Asks ``question``. While training it needs ``gt_caption``, the right answers, of which one is drawn at random.
+
+    Arguments: see :class:`WordInstruction`.
+    """
+    task_templates = QUESTION_TEMPLATES
+
+    def question(self, results: dict) -> str:
+        if 'question' not in results:
+            raise ValueError('QuestionInstruction needs a question: use ConversationDataset, or set the key question')
+        return results['question']

@@ -1,0 +1,53 @@
+"""Testing of all tasks with one set of weights in one run."""
+
+from collections.abc import Mapping
+
+from mmengine.registry import LOOPS
+from mmengine.runner import BaseLoop, TestLoop
+
+
+@LOOPS.register_module()
+class MultiTaskTestLoop(BaseLoop):
+    """Tests task after task and ends with one table.
+
+    ``test_dataloader`` and ``test_evaluator`` of the config are those of the first task, as mmdet's inference API wants
+    them; the other tasks are listed here.
+
+    Args:
+        runner, dataloader, evaluator: from the Runner; of the first task.
+        first_task: name of the first task.
+        tasks: by name, ``dict(dataloader=..., evaluator=...)`` of each other task.
+        references: by name of a metric (``detection/coco/bbox_mAP``), what to print beside it, e.g.
+            ``dict(paper=0.446, trivial=0.0)``. Only these metrics are in the table; None: all.
+    """
+
+    def __init__(self, runner, dataloader, evaluator, tasks: Mapping[str, Mapping], first_task: str = 'detection',
+                 references: Mapping[str, Mapping[str, float]] | None = None) -> None:
+        super().__init__(runner, dataloader)
+        self.loops = {first_task: TestLoop(runner, self.dataloader, evaluator)}
+        for name, parts in tasks.items():
+            self.loops[name] = TestLoop(runner, parts['dataloader'], parts['evaluator'])
+        self.references = references
+
+    def run(self) -> dict[str, float]:
+        """Metrics of all tasks, each named after its task: ``segmentation/coco/segm_mAP``."""
+        metrics = {}
+        for task, loop in self.loops.items():
+            self.runner.logger.info(f'testing {task}')
+            self.runner.visualizer.dataset_meta = loop.dataloader.dataset.metainfo
+            metrics |= {f'{task}/{name}': value for name, value in loop.run().items()}
+        self.runner.logger.info('\n' + results_table(metrics, self.references))
+        return metrics
+
+
+def results_table(metrics: Mapping[str, float], references: Mapping[str, Mapping[str, float]] | None) -> str:
+    """Metrics beside what they are compared with, one per line; ``-`` where nothing is known or was measured."""
+    names = list(metrics if references is None else references)
+    columns = sorted({column for row in (references or {}).values() for column in row})
+    rows = [['metric', 'here', *columns]]
+    for name in names:
+        values = [metrics.get(name), *((references or {}).get(name, {}).get(column) for column in columns)]
+        rows.append([name, *('-' if value is None else f'{value:.3f}' for value in values)])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return '\n'.join('  '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+                     for row in rows)

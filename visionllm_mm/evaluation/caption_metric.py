@@ -1,0 +1,69 @@
+"""BLEU and CIDEr of captions, by pycocoevalcap (paper, table 2)."""
+
+import contextlib
+import io
+import re
+import shutil
+from collections.abc import Sequence
+
+from mmdet.registry import METRICS
+from mmengine.evaluator import BaseMetric
+
+
+def tokenize_simply(text: str) -> str:
+    """Lower case, words and numbers only; for most captions what the PTB tokenizer of COCO makes of them."""
+    return ' '.join(re.findall(r"[a-z0-9]+(?:['-][a-z0-9]+)*", text.lower()))
+
+
+@METRICS.register_module()
+class CaptionMetric(BaseMetric):
+    """BLEU-1 .. BLEU-4 and CIDEr of ``pred_text`` against all captions in ``gt_caption``.
+
+    Unlike mmdet's COCOCaptionMetric it can do without Java. Its results are named after the tokenizer where that is not
+    COCO's: ``CIDEr`` with Java, ``CIDEr (simple tokenizer)`` without.
+
+    Args:
+        tokenizer: ``ptb`` (COCO's; needs Java), ``simple``, or ``auto``: ptb where there is Java.
+
+    Raises:
+        RuntimeError: when ``ptb`` is asked for and there is no Java.
+        ValueError: for an unknown tokenizer, or an image without a caption to compare with.
+    """
+    default_prefix = 'caption'
+
+    def __init__(self, tokenizer: str = 'auto', **kwargs) -> None:
+        super().__init__(**kwargs)
+        has_java = shutil.which('java') is not None
+        if tokenizer not in ('auto', 'ptb', 'simple'):
+            raise ValueError(f"tokenizer must be 'auto', 'ptb' or 'simple', got {tokenizer!r}")
+        if tokenizer == 'ptb' and not has_java:
+            raise RuntimeError("COCO's tokenizer needs Java, which is not on the PATH: install a Java runtime, or set "
+                               "tokenizer='simple' (its results are labelled so)")
+        self.tokenizer = 'ptb' if has_java and tokenizer == 'auto' else tokenizer.replace('auto', 'simple')
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        for sample in data_samples:
+            captions = [text for text in sample.get('gt_caption', ()) if text.strip()]
+            if not captions:
+                raise ValueError(f'{sample.get("img_path")} has no caption to compare with')
+            self.results.append((sample['img_id'], sample['pred_text'], captions))
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        from pycocoevalcap.bleu.bleu import Bleu
+        from pycocoevalcap.cider.cider import Cider
+
+        predictions = self._tokenize({image: [text] for image, text, _ in results})
+        captions = self._tokenize({image: texts for image, _, texts in results})
+        with contextlib.redirect_stdout(io.StringIO()):
+            bleu, _ = Bleu(4).compute_score(captions, predictions)
+            cider, _ = Cider().compute_score(captions, predictions)
+        label = '' if self.tokenizer == 'ptb' else ' (simple tokenizer)'
+        scores = {f'BLEU-{n}{label}': value for n, value in enumerate(bleu, 1)}
+        return scores | {f'CIDEr{label}': float(cider)}
+
+    def _tokenize(self, texts: dict[int, list[str]]) -> dict[int, list[str]]:
+        if self.tokenizer == 'simple':
+            return {image: [tokenize_simply(text) for text in group] for image, group in texts.items()}
+        from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
+        return PTBTokenizer().tokenize({image: [dict(caption=text) for text in group]
+                                        for image, group in texts.items()})

@@ -1,0 +1,152 @@
+"""Answers in words, token by token from ``<bos>`` (paper, section 3.4): teacher forcing, greedy and beam search."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..instructions import Instruction
+from .layers.block_attention import blocks_mask, prefix_mask
+from .llm import CausalLM, KeyValues
+from .prefix import Prefix
+from .task_decoder import OpenEndedTaskDecoder
+
+
+def start_id(llm: CausalLM) -> int:
+    """Id of ``<bos>``; an LLM without one begins with its end token, as such models do."""
+    begin = llm.tokenizer.bos_token_id
+    return llm.tokenizer.eos_token_id if begin is None else begin
+
+
+def _read(decoder: OpenEndedTaskDecoder, prefix: Prefix, num_tokens: int, answers: Tensor) -> tuple[Tensor, KeyValues]:
+    """Hidden states of the answers (B, S) int64 behind the prefix, and all keys and values."""
+    size = answers.shape[1]
+    to_prefix = prefix_mask(prefix.lengths, prefix.image_starts, num_tokens, prefix.embeddings.shape[1])
+    mask = torch.cat([torch.nn.functional.pad(to_prefix, (0, size)), blocks_mask(prefix.valid, 1, size)], dim=1)
+    steps = torch.arange(size, device=answers.device)
+    positions = torch.cat([prefix.positions, prefix.lengths[:, None] + steps], dim=1)
+    words = decoder.llm.embed_words(answers).to(prefix.embeddings.dtype)
+    hidden, key_values = decoder.llm(torch.cat([prefix.embeddings, words], dim=1), mask, positions)
+    return hidden[:, -size:], key_values
+
+
+def answer_logits(decoder: OpenEndedTaskDecoder, instructions: list[Instruction], token_inputs: Tensor,
+                  answers: list[str]) -> tuple[Tensor, Tensor]:
+    """Teacher forcing: logits of the words of known answers.
+
+    Args:
+        decoder: the task decoder.
+        instructions: B instructions that ask for words.
+        token_inputs: (B, M, width), projected image tokens.
+        answers: B texts.
+
+    Returns:
+        Logits (B, S, words) and targets (B, S) int64: the answer's words and the end token, then -100.
+    """
+    llm = decoder.llm
+    ids = [torch.tensor([start_id(llm), *llm.word_ids(text), llm.tokenizer.eos_token_id]) for text in answers]
+    padded = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=-100).to(token_inputs.device)
+    prefix = decoder.embed_prefix(instructions, token_inputs, answer_length=padded.shape[1])
+    hidden, _ = _read(decoder, prefix, token_inputs.shape[1], padded[:, :-1].clamp(min=0))
+    return llm.word_logits(hidden), padded[:, 1:]
+
+
+@dataclass
+class _Beams:
+    """``width`` unfinished answers per image, flattened to B * width rows.
+
+    Attributes:
+        words: (B * width, S) int64, without ``<bos>``.
+        scores: (B, width) log-probabilities.
+        finished: per image (score, words) of complete answers.
+    """
+    words: Tensor
+    scores: Tensor
+    finished: list[list[tuple[float, list[int]]]]
+
+
+@torch.no_grad()
+def generate(decoder: OpenEndedTaskDecoder, instructions: list[Instruction], token_inputs: Tensor, *,
+             max_length: int = 50, num_beams: int = 1, length_penalty: float = 1.0) -> list[str]:
+    """Answers in words; keys and values of what was read are kept, so each step reads one word.
+
+    Args:
+        decoder: the task decoder.
+        instructions: B instructions that ask for words.
+        token_inputs: (B, M, width), projected image tokens.
+        max_length: the most words of an answer; a longer one is cut.
+        num_beams: width of the beam search; 1: greedy.
+        length_penalty: answers are ranked by log-probability / length ** ``length_penalty``.
+    """
+    llm, (batch, num_tokens) = decoder.llm, token_inputs.shape[:2]
+    prefix = decoder.embed_prefix(instructions, token_inputs, answer_length=max_length)
+    start = torch.full((batch, 1), start_id(llm), device=token_inputs.device)
+    hidden, past = _read(decoder, prefix, num_tokens, start)
+    rows = torch.arange(batch, device=start.device).repeat_interleave(num_beams)
+    past = _select(past, rows)
+    readable = torch.cat([prefix.valid, torch.ones_like(start, dtype=torch.bool)], dim=1)[rows]
+    # All beams of an image are equal at first: only one of them may go on.
+    scores = torch.full((batch, num_beams), -torch.inf, device=start.device)
+    scores[:, 0] = 0
+    beams = _Beams(start.new_zeros(batch * num_beams, 0), scores, [[] for _ in instructions])
+    log_probs = llm.word_logits(hidden[:, -1]).log_softmax(dim=-1)[rows]
+    for step in range(max_length):
+        origin, words = _advance(beams, log_probs, llm.tokenizer.eos_token_id, length_penalty)
+        if _settled(beams, num_beams, length_penalty):
+            break
+        readable = torch.cat([readable, readable.new_ones(len(rows), 1)], dim=1)
+        positions = (prefix.lengths[rows] + 1 + step)[:, None]
+        hidden, past = llm(llm.embed_words(words[:, None]), readable[:, None], positions, _select(past, origin))
+        log_probs = llm.word_logits(hidden[:, -1]).log_softmax(dim=-1)
+    return [llm.tokenizer.decode(best, skip_special_tokens=True).strip() for best in _best(beams, length_penalty)]
+
+
+def _select(key_values: KeyValues, rows: Tensor) -> KeyValues:
+    return [(keys[rows], values[rows]) for keys, values in key_values]
+
+
+def _advance(beams: _Beams, log_probs: Tensor, end: int, length_penalty: float) -> tuple[Tensor, Tensor]:
+    """Appends one word to every beam; answers that end are put aside.
+
+    Returns:
+        Row that each new beam goes on from, and its new word, both (B * width,).
+    """
+    batch, width = beams.scores.shape
+    total = beams.scores[..., None] + log_probs.view(batch, width, -1)
+    num_words = total.shape[2]
+    # At most `width` of the best 2 x width candidates end, so enough are left to go on with.
+    best, index = total.flatten(1).topk(min(2 * width, total[0].numel()), dim=1)
+    origin, word = index // num_words, index % num_words
+    rows, words, scores = [], [], []
+    for i in range(batch):
+        going_on = []
+        for score, beam, token in zip(best[i].tolist(), origin[i].tolist(), word[i].tolist(), strict=True):
+            row = i * width + beam
+            if token != end:
+                going_on.append((score, row, token))
+            elif len(going_on) < width and score > -torch.inf:
+                said = beams.words[row].tolist()
+                beams.finished[i].append((score / (len(said) + 1)**length_penalty, said))
+        going_on = going_on[:width]
+        scores.append([score for score, _, _ in going_on])
+        rows += [row for _, row, _ in going_on]
+        words += [token for _, _, token in going_on]
+    rows, words = (torch.tensor(values, device=log_probs.device) for values in (rows, words))
+    beams.words = torch.cat([beams.words[rows], words[:, None]], dim=1)
+    beams.scores = torch.tensor(scores, device=log_probs.device)
+    return rows, words
+
+
+def _settled(beams: _Beams, width: int, length_penalty: float) -> bool:
+    """Whether no unfinished answer can become the best: enough are finished, and none that goes on scores higher."""
+    length = (beams.words.shape[1] + 1)**length_penalty
+    return all(len(done) >= width and max(score for score, _ in done) >= going_on / length
+               for done, going_on in zip(beams.finished, beams.scores.amax(dim=1).tolist(), strict=True))
+
+
+def _best(beams: _Beams, length_penalty: float) -> list[list[int]]:
+    """The best answer of each image, those that were cut included."""
+    batch, width = beams.scores.shape
+    words = beams.words.view(batch, width, -1).tolist()
+    cut = (beams.scores / max(beams.words.shape[1], 1)**length_penalty).tolist()
+    return [max([*done, *zip(cut[i], words[i], strict=True)])[1] for i, done in enumerate(beams.finished)]
