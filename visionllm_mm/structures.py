@@ -44,7 +44,7 @@ class SetTargets:
 
     Attributes:
         class_index: (K,) int64, position of the object's class in the instruction's set.
-        points_norm: (K, N, 2), points in [0, 1] of the unpadded image.
+        points_norm: (K, N, 2), points in [0, 1] of the unpadded image; NaN where a point is not labelled.
         image_size: (2,), width and height of the unpadded image in px.
         distractors_norm: (U, N, 2), points of objects that the instruction does not ask for.
     """
@@ -56,13 +56,24 @@ class SetTargets:
     @property
     def centers_norm(self) -> Tensor:
         """(K, 2), middle of the points' bounding box."""
-        return (self.points_norm.amin(dim=1) + self.points_norm.amax(dim=1)) / 2
+        return _corners(self.points_norm).mean(dim=1)
 
     @property
     def boxes_xyxy(self) -> Tensor:
         """(K, 4), px, bounding boxes of the points."""
-        corners = torch.cat([self.points_norm.amin(dim=1), self.points_norm.amax(dim=1)], dim=1)
-        return corners * self.image_size.repeat(2)
+        return (_corners(self.points_norm) * self.image_size).flatten(1)
+
+    @property
+    def distractor_corners(self) -> Tensor:
+        """(U, 2, 2), top-left and bottom-right corners of the distractors."""
+        return _corners(self.distractors_norm)
 
     def __len__(self) -> int:
         return len(self.class_index)
+
+
+def _corners(points: Tensor) -> Tensor:
+    """(K, N, 2) -> (K, 2, 2), top-left and bottom-right corner around the points that are labelled."""
+    unknown = points.isnan()
+    return torch.stack([points.masked_fill(unknown, torch.inf).amin(dim=1),
+                        points.masked_fill(unknown, -torch.inf).amax(dim=1)], dim=1)

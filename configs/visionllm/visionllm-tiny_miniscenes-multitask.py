@@ -9,6 +9,7 @@ classes = {{_base_.classes}}
 data_root = '{{$MINISCENES_ROOT:data/miniscenes}}/'
 metainfo = dict(classes=classes)
 num_points = 24
+point_names = ('center', 'top', 'right', 'bottom', 'left')
 model = dict(
     backbone=dict(frozen_stages=4, norm_eval=True),
     test_cfg=dict(words=dict(max_length=60)))
@@ -16,8 +17,9 @@ model = dict(
 load = [dict(type='SeedBySample'), dict(type='LoadImageFromFile')]
 resize = [dict(type='Resize', scale={{_base_.image_scale}}, keep_ratio=True)]
 boxes = [dict(type='LoadAnnotations', with_bbox=True)]
+keypoints = boxes + [dict(type='LoadKeypoints', num_points=5)]
 masks = [dict(type='LoadAnnotations', with_bbox=True, with_mask=True)]
-# Where words say left and right, images are not flipped.
+# Where words or points say left and right, images are not flipped.
 flip = [dict(type='RandomFlip', prob=0.5)]
 pack = [dict(type='PackInstructionInputs')]
 
@@ -50,6 +52,16 @@ train_sets = [
         pipeline=load + boxes + resize +
         [dict(type='GroundingInstruction', vocabulary=vocabulary, training=True)] + pack),
     dict(
+        type='KeypointCocoDataset',
+        data_root=data_root,
+        metainfo=metainfo,
+        ann_file='annotations/instances_train.json',
+        data_prefix=dict(img='train/'),
+        filter_cfg=dict(filter_empty_gt=False),
+        return_classes=True,
+        pipeline=load + keypoints + resize +
+        [dict(type='KeypointInstruction', vocabulary=vocabulary, point_names=point_names, training=True)] + pack),
+    dict(
         type='CaptionDataset',
         data_root=data_root,
         ann_file='annotations/captions_train.json',
@@ -67,7 +79,7 @@ train_dataloader = dict(
     batch_size=8,
     num_workers=1,
     persistent_workers=True,
-    sampler=dict(type='OneTaskSampler', batch_size=8, ratios=(1, 1, 1, 1, 1), num_batches=500),
+    sampler=dict(type='OneTaskSampler', batch_size=8, ratios=(1, 1, 1, 1, 1, 1), num_batches=500),
     dataset=dict(type='ConcatDataset', datasets=train_sets))
 
 test_loader = dict(
@@ -113,6 +125,24 @@ test_cfg = dict(
                 type='GroundingMetric',
                 ann_file=data_root + 'annotations/refexp_val.json',
                 group_key='expression_type')),
+        keypoints=dict(
+            dataloader=dict(
+                dataset=dict(
+                    type='CocoDataset',
+                    data_root=data_root,
+                    metainfo=metainfo,
+                    ann_file='annotations/instances_val.json',
+                    data_prefix=dict(img='val/'),
+                    test_mode=True,
+                    pipeline=load[1:] + resize + boxes + [
+                        dict(
+                            type='KeypointInstruction',
+                            vocabulary=vocabulary,
+                            point_names=point_names,
+                            classes=classes)
+                    ] + pack),
+                **test_loader),
+            evaluator=dict(type='KeypointMetric', ann_file=data_root + 'annotations/instances_val.json')),
         caption=dict(
             dataloader=dict(
                 dataset=dict(

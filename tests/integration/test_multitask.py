@@ -42,7 +42,7 @@ def test_every_task_trains_and_is_tested(cfg):
     cfg.experiment_name += 'test'
     metrics = Runner.from_cfg(cfg).test()
     for name in ('detection/coco/bbox_mAP', 'segmentation/coco/segm_mAP', 'grounding/grounding/P@0.5',
-                 'caption/caption/CIDEr (simple tokenizer)', 'vqa/vqa/accuracy'):
+                 'keypoints/keypoints/AP', 'caption/caption/CIDEr (simple tokenizer)', 'vqa/vqa/accuracy'):
         assert name in metrics, name
 
 

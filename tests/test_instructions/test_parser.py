@@ -64,6 +64,16 @@ def test_points_may_be_left_out_of_the_format(written, num_points):
     assert _parse(f'<image> {SET} {written}, that is (c, {full})').num_points == num_points
 
 
+def test_points_may_have_names():
+    text = f'<image> {SET} (c, x1, y1, x2, y2, x3, y3) are ["top", "range 9000", "\\u0061 \\"b\\""], range 8'
+    instruction = _parse(text)
+    assert instruction.point_names == ('top', 'range 9000', 'a "b"') and instruction.coord_range == 8
+    assert not instruction.asks_for_outlines and _parse(f'<image> {SET} (c, x1, y1, ..., x3, y3)').asks_for_outlines
+    for names in ('["top", "low"]', '["a", "b", "c", "d"]', '["a", "b", "c"] or ["d", "e", "f"]'):
+        with pytest.raises(ValueError, match='format has 3 points, but the instruction names'):
+            _parse(f'<image> {SET} (c, x1, y1, ..., x3, y3) {names}')
+
+
 @pytest.mark.parametrize('wording, message', [
     ('range 65', 'asks for the range 65, but .* span 1 .. 64'), ('range 0', 'range 0'),
     ('range 8, range 16', r'more than one range, \[8, 16\]'),

@@ -8,13 +8,14 @@ from visionllm_mm.instructions import (
     CAPTION_TEMPLATES,
     DETECTION_TEMPLATES,
     GROUNDING_TEMPLATES,
+    KEYPOINT_TEMPLATES,
     QUESTION_TEMPLATES,
     SEGMENTATION_TEMPLATES,
     Vocabulary,
     parse_instruction,
 )
 
-SETS = [DETECTION_TEMPLATES, GROUNDING_TEMPLATES, SEGMENTATION_TEMPLATES]
+SETS = [DETECTION_TEMPLATES, GROUNDING_TEMPLATES, KEYPOINT_TEMPLATES, SEGMENTATION_TEMPLATES]
 WORDS = [CAPTION_TEMPLATES, QUESTION_TEMPLATES]
 TEMPLATES = [template for task in SETS for template in task]
 
@@ -27,7 +28,8 @@ def test_there_are_at_least_ten_that_differ_in_more_than_letters(templates):
 
 @pytest.mark.parametrize('template', TEMPLATES)
 def test_placeholders_stand_once_and_nothing_else_looks_like_one(template):
-    assert sorted(re.findall('<[^>]*>', template)) == ['<class>', '<format>', '<image>', '<range>']
+    points = ['<points>'] if template in KEYPOINT_TEMPLATES else []
+    assert sorted(re.findall('<[^>]*>', template)) == ['<class>', '<format>', '<image>', *points, '<range>']
     assert not re.search(r'[{}\d]', template)
     assert template == template.strip() and '  ' not in template
 

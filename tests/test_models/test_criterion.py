@@ -51,6 +51,17 @@ def test_matches_carry_what_their_object_has(criterion):
         torch.testing.assert_close(matches.centers_norm[i][valid], target.centers_norm[order])
 
 
+def test_points_without_a_label_are_no_targets(criterion):
+    points = torch.tensor([[[0.2, 0.4], [torch.nan, torch.nan], [0.6, 0.2]], [[0.8, 0.8], [0.9, 0.9], [1.0, 1.0]]])
+    target = SetTargets(torch.tensor([0, 1]), points, SIZE, points[:1])
+    torch.testing.assert_close(target.centers_norm, torch.tensor([[0.4, 0.3], [0.9, 0.9]]))
+    torch.testing.assert_close(target.distractor_corners, torch.tensor([[[0.2, 0.2], [0.6, 0.4]]]))
+    tokens, logits = _tokens(num_images=1)
+    matches = criterion.match(tokens, logits, [target])
+    assert sorted(matches.point_valid[0].tolist()) == [[True, False, True], [True, True, True]]
+    assert matches.points_norm.isfinite().all()
+
+
 def test_more_objects_than_tokens_fill_the_tokens(criterion):
     tokens, logits = _tokens()
     matches = criterion.match(tokens, logits, [_target(9), _target(0)])

@@ -114,6 +114,12 @@ def test_outlines_are_also_masks(model):
     assert _predict(model, images, samples, rescale=False)[0].masks.shape == (80, 64, 64)
 
 
+def test_named_points_are_no_outline(model):
+    text = _instruction(NAMES, 5).replace('Give', 'The points are ["a", "b", "c", "d", "e"]. Give')
+    result = _predict(model, *batch([1], text=text))[0]
+    assert result.points.shape == (80, 5, 2) and 'masks' not in result
+
+
 def _ask_for_words(samples, answers):
     for sample, answer in zip(samples, answers, strict=True):
         sample.set_metainfo(dict(instruction='Describe the picture in one sentence. <image>', answer=answer))

@@ -3,11 +3,13 @@
 from .captions import CaptionDataset
 from .coco_classes import read_class_names
 from .conversations import ConversationDataset
+from .keypoints import KeypointCocoDataset, LoadKeypoints
 from .samplers import OneTaskSampler
 from .transforms import (
     CaptionInstruction,
     DetectionInstruction,
     GroundingInstruction,
+    KeypointInstruction,
     PackInstructionInputs,
     QuestionInstruction,
     SeedBySample,
@@ -16,6 +18,6 @@ from .transforms import (
 
 __all__ = [
     'CaptionDataset', 'CaptionInstruction', 'ConversationDataset', 'DetectionInstruction', 'GroundingInstruction',
-    'OneTaskSampler', 'PackInstructionInputs', 'QuestionInstruction', 'SeedBySample', 'SegmentationInstruction',
-    'read_class_names'
+    'KeypointCocoDataset', 'KeypointInstruction', 'LoadKeypoints', 'OneTaskSampler', 'PackInstructionInputs',
+    'QuestionInstruction', 'SeedBySample', 'SegmentationInstruction', 'read_class_names'
 ]

@@ -14,6 +14,7 @@ from .templates import (
     CAPTION_TEMPLATES,
     DETECTION_TEMPLATES,
     GROUNDING_TEMPLATES,
+    KEYPOINT_TEMPLATES,
     QUESTION_TEMPLATES,
     SEGMENTATION_TEMPLATES,
 )
@@ -22,6 +23,6 @@ from .vocabulary import IMAGE_PLACEHOLDER, Vocabulary, point_format
 __all__ = [
     'build_instruction', 'build_text_instruction', 'CAPTION_TEMPLATES', 'check_class_names', 'decode_boundary',
     'DETECTION_TEMPLATES', 'encode_boundary', 'GROUNDING_TEMPLATES', 'IMAGE_PLACEHOLDER', 'Instruction',
-    'parse_instruction', 'point_format', 'QUESTION_TEMPLATES', 'sample_class_set', 'SEGMENTATION_TEMPLATES',
-    'Vocabulary', 'write_class_set', 'write_format'
+    'KEYPOINT_TEMPLATES', 'parse_instruction', 'point_format', 'QUESTION_TEMPLATES', 'sample_class_set',
+    'SEGMENTATION_TEMPLATES', 'Vocabulary', 'write_class_set', 'write_format'
 ]

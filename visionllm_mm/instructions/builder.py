@@ -53,26 +53,37 @@ def write_format(output_format: Sequence[str]) -> str:
 
 
 def build_instruction(template: str, class_names: Sequence[str], output_format: Sequence[str],
-                      vocabulary: Vocabulary) -> str:
+                      vocabulary: Vocabulary, point_names: Sequence[str] | None = None) -> str:
     """Fills a wording.
 
     Args:
-        template: text with the placeholders ``<image>``, ``<class>``, ``<range>`` and ``<format>``, each once.
+        template: text with the placeholders ``<image>``, ``<class>``, ``<range>`` and ``<format>``, each once, and
+            ``<points>`` where points have names.
         class_names: the category set, in the order of its class tokens.
         output_format: tokens such as ``('<cls>', '<x1>', '<y1>', '<x2>', '<y2>')``.
         vocabulary: gives the range and the number of class tokens.
+        point_names: names of the format's points, in order; None: points of an outline or a box.
 
     Raises:
-        TypeError, ValueError: see :func:`check_class_names`; also when a placeholder is missing or repeated.
+        TypeError, ValueError: see :func:`check_class_names`; also when a placeholder is missing or repeated, or there
+            are not as many names as points.
     """
     check_class_names(class_names, vocabulary.num_classes)
-    for placeholder in (IMAGE_PLACEHOLDER, '<class>', '<range>', '<format>'):
+    named = [] if point_names is None else ['<points>']
+    if named and len(point_names) != (len(output_format) - 1) // 2:
+        raise ValueError(f'the format {write_format(output_format)} has {(len(output_format) - 1) // 2} points, but '
+                         f'{len(point_names)} names are given: {list(point_names)}')
+    for placeholder in (IMAGE_PLACEHOLDER, '<class>', '<range>', '<format>', *named):
         if template.count(placeholder) != 1:
             raise ValueError(f'the template must hold {placeholder} once, not {template.count(placeholder)} times: '
                              f'{template!r}')
-    # The class set goes in last: a class may be called "<range>".
+    # Names go in last: a class may be called "<range>".
     text = template.replace('<range>', str(vocabulary.coord_range)).replace('<format>', write_format(output_format))
-    return text.replace('<class>', write_class_set(class_names))
+    before, after = text.split('<class>')
+    if named:
+        written = json.dumps(list(point_names), ensure_ascii=False)
+        before, after = before.replace('<points>', written), after.replace('<points>', written)
+    return before + write_class_set(class_names) + after
 
 
 def build_text_instruction(template: str, question: str | None = None) -> str:

@@ -18,6 +18,7 @@ _FORMAT = re.compile(r'\(\s*c((?:\s*,\s*(?:[xy]\d+|\.\.\.|…))+)\s*\)', re.IGNO
 _WORDS_ASKED_FOR = re.compile(
     r'\?|\b(answer|captions?|captioning|describe|description|explain|list|name|reply|respond|say|sentences?|summari[sz]e|'
     r'tell|words?|write)\b', re.IGNORECASE)
+_POINT_NAMES = re.compile(r'\[\s*"(?:[^"\\]|\\.)*"(?:\s*,\s*"(?:[^"\\]|\\.)*")*\s*\]')
 _RANGE = re.compile(r'\brange\b[^\d<{(]{0,12}(\d+)', re.IGNORECASE)
 
 
@@ -32,12 +33,14 @@ class Instruction:
         output_format: tokens to answer with for every object, or ``('<bos>',)``: an answer in words.
         coord_range: range of the location tokens that the text states (default: the vocabulary's). Offsets are
             always decoded in the vocabulary's own bins.
+        point_names: names of the points, written as ``["center", "top"]``; empty where they have none.
     """
     text: str
     class_names: tuple[str, ...]
     class_indices: tuple[int, ...]
     output_format: tuple[str, ...]
     coord_range: int
+    point_names: tuple[str, ...] = ()
 
     @property
     def asks_for_words(self) -> bool:
@@ -46,6 +49,11 @@ class Instruction:
     @property
     def num_points(self) -> int:
         return (len(self.output_format) - 1) // 2
+
+    @property
+    def asks_for_outlines(self) -> bool:
+        """Whether the points enclose the object."""
+        return self.num_points >= 3 and not self.point_names
 
     @property
     def format_text(self) -> str:
@@ -64,8 +72,8 @@ def parse_instruction(text: str, vocabulary: Vocabulary) -> Instruction:
     Raises:
         ValueError: when ``<image>`` is missing or repeated; when the text states no category set, no output format,
             or two different ones; when a class name is no JSON string; when a class token is used twice or is not in
-            the vocabulary; when the points are not numbered x1, y1, x2, y2, ...; when the range is larger than the
-            vocabulary's.
+            the vocabulary; when the points are not numbered x1, y1, x2, y2, ...; when there are not as
+            many names as points; when the range is larger than the vocabulary's.
     """
     count = text.count(IMAGE_PLACEHOLDER)
     if count != 1:
@@ -75,9 +83,11 @@ def parse_instruction(text: str, vocabulary: Vocabulary) -> Instruction:
         return Instruction(text=text, class_names=(), class_indices=(), output_format=(TEXT_START,),
                            coord_range=vocabulary.coord_range)
     names, indices = _parse_class_set(text, vocabulary)
-    rest = _CLASS_SET.sub('', text)  # a class may be called "range 9000"
-    return Instruction(text=text, class_names=names, class_indices=indices,
-                       output_format=_parse_format(rest, vocabulary), coord_range=_parse_range(rest, vocabulary))
+    rest = _CLASS_SET.sub('', text)  # a class may be called "range 9000", and so may a point
+    named, rest = rest, _POINT_NAMES.sub('', rest)
+    output_format = _parse_format(rest, vocabulary)
+    return Instruction(text=text, class_names=names, class_indices=indices, output_format=output_format,
+                       coord_range=_parse_range(rest, vocabulary), point_names=_parse_point_names(named, output_format))
 
 
 def _parse_class_set(text: str, vocabulary: Vocabulary) -> tuple[tuple[str, ...], tuple[int, ...]]:
@@ -123,6 +133,17 @@ def _expand(points: list[str], vocabulary: Vocabulary) -> list[str]:
         left_out = range(int(before[0][1:]) + 1, int(after[0][1:]))
         points[i:i + 1] = [f'{axis}{k}' for k in left_out for axis in 'xy']
     return points
+
+
+def _parse_point_names(text: str, output_format: tuple[str, ...]) -> tuple[str, ...]:
+    lists = _POINT_NAMES.findall(text)
+    if not lists:
+        return ()
+    names = tuple(json.loads(lists[0]))
+    if len(lists) > 1 or 2 * len(names) + 1 != len(output_format):
+        raise ValueError(f'the output format has {(len(output_format) - 1) // 2} points, but the instruction names '
+                         f'{" and ".join(lists)}: one list with one name per point is needed')
+    return names
 
 
 def _parse_range(text: str, vocabulary: Vocabulary) -> int:

@@ -1,9 +1,9 @@
 """Wordings of the instructions, ours (the paper's section 3.2 describes the kind, not the words).
 
 Placeholders: ``<image>`` where the image tokens go, ``<class>`` for the category set, ``<range>`` for the range of the
-location tokens, ``<format>`` for the output format, ``<question>`` for a question and what was said before it. The
-first wording of a task is the one that evaluation uses; the image comes last in it, so that all of its text can be
-cached over a data set.
+location tokens, ``<format>`` for the output format, ``<points>`` for the names of keypoints, ``<question>`` for a
+question and what was said before it. The first wording of a task is the one that evaluation uses; the image comes last
+in it, so that all of its text can be cached over a data set.
 """
 
 DETECTION_TEMPLATES = (
@@ -70,6 +70,33 @@ GROUNDING_TEMPLATES = (
     'Which region of <image> does the sentence part <class> speak of? Reply <format> with numbers in range <range>.',
     'Read the description <class> first. Only one object matches it. State its corners, <format>, range <range>, in '
     'the following image: <image>',
+)
+
+KEYPOINT_TEMPLATES = (
+    'Find the keypoints <points> of every object of the category set <class> in the picture. Answer with '
+    '<format> for each object, offsets within range <range>. Picture: <image>',
+    'Look at <image> and locate the parts <points> of all instances of <class>. Write each instance as <format>, '
+    'with coordinates in range <range>.',
+    'The image is <image>. Where are the points <points> of the objects of <class>? Use the format <format> and '
+    'the range <range>.',
+    'Given the categories <class>, mark the landmarks <points> on each matching object of <image> as <format>. '
+    'Location tokens span range <range>.',
+    'Estimate the pose of <class> in the photo <image>. Output <format> per object, the points being <points>; '
+    'the values lie within range <range>.',
+    'Please list the keypoints <points> of all things in <image> that belong to one of these classes: <class>. '
+    'Give them as <format> and keep to the range <range>.',
+    'Pose estimation with the label set <class>, the joints <points>, coordinate range <range> and answer format '
+    '<format> for this view: <image>',
+    '<image> Here is a scene. For any item whose type is listed in <class>, tell its class token and where its '
+    '<points> are, <format>, range <range>.',
+    'As an annotator you know these labels: <class>. Click on <points> of every such object in <image>, noted as '
+    '<format> in a range <range>.',
+    'With range <range> and the notation <format>, report the positions of <points> for members of <class> in '
+    'the view <image>.',
+    'Each object of <class> has the characteristic points <points>. Give them in this order as <format>, range '
+    '<range>, for what you see here: <image>',
+    'Which pixels of <image> are <points> of a thing in <class>? Reply with one <format> per thing and numbers '
+    'in range <range>.',
 )
 
 CAPTION_TEMPLATES = (

@@ -22,7 +22,8 @@ class Matches:
         valid: (B, k) bool, False = padding.
         class_index: (B, k) int64, class of the object.
         points_norm: (B, k, N, 2), points of the object in [0, 1] of the unpadded image.
-        point_valid: (B, k, N) bool, False where padded or where this image's format has fewer points.
+        point_valid: (B, k, N) bool, False where padded, where this image's format has fewer points, and where a point
+            is not labelled.
         centers_norm: (B, k, 2), centre of the object.
     """
     tokens: Tensor
@@ -102,16 +103,15 @@ class SetCriterion(nn.Module):
         num_points = max(point.shape[1] for point in points)
         index = torch.arange(size, device=kept[0].device)
         valid = torch.stack([index < len(row) for row in kept])
-        point_valid = torch.stack([torch.arange(num_points, device=index.device) < p.shape[1] for p in points])
 
         def pad(values: list[Tensor]) -> Tensor:
             padded = pad_sequence(values, batch_first=True)
             missing = padded.new_zeros(len(padded), size - padded.shape[1], *padded.shape[2:])
             return torch.cat([padded, missing], dim=1)
 
-        points = [nn.functional.pad(p, (0, 0, 0, num_points - p.shape[1])) for p in points]
-        return Matches(pad(kept), valid, pad(classes), pad(points), valid[:, :, None] & point_valid[:, None],
-                       pad(centers))
+        padded = pad([nn.functional.pad(p, (0, 0, 0, num_points - p.shape[1]), value=torch.nan) for p in points])
+        known = valid[:, :, None] & ~padded.isnan().any(dim=-1)
+        return Matches(pad(kept), valid, pad(classes), padded.nan_to_num(), known, pad(centers))
 
     def forward(self, tokens: ImageTokens, content: Tensor, class_logits: Tensor, point_logits: Tensor,
                 prefix: Prefix, matches: Matches, targets: list[SetTargets]) -> dict[str, Tensor]:
@@ -144,7 +144,7 @@ class SetCriterion(nn.Module):
         """(B, M) bool, whether a token's centre is inside an object that the instruction does not ask for."""
         rows = []
         for centers, target in zip(tokens.centers_norm[-1].detach(), targets, strict=True):
-            low, high = target.distractors_norm.amin(dim=1), target.distractors_norm.amax(dim=1)
+            low, high = target.distractor_corners.unbind(dim=1)
             inside = (centers[:, None] >= low) & (centers[:, None] <= high)
             rows.append(inside.all(dim=2).any(dim=1))
         return torch.stack(rows)

@@ -105,9 +105,11 @@ class SetPostprocessor:
         result = InstanceData(
             bboxes=torch.cat([points.amin(dim=1), points.amax(dim=1)], dim=1), scores=selection.scores[i][kept],
             labels=labels, label_names=[instruction.class_names[row] for row in rows.tolist()])
-        if instruction.num_points >= 3:
+        if instruction.num_points >= 3 or instruction.point_names:
+            result.points = points
+        if instruction.asks_for_outlines:
             height, width = sample.ori_shape[:2] if rescale else (height, width)
-            result.points, result.masks = points, _fill(points, height, width)
+            result.masks = _fill(points, height, width)
         return result
 
 

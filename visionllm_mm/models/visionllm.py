@@ -135,8 +135,8 @@ class VisionLLM(BaseDetector):
     def predict(self, batch_inputs: Tensor, batch_data_samples: SampleList, rescale: bool = True) -> SampleList:
         """Predictions as mmdet's ``pred_instances``, or as ``pred_text`` where words are asked for.
 
-        ``pred_instances`` has bboxes (xyxy, px), scores, labels and label_names; for three points and more also points
-        (P, N, 2) in px and the masks (P, H, W) that they enclose.
+        ``pred_instances`` has bboxes (xyxy, px), scores, labels and label_names; for named points, or three and more,
+        also points (P, N, 2) in px, and for outlines the masks (P, H, W) that they enclose.
 
         Args:
             batch_inputs: (B, 3, H, W).

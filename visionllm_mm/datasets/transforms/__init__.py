@@ -6,11 +6,12 @@ from .sample_seed import SeedBySample
 from .set_instructions import (
     DetectionInstruction,
     GroundingInstruction,
+    KeypointInstruction,
     SegmentationInstruction,
 )
 from .word_instructions import CaptionInstruction, QuestionInstruction
 
 __all__ = [
-    'CaptionInstruction', 'DetectionInstruction', 'GroundingInstruction', 'LoadImageFromFile', 'PackInstructionInputs',
-    'QuestionInstruction', 'SeedBySample', 'SegmentationInstruction'
+    'CaptionInstruction', 'DetectionInstruction', 'GroundingInstruction', 'KeypointInstruction', 'LoadImageFromFile',
+    'PackInstructionInputs', 'QuestionInstruction', 'SeedBySample', 'SegmentationInstruction'
 ]

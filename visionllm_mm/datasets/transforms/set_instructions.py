@@ -10,6 +10,7 @@ from mmdet.registry import TRANSFORMS
 from ...instructions import (
     DETECTION_TEMPLATES,
     GROUNDING_TEMPLATES,
+    KEYPOINT_TEMPLATES,
     SEGMENTATION_TEMPLATES,
     Vocabulary,
     build_instruction,
@@ -44,6 +45,7 @@ class SetInstruction(BaseTransform):
         ValueError: for a class set that can't be asked for, or a bad ``template_index``.
     """
     task_templates: Sequence[str]
+    point_names: Sequence[str] | None = None
 
     def __init__(self, vocabulary: dict, classes: Sequence[str] | None = None, training: bool = False,
                  templates: Sequence[str] | None = None, template_index: int = 0, subset_prob: float = 0.5,
@@ -80,7 +82,7 @@ class SetInstruction(BaseTransform):
         results['class_names'] = [names[label] for label in chosen]
         results['class_labels'] = chosen
         results['instruction'] = build_instruction(
-            template, results['class_names'], point_format(num_points), self.vocabulary)
+            template, results['class_names'], point_format(num_points), self.vocabulary, self.point_names)
         if self.training:
             results['gt_points'] = self.make_points(results, num_points)
             position = {label: i for i, label in enumerate(chosen)}
@@ -172,3 +174,47 @@ class SegmentationInstruction(SetInstruction):
             results[key] = results[key][seen]
         outlines = [encode_boundary(mask, num_points) for mask in masks[seen]]
         return np.array(outlines, dtype=np.float32).reshape(-1, num_points, 2)
+
+
+@TRANSFORMS.register_module()
+class KeypointInstruction(SetInstruction):
+    """Asks for named keypoints, as (c, x1, y1, ..., xK, yK) with the names in the instruction.
+
+    While training it needs ``gt_keypoints`` (K, P, 3), x and y in px of the image file and COCO's visibility, from
+    KeypointCocoDataset, and no flip before it: the points would keep their places. Points that are not labelled
+    (visibility 0) are no targets; an object without a labelled point is none either.
+
+    Args:
+        point_names: names of the points, in the data set's order.
+        kwargs: see :class:`SetInstruction`.
+
+    Raises:
+        ValueError: also when there are more points than the vocabulary has, the data has another number of points, or
+            the image was flipped.
+    """
+    task_templates = KEYPOINT_TEMPLATES
+
+    def __init__(self, vocabulary: dict, point_names: Sequence[str], **kwargs) -> None:
+        super().__init__(vocabulary, **kwargs)
+        if not 1 <= len(point_names) <= self.vocabulary.max_points:
+            raise ValueError(f'{len(point_names)} point names, but a format has 1 .. {self.vocabulary.max_points} '
+                             'points (max_points of the vocabulary)')
+        self.point_names = tuple(point_names)
+
+    def draw_num_points(self) -> int:
+        return len(self.point_names)
+
+    def make_points(self, results: dict, num_points: int) -> np.ndarray:
+        if results.get('flip'):
+            raise ValueError('KeypointInstruction can not follow a flip: take RandomFlip out of the pipeline')
+        keypoints = results['gt_keypoints']
+        if keypoints.shape[1] != num_points:
+            raise ValueError(f'{results.get("img_path")} has {keypoints.shape[1]} keypoints per object, but '
+                             f'{num_points} names are given: {list(self.point_names)}')
+        labelled = keypoints[..., 2] > 0
+        known = labelled.any(axis=1)
+        for key in ('gt_bboxes', 'gt_bboxes_labels', 'gt_ignore_flags'):
+            results[key] = results[key][known]
+        points = keypoints[..., :2] * np.array(results.get('scale_factor', (1.0, 1.0)))
+        points[~labelled] = np.nan
+        return points[known].astype(np.float32)
