@@ -15,11 +15,13 @@ class Proposals:
         centers_norm: (B, S, 2), centre of the object at this position, in [0, 1] of the unpadded image.
         objectness: (B, S) logits; very low where the image is padded.
         priors: (B, S, 3), x, y and stride of the position in px of the unpadded image.
+        sizes_norm: (B, S, 2), width and height of the object in [0, 1]; None: the model refines centres alone.
     """
     embeddings: Tensor
     centers_norm: Tensor
     objectness: Tensor
     priors: Tensor
+    sizes_norm: Tensor | None = None
 
 
 @dataclass
@@ -31,11 +33,18 @@ class ImageTokens:
         centers_norm: (layers, B, M, 2), l_i = (x, y) in [0, 1] of the unpadded image.
         objectness: (layers, B, M) logits that a token describes an object the instruction asks for.
         proposals: what the encoder proposes; None: the model makes no proposals.
+        sizes_norm: (layers, B, M, 2), width and height of the object in [0, 1]; None: the model refines centres alone.
     """
     embeddings: Tensor
     centers_norm: Tensor
     objectness: Tensor
     proposals: Proposals | None = None
+    sizes_norm: Tensor | None = None
+
+    @property
+    def places_norm(self) -> Tensor:
+        """(layers, B, M, 2 or 4): centres, and sizes where the model refines them."""
+        return self.centers_norm if self.sizes_norm is None else torch.cat([self.centers_norm, self.sizes_norm], dim=-1)
 
 
 @dataclass
@@ -57,6 +66,12 @@ class SetTargets:
     def centers_norm(self) -> Tensor:
         """(K, 2), middle of the points' bounding box."""
         return _corners(self.points_norm).mean(dim=1)
+
+    @property
+    def sizes_norm(self) -> Tensor:
+        """(K, 2), width and height of the points' bounding box."""
+        low, high = _corners(self.points_norm).unbind(dim=1)
+        return high - low
 
     @property
     def boxes_xyxy(self) -> Tensor:

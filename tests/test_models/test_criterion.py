@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from mmdet.models.losses import GIoULoss, L1Loss
 from torch.nn import functional as F
 
 from tests.tiny import batch, build_model
@@ -49,6 +50,26 @@ def test_matches_carry_what_their_object_has(criterion):
         assert sorted(order) == list(range(len(target)))
         torch.testing.assert_close(matches.class_index[i][valid], target.class_index[order])
         torch.testing.assert_close(matches.centers_norm[i][valid], target.centers_norm[order])
+
+
+def test_size_losses_by_hand(criterion):
+    criterion.loss_size, criterion.loss_iou = L1Loss(loss_weight=5.0), GIoULoss(loss_weight=2.0)
+    tokens, logits = _tokens(num_images=1)
+    tokens.sizes_norm = torch.rand_like(tokens.centers_norm)
+    target = SetTargets(torch.tensor([1]), torch.tensor([[[0.2, 0.3], [0.6, 0.5]]]), SIZE, NO_DISTRACTORS)
+    matches = criterion.match(tokens, logits, [target])
+    token = matches.tokens[0, 0]
+    losses = criterion._token_losses(tokens, matches, torch.tensor(1.0))
+    for layer, prefix in ((1, ''), (0, 'd0.')):
+        center, size = tokens.centers_norm[layer, 0, token], tokens.sizes_norm[layer, 0, token]
+        distance = (size - torch.tensor([0.4, 0.2])).abs().sum()
+        torch.testing.assert_close(losses[f'{prefix}loss_size'], 5 * distance)
+        low, high = center - size / 2, center + size / 2
+        true_low, true_high = torch.tensor([0.2, 0.3]), torch.tensor([0.6, 0.5])
+        shared = (torch.minimum(high, true_high) - torch.maximum(low, true_low)).clamp(min=0).prod()
+        union = size.prod() + 0.4 * 0.2 - shared
+        hull = (torch.maximum(high, true_high) - torch.minimum(low, true_low)).prod()
+        torch.testing.assert_close(losses[f'{prefix}loss_iou'], 2 * (1 - shared / union + (hull - union) / hull))
 
 
 def test_points_without_a_label_are_no_targets(criterion):
@@ -116,7 +137,7 @@ def test_losses_have_names_for_every_layer():
 
 def test_class_and_location_losses_against_the_models_own_answers():
     model = build_model().eval()
-    for head in model.image_tokenizer.center_heads:  # as they start, all layers have the same centres
+    for head in model.image_tokenizer.place_heads:  # as they start, all layers have the same centres
         torch.nn.init.normal_(head[-1].weight, std=0.3)
     images, samples = batch([2, 1])
     losses = _losses(model, images, samples)

@@ -74,7 +74,7 @@ def test_batch_mates_do_not_matter():
 
 def test_centers_are_refined_from_layer_to_layer():
     tokenizer = _tokenizer()
-    for head, shift in zip(tokenizer.center_heads, (0.5, 0.25), strict=True):
+    for head, shift in zip(tokenizer.place_heads, (0.5, 0.25), strict=True):
         head[-1].bias.data = torch.tensor([shift, -shift])
     centers = tokenizer(*_inputs()).centers_norm
     step = torch.logit(centers[1]) - torch.logit(centers[0])
@@ -151,6 +151,30 @@ def test_fewer_positions_than_tokens_is_an_error():
         _tokenizer(num_tokens=86)(*_inputs())
 
 
-def test_query_selection_needs_proposals():
+def test_each_mechanism_needs_the_one_before():
     with pytest.raises(ValueError, match='needs proposals'):
         _tokenizer(proposals=False)
+    with pytest.raises(ValueError, match='needs query_selection'):
+        _tokenizer(query_selection=False, refine_sizes=True)
+
+
+def test_sizes_start_at_mmdets_prior_and_are_refined_from_layer_to_layer():
+    tokenizer = _tokenizer(refine_sizes=True)
+    inputs = _inputs()
+    tokens = tokenizer(*inputs)
+    prior = torch.tensor([0.05, 0.1, 0.2, 0.4]).repeat_interleave(torch.tensor([64, 16, 4, 1]))
+    torch.testing.assert_close(tokens.proposals.sizes_norm, prior[None, :, None].expand(2, -1, 2))
+    for i, shift in enumerate((0.5, 0.25)):
+        tokenizer.place_heads[i][-1].bias.data.copy_(torch.tensor([0.0, 0.0, shift, -shift]))
+    refined = tokenizer(*inputs)
+    before = tokens.sizes_norm[0].logit()
+    for layer, total in enumerate((0.5, 0.75)):
+        moved = refined.sizes_norm[layer].logit() - before
+        torch.testing.assert_close(moved, torch.tensor([total, -total]).expand_as(moved), atol=1e-3, rtol=0)
+    assert refined.places_norm.shape == (2, 2, 20, 4)
+
+
+def test_without_sizes_places_are_centres():
+    tokens = _tokenizer()(*_inputs())
+    assert tokens.sizes_norm is None and tokens.proposals.sizes_norm is None
+    assert tokens.places_norm is tokens.centers_norm

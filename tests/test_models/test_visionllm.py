@@ -14,7 +14,7 @@ def model():
     """Weights at which objectness, centres and answers differ from token to token."""
     model = build_model().eval()
     torch.manual_seed(1)
-    for head in (*model.image_tokenizer.objectness_heads, *(h[-1] for h in model.image_tokenizer.center_heads)):
+    for head in (*model.image_tokenizer.objectness_heads, *(h[-1] for h in model.image_tokenizer.place_heads)):
         torch.nn.init.normal_(head.weight, std=0.2)
     return model
 
@@ -130,7 +130,7 @@ def test_words_are_learned_and_said():
     images, samples = batch([0, 0])
     _ask_for_words(samples, ['a red star', 'two blue rings and a circle'])
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    for _ in range(60):
+    for _ in range(100):
         losses = model.loss(images, samples)
         assert set(losses) == {'loss_words'}
         optimizer.zero_grad()

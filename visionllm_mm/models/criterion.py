@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from mmdet.models.task_modules.assigners import BaseAssigner
+from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
 from mmdet.utils import reduce_mean
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
@@ -25,6 +26,7 @@ class Matches:
         point_valid: (B, k, N) bool, False where padded, where this image's format has fewer points, and where a point
             is not labelled.
         centers_norm: (B, k, 2), centre of the object.
+        sizes_norm: (B, k, 2), width and height of the object.
     """
     tokens: Tensor
     valid: Tensor
@@ -32,6 +34,7 @@ class Matches:
     points_norm: Tensor
     point_valid: Tensor
     centers_norm: Tensor
+    sizes_norm: Tensor
 
 
 class SetCriterion(nn.Module):
@@ -41,6 +44,7 @@ class SetCriterion(nn.Module):
         assigner: mmdet's HungarianAssigner with the costs of ``assigner.py``.
         loss_objectness: focal loss of the objectness, class-agnostic (L_tok).
         loss_center: L1 loss of the centres (L_tok).
+        loss_size, loss_iou: L1 loss of the sizes and IoU loss of the boxes, where the tokenizer refines sizes.
         loss_class: cross-entropy of the class tokens (L_dec).
         loss_location: cross-entropy of the location tokens (L_dec).
         loss_alignment: alignment loss; None: off (where the tokenizer starts from a pretrained detector).
@@ -49,7 +53,8 @@ class SetCriterion(nn.Module):
 
     def __init__(self, assigner: BaseAssigner, loss_objectness: nn.Module, loss_center: nn.Module,
                  loss_class: nn.Module, loss_location: nn.Module, loss_alignment: nn.Module | None = None,
-                 proposal_assigner: BaseAssigner | None = None) -> None:
+                 proposal_assigner: BaseAssigner | None = None, loss_size: nn.Module | None = None,
+                 loss_iou: nn.Module | None = None) -> None:
         super().__init__()
         self.assigner = assigner
         self.loss_objectness = loss_objectness
@@ -58,6 +63,8 @@ class SetCriterion(nn.Module):
         self.loss_location = loss_location
         self.loss_alignment = loss_alignment
         self.proposal_assigner = proposal_assigner
+        self.loss_size = loss_size
+        self.loss_iou = loss_iou
 
     @torch.no_grad()
     def match(self, tokens: ImageTokens, class_logits: Tensor, targets: list[SetTargets]) -> Matches:
@@ -93,11 +100,12 @@ class SetCriterion(nn.Module):
     def _row(assigned: Tensor, target: SetTargets) -> tuple[Tensor, ...]:
         kept = (assigned > 0).nonzero().squeeze(1)
         objects = assigned[kept] - 1
-        return kept, target.class_index[objects], target.points_norm[objects], target.centers_norm[objects]
+        return (kept, target.class_index[objects], target.points_norm[objects], target.centers_norm[objects],
+                target.sizes_norm[objects])
 
     @staticmethod
     def _pad(rows: list[tuple[Tensor, ...]]) -> Matches:
-        kept, classes, points, centers = zip(*rows, strict=True)
+        kept, classes, points, centers, sizes = zip(*rows, strict=True)
         # At least one entry, so that every weight has a gradient even where a whole batch shows nothing.
         size = max(1, *map(len, kept))
         num_points = max(point.shape[1] for point in points)
@@ -111,7 +119,7 @@ class SetCriterion(nn.Module):
 
         padded = pad([nn.functional.pad(p, (0, 0, 0, num_points - p.shape[1]), value=torch.nan) for p in points])
         known = valid[:, :, None] & ~padded.isnan().any(dim=-1)
-        return Matches(pad(kept), valid, pad(classes), padded.nan_to_num(), known, pad(centers))
+        return Matches(pad(kept), valid, pad(classes), padded.nan_to_num(), known, pad(centers), pad(sizes))
 
     def forward(self, tokens: ImageTokens, content: Tensor, class_logits: Tensor, point_logits: Tensor,
                 prefix: Prefix, matches: Matches, targets: list[SetTargets]) -> dict[str, Tensor]:
@@ -161,7 +169,9 @@ class SetCriterion(nn.Module):
         """
         matches = self.match_proposals(proposals, targets)
         num_matched = reduce_mean(matches.valid.sum().float()).clamp(min=1)
-        tokens = ImageTokens(proposals.embeddings[None], proposals.centers_norm[None], proposals.objectness[None])
+        sizes = None if proposals.sizes_norm is None else proposals.sizes_norm[None]
+        tokens = ImageTokens(proposals.embeddings[None], proposals.centers_norm[None], proposals.objectness[None],
+                             sizes_norm=sizes)
         losses = self._token_losses(tokens, matches, num_matched)
         losses |= self._alignment_losses(content[None], prefix, matches, num_matched)
         return {f'enc.{name}': loss for name, loss in losses.items()}
@@ -189,6 +199,20 @@ class SetCriterion(nn.Module):
         for name, centers in self._by_layer(tokens.centers_norm):
             losses[f'{name}loss_center'] = self.loss_center(
                 self._take(centers, matches.tokens), matches.centers_norm, weight, avg_factor=num_matched)
+        if tokens.sizes_norm is not None:
+            losses |= self._size_losses(tokens, matches, num_matched)
+        return losses
+
+    def _size_losses(self, tokens: ImageTokens, matches: Matches, num_matched: Tensor) -> dict[str, Tensor]:
+        losses = {}
+        weight = matches.valid[..., None].float().expand(-1, -1, 2)
+        true_boxes = bbox_cxcywh_to_xyxy(torch.cat([matches.centers_norm, matches.sizes_norm], dim=2)).flatten(0, 1)
+        for name, places in self._by_layer(tokens.places_norm):
+            found = self._take(places, matches.tokens)
+            losses[f'{name}loss_size'] = self.loss_size(
+                found[..., 2:], matches.sizes_norm, weight, avg_factor=num_matched)
+            losses[f'{name}loss_iou'] = self.loss_iou(
+                bbox_cxcywh_to_xyxy(found).flatten(0, 1), true_boxes, weight[..., 0].flatten(), avg_factor=num_matched)
         return losses
 
     @staticmethod

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..structures import ImageTokens, Proposals
 from .layers.center_embedding import sine_embedding
 from .layers.cross_modal_fusion import CrossModalFusion
-from .layers.encoder_proposals import EncoderProposals, best_positions, center_head, objectness_head
+from .layers.encoder_proposals import EncoderProposals, best_positions, objectness_head, place_head
 
 
 @MODELS.register_module()
@@ -36,6 +36,8 @@ class LanguageGuidedImageTokenizer(nn.Module):
         proposals: whether the encoder makes proposals; off: as in the paper, the queries alone find the objects.
         query_selection: whether the queries start at the best proposals ("mixed query selection" of DINO) instead of
             at learned places.
+        refine_sizes: whether heads and reference points have a size, too, as Deformable DETR's do with box refinement;
+            it guides where the decoder looks. Needs ``query_selection``.
     """
 
     # mmdet's own flattening of feature levels; it uses positional_encoding and level_embed below.
@@ -44,7 +46,7 @@ class LanguageGuidedImageTokenizer(nn.Module):
 
     def __init__(self, num_tokens: int, text_dims: int, encoder: dict, decoder: dict, positional_encoding: dict,
                  num_feature_levels: int = 4, fusion_heads: int = 8, proposals: bool = False,
-                 query_selection: bool = False) -> None:
+                 query_selection: bool = False, refine_sizes: bool = False) -> None:
         super().__init__()
         self.positional_encoding = SinePositionalEncoding(**positional_encoding)
         self.encoder = DeformableDetrTransformerEncoder(**encoder)
@@ -56,20 +58,23 @@ class LanguageGuidedImageTokenizer(nn.Module):
                              f'got {self.positional_encoding.num_feats}')
         if query_selection and not proposals:
             raise ValueError('query_selection=True needs proposals=True')
+        if refine_sizes and not query_selection:
+            raise ValueError('refine_sizes=True needs query_selection=True, which gives the first sizes')
         self.num_tokens = num_tokens
         self.level_embed = nn.Parameter(torch.empty(num_feature_levels, dims))
         self.query_embedding = nn.Embedding(num_tokens, dims)
         if query_selection:
-            self.query_position = nn.Linear(dims, dims)
+            self.query_position = nn.Linear(2 * dims if refine_sizes else dims, dims)
         else:
             self.query_position = nn.Embedding(num_tokens, dims)
             self.reference_points_fc = nn.Linear(dims, 2)
         self.text_projection = nn.Linear(text_dims, dims)
         self.fusions = nn.ModuleList(CrossModalFusion(dims, fusion_heads) for _ in range(num_feature_levels))
         self.objectness_heads = nn.ModuleList(objectness_head(dims) for _ in range(layers))
-        self.center_heads = nn.ModuleList(center_head(dims) for _ in range(layers))
-        self.proposals = EncoderProposals(dims) if proposals else None
+        self.place_heads = nn.ModuleList(place_head(dims, refine_sizes) for _ in range(layers))
+        self.proposals = EncoderProposals(dims, refine_sizes) if proposals else None
         self.query_selection = query_selection
+        self.refine_sizes = refine_sizes
         self.init_weights()
 
     def init_weights(self) -> None:
@@ -114,17 +119,18 @@ class LanguageGuidedImageTokenizer(nn.Module):
         query_pos, first_reference = self._starts(proposals, encoder_inputs['spatial_shapes'], query)
         states, references = self.decoder(
             query=query, query_pos=query_pos, value=memory, key_padding_mask=decoder_inputs.pop('memory_mask'),
-            reference_points=first_reference, reg_branches=self.center_heads, **decoder_inputs)
+            reference_points=first_reference, reg_branches=self.place_heads, **decoder_inputs)
         references = torch.cat([first_reference[None], references[:-1]])
-        centers = [
+        places = torch.stack([
             (head(state) + inverse_sigmoid(reference)).sigmoid()
-            for head, state, reference in zip(self.center_heads, states, references, strict=True)
-        ]
+            for head, state, reference in zip(self.place_heads, states, references, strict=True)
+        ])
         objectness = [head(state).squeeze(-1) for head, state in zip(self.objectness_heads, states, strict=True)]
-        return ImageTokens(states, torch.stack(centers), torch.stack(objectness), proposals)
+        return ImageTokens(states, places[..., :2], torch.stack(objectness), proposals,
+                           places[..., 2:] if self.refine_sizes else None)
 
     def _starts(self, proposals: Proposals | None, spatial_shapes: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
-        """Where the queries start: positional embeddings (B, M, D) and reference points (B, M, 2) in [0, 1]."""
+        """Where the queries start: positional embeddings (B, M, D) and references (B, M, 2 or 4) in [0, 1]."""
         if not self.query_selection:
             position = self.query_position.weight.expand_as(query)
             return position, self.reference_points_fc(position).sigmoid()
@@ -132,5 +138,8 @@ class LanguageGuidedImageTokenizer(nn.Module):
             raise ValueError(f'the feature scales have {proposals.objectness.shape[1]} positions, fewer than '
                              f'num_tokens = {self.num_tokens}: resize images to a larger scale or lower num_tokens')
         best = best_positions(proposals.objectness.detach(), spatial_shapes, self.num_tokens)
-        reference = proposals.centers_norm.gather(1, best[..., None].expand(-1, -1, 2)).detach()
+        places = proposals.centers_norm
+        if self.refine_sizes:
+            places = torch.cat([places, proposals.sizes_norm], dim=2)
+        reference = places.gather(1, best[..., None].expand(-1, -1, places.shape[2])).detach()
         return self.query_position(sine_embedding(reference, query.shape[2] // 2)), reference

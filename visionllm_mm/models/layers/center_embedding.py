@@ -10,12 +10,12 @@ def sine_embedding(points_norm: Tensor, dims_per_axis: int, temperature: float =
     """Embeds normalised points.
 
     Args:
-        points_norm: (..., 2), x and y in [0, 1].
+        points_norm: (..., P), P coordinates in [0, 1], such as x and y.
         dims_per_axis: even number of features per coordinate.
         temperature: ratio of the longest to the shortest wave length.
 
     Returns:
-        (..., 2 * dims_per_axis) in [-1, 1].
+        (..., P * dims_per_axis) in [-1, 1].
     """
     steps = torch.arange(dims_per_axis // 2, dtype=torch.float32, device=points_norm.device)
     frequencies = 2 * math.pi * temperature**(-2 * steps / dims_per_axis)

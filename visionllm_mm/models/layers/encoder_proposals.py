@@ -10,9 +10,10 @@ from torch.nn import functional as F
 from ...structures import Proposals
 
 
-def center_head(dims: int) -> nn.Sequential:
-    """(..., ``dims``) -> (..., 2), a shift of the centre before the sigmoid; zero at first."""
-    head = nn.Sequential(nn.Linear(dims, dims), nn.ReLU(), nn.Linear(dims, dims), nn.ReLU(), nn.Linear(dims, 2))
+def place_head(dims: int, refine_sizes: bool) -> nn.Sequential:
+    """(..., ``dims``) -> (..., 2 or 4), change of centre (and size) before the sigmoid; zero at first."""
+    head = nn.Sequential(nn.Linear(dims, dims), nn.ReLU(), nn.Linear(dims, dims), nn.ReLU(),
+                         nn.Linear(dims, 4 if refine_sizes else 2))
     nn.init.zeros_(head[-1].weight)
     nn.init.zeros_(head[-1].bias)
     return head
@@ -26,19 +27,22 @@ def objectness_head(dims: int) -> nn.Linear:
 
 
 class EncoderProposals(nn.Module):
-    """Objectness and centre at every position of the encoded feature scales.
+    """Objectness and centre (and size) at every position of the encoded feature scales.
 
     Trained at many positions per object, so the features learn what the instruction asks for long before the few
     one-to-one matched image tokens teach it; and the most promising positions are where the image tokens start.
 
     Args:
         dims: D.
+        refine_sizes: whether positions propose a size, too; from mmdet's prior of 0.05 on the first scale, twice that
+            on the next, and so on.
     """
 
-    def __init__(self, dims: int) -> None:
+    def __init__(self, dims: int, refine_sizes: bool = False) -> None:
         super().__init__()
         self.objectness = objectness_head(dims)
-        self.center = center_head(dims)
+        self.place = place_head(dims, refine_sizes)
+        self.refine_sizes = refine_sizes
 
     def forward(self, memory: Tensor, padding: Tensor | None, spatial_shapes: Tensor, valid_ratios: Tensor,
                 data_samples: list) -> Proposals:
@@ -54,17 +58,23 @@ class EncoderProposals(nn.Module):
         reference = DeformableDetrTransformerEncoder.get_encoder_reference_points(
             spatial_shapes, valid_ratios, memory.device)
         points_norm = reference[:, :, 0] / valid_ratios[:, None, 0]
-        centers = (self.center(memory) + inverse_sigmoid(points_norm)).sigmoid()
+        areas = spatial_shapes.prod(dim=1)
+        prior = points_norm
+        if self.refine_sizes:
+            sizes = 0.05 * 2.0**torch.arange(len(areas), device=memory.device).repeat_interleave(areas)
+            prior = torch.cat([points_norm, sizes[None, :, None].expand(len(memory), -1, 2)], dim=2)
+        places = (self.place(memory) + inverse_sigmoid(prior)).sigmoid()
         objectness = self.objectness(memory).squeeze(-1)
         if padding is not None:
             objectness = objectness.masked_fill(padding, -1e4)
-        sizes = points_norm.new_tensor([sample.img_shape[1::-1] for sample in data_samples])
+        image_sizes = points_norm.new_tensor([sample.img_shape[1::-1] for sample in data_samples])
         input_height = data_samples[0].batch_input_shape[0]
         # The scale's nominal stride, a power of 2, also where the image is not a multiple of it.
         strides = 2**(input_height / spatial_shapes[:, 0].float()).log2().round()
-        strides = strides.repeat_interleave(spatial_shapes.prod(dim=1))
-        priors = torch.cat([points_norm * sizes[:, None], strides[None, :, None].expand(len(memory), -1, -1)], dim=2)
-        return Proposals(memory, centers, objectness, priors)
+        strides = strides.repeat_interleave(areas)
+        strides = strides[None, :, None].expand(len(memory), -1, -1)
+        priors = torch.cat([points_norm * image_sizes[:, None], strides], dim=2)
+        return Proposals(memory, places[..., :2], objectness, priors, places[..., 2:] if self.refine_sizes else None)
 
 
 def best_positions(objectness: Tensor, spatial_shapes: Tensor, count: int) -> Tensor:
