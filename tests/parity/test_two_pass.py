@@ -31,7 +31,9 @@ def test_equals_one_pass(num_points, training):
     plain = _answers(decoder, num_points, kept, two_pass=False)
     for a, b in zip(fast[:2], plain[:2], strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(fast[2], plain[2], atol=1e-4, rtol=1e-4)
+    # Gradients are sums of many float32 terms: their error goes with the largest of them.
+    scale = plain[2].abs().max()
+    torch.testing.assert_close(fast[2] / scale, plain[2] / scale, atol=1e-5, rtol=0)
     assert fast[3].keys() == plain[3].keys()
     for name in fast[3]:
         scale = plain[3][name].abs().max().clamp(min=1)
