@@ -51,6 +51,7 @@ model = dict(
         num_feature_levels=num_levels,
         proposals=True,
         query_selection=True,
+        refine_sizes=True,
         encoder=dict(
             num_layers=2,
             layer_cfg=dict(
@@ -93,7 +94,9 @@ model = dict(
         proposal_assigner=dict(type='PointAssigner', scale=4, pos_num=3),
         loss_objectness=dict(type='FocalLoss', use_sigmoid=True, gamma=2.0, alpha=0.25, loss_weight=2.0),
         loss_center=dict(type='L1Loss', loss_weight=5.0),
+        loss_size=dict(type='L1Loss', loss_weight=5.0),
+        loss_iou=dict(type='GIoULoss', loss_weight=2.0),
         loss_class=dict(type='ClassTokenLoss', loss_weight=1.0, none_weight=0.1),
-        loss_location=dict(type='LocationTokenLoss', loss_weight=1.0, sigma=1.0),
+        loss_location=dict(type='LocationTokenLoss', loss_weight=1.0, sigma=0.5, error_weight=20.0),
         loss_alignment=dict(type='AlignmentLoss', loss_weight=1.0, scale=10.0)),
     test_cfg=dict(max_per_img=100, objectness_power=0.5))

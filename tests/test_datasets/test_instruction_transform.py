@@ -55,6 +55,19 @@ def test_sets_have_at_most_max_classes_and_favour_what_is_shown():
         assert sorted(result['class_labels']) == [0, 2] and len(result['gt_bboxes_labels']) == 3
 
 
+def test_max_classes_asks_for_a_large_set_in_groups():
+    names = [f'name {i}' for i in range(7)]
+    result = DetectionInstruction(VOCABULARY, max_classes=3)(_sample(names=names))
+    texts, labels = zip(*result['class_groups'], strict=True)
+    assert list(labels) == [[0, 1, 2], [3, 4, 5], [6]] and result['class_labels'] == [0, 1, 2]
+    read = [parse_instruction(text, Vocabulary(**VOCABULARY)).class_names for text in texts]
+    assert [name for group in read for name in group] == names and result['instruction'] == texts[0]
+    fits, plain = (DetectionInstruction(VOCABULARY, max_classes=limit)(_sample(names=names)) for limit in (7, None))
+    assert 'class_groups' not in fits and fits['instruction'] == plain['instruction']
+    with pytest.raises(ValueError, match="'name 0'.* more than once"):
+        DetectionInstruction(VOCABULARY, max_classes=3)(_sample(names=[*names, 'name 0']))
+
+
 def test_more_classes_than_tokens_are_an_error_for_evaluation_and_subsets_while_training():
     names = [f'name {i}' for i in range(9)]
     with pytest.raises(ValueError, match='9 classes, but the vocabulary has only 8'):

@@ -75,6 +75,12 @@ def test_evaluation_needs_a_class_token_for_every_class(tmp_path):
         CheckClassNamesHook().before_test(_runner(test=_dataset(tmp_path, test_mode=True), num_classes=2))
 
 
+def test_a_set_asked_for_in_groups_needs_fewer_class_tokens(tmp_path):
+    dataset = _dataset(tmp_path, test_mode=True)
+    dataset.pipeline = SimpleNamespace(transforms=[SimpleNamespace(), SimpleNamespace(grouped=True)])
+    CheckClassNamesHook().before_test(_runner(test=dataset, num_classes=2))
+
+
 def test_other_data_sets_and_detectors_are_left_alone(tmp_path):
     runner = _runner(train=SimpleNamespace(ann_file='list.txt'), test=_dataset(tmp_path, test_mode=True))
     CheckClassNamesHook().before_train(runner)

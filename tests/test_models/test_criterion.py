@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from mmdet.models.losses import GIoULoss, L1Loss
 from torch.nn import functional as F
 
 from tests.tiny import batch, build_model
@@ -53,7 +52,6 @@ def test_matches_carry_what_their_object_has(criterion):
 
 
 def test_size_losses_by_hand(criterion):
-    criterion.loss_size, criterion.loss_iou = L1Loss(loss_weight=5.0), GIoULoss(loss_weight=2.0)
     tokens, logits = _tokens(num_images=1)
     tokens.sizes_norm = torch.rand_like(tokens.centers_norm)
     target = SetTargets(torch.tensor([1]), torch.tensor([[[0.2, 0.3], [0.6, 0.5]]]), SIZE, NO_DISTRACTORS)
@@ -130,7 +128,7 @@ def _losses(model, images, samples):
 def test_losses_have_names_for_every_layer():
     model = build_model().train()
     names = set(_losses(model, *batch([1, 2])))
-    inner = {'loss_objectness', 'loss_center', 'loss_alignment'}
+    inner = {'loss_objectness', 'loss_center', 'loss_size', 'loss_iou', 'loss_alignment'}
     everywhere = {f'{prefix}{name}' for prefix in ('', 'd0.', 'enc.') for name in inner}
     assert names == everywhere | {'loss_class', 'loss_location'}
 
@@ -142,7 +140,7 @@ def test_class_and_location_losses_against_the_models_own_answers():
     images, samples = batch([2, 1])
     losses = _losses(model, images, samples)
     with torch.no_grad():
-        instructions, tokens, _, state = model._read(images, samples)
+        instructions, tokens, _, state = model._read(model.extract_feat(images), samples)
         logits = model.task_decoder.class_logits(state)
         matches = model.criterion.match(tokens, logits, model._targets(samples))
         points = model.task_decoder.point_logits(state, matches.tokens, 2)
@@ -153,8 +151,10 @@ def test_class_and_location_losses_against_the_models_own_answers():
         targets[i, token] = matches.class_index[i, k]
         offsets = matches.points_norm[i, k] - tokens.centers_norm[-1, i, token]
         exact = (offsets.clamp(-1, 1) + 1) * 64
-        soft = (-0.5 * (torch.arange(129) - exact[..., None])**2).softmax(dim=-1)
+        soft = (-0.5 * ((torch.arange(129) - exact[..., None]) / 0.5)**2).softmax(dim=-1)
         location += float(F.cross_entropy(points[i, k].flatten(0, 1), soft.flatten(0, 1), reduction='sum'))
+        expected = (points[i, k].softmax(dim=-1) * torch.linspace(-1, 1, 129)).sum(dim=-1)
+        location += 20 * float((expected - offsets).abs().sum())
         count += 4
     weight = torch.tensor([1.0] * (logits.shape[2] - 1) + [0.1])
     assert losses['loss_class'] == pytest.approx(float(F.cross_entropy(logits.mT, targets, weight=weight)), rel=1e-4)
@@ -189,7 +189,7 @@ def test_objects_not_asked_for_are_no_targets_but_distract():
     assert target.class_index.tolist() == asked.class_index.tolist()[:1]
     torch.testing.assert_close(target.distractors_norm, asked.points_norm[1:])
     with torch.no_grad():
-        _, tokens, _, state = model._read(images, samples)
+        _, tokens, _, state = model._read(model.extract_feat(images), samples)
         logits = model.task_decoder.class_logits(state)
         matches = model.criterion.match(tokens, logits, [target])
     labels = torch.full((20,), logits.shape[2] - 1)
@@ -241,8 +241,7 @@ def test_proposal_losses_by_hand(criterion):
     matches = criterion.match_proposals(proposals, [target])
     names = torch.eye(8)[None, :2]
     prefix = type('Names', (), dict(name_embeddings=names, class_valid=torch.ones(1, 2, dtype=torch.bool)))
-    losses = criterion.proposal_losses(proposals, names[:, :1].expand(1, proposals.priors.shape[1], 8), prefix,
-                                       [target])
+    losses = criterion.proposal_losses(proposals, lambda found: names[:, :1].expand_as(found), prefix, [target])
     assert set(losses) == {'enc.loss_objectness', 'enc.loss_center', 'enc.loss_alignment'}
     distance = (proposals.centers_norm[0, matches.tokens[0]] - torch.tensor([0.375, 0.5])).abs().sum(dim=1).mean()
     torch.testing.assert_close(losses['enc.loss_center'], criterion.loss_center.loss_weight * distance)

@@ -34,7 +34,7 @@ def test_every_layer_equals_mmdets_with_padded_images():
 
     Neither side refines here: mmdet would turn the points into boxes, and the first centre heads move nothing.
     """
-    tokenizer = _tokenizer(proposals=False, query_selection=False)
+    tokenizer = _tokenizer(proposals=False, query_selection=False, refine_sizes=False)
     detr = MODELS.build(dict(Config.fromfile(PLAIN).model, with_box_refine=False))
     for part in ('encoder', 'decoder', 'reference_points_fc'):
         getattr(detr, part).load_state_dict(getattr(tokenizer, part).state_dict())
@@ -75,7 +75,7 @@ def test_batch_mates_do_not_matter():
 def test_centers_are_refined_from_layer_to_layer():
     tokenizer = _tokenizer()
     for head, shift in zip(tokenizer.place_heads, (0.5, 0.25), strict=True):
-        head[-1].bias.data = torch.tensor([shift, -shift])
+        head[-1].bias.data[:2] = torch.tensor([shift, -shift])
     centers = tokenizer(*_inputs()).centers_norm
     step = torch.logit(centers[1]) - torch.logit(centers[0])
     torch.testing.assert_close(step, torch.tensor([0.25, -0.25]).expand_as(step), atol=1e-4, rtol=1e-4)
@@ -155,11 +155,11 @@ def test_each_mechanism_needs_the_one_before():
     with pytest.raises(ValueError, match='needs proposals'):
         _tokenizer(proposals=False)
     with pytest.raises(ValueError, match='needs query_selection'):
-        _tokenizer(query_selection=False, refine_sizes=True)
+        _tokenizer(query_selection=False)
 
 
 def test_sizes_start_at_mmdets_prior_and_are_refined_from_layer_to_layer():
-    tokenizer = _tokenizer(refine_sizes=True)
+    tokenizer = _tokenizer()
     inputs = _inputs()
     tokens = tokenizer(*inputs)
     prior = torch.tensor([0.05, 0.1, 0.2, 0.4]).repeat_interleave(torch.tensor([64, 16, 4, 1]))
@@ -175,6 +175,6 @@ def test_sizes_start_at_mmdets_prior_and_are_refined_from_layer_to_layer():
 
 
 def test_without_sizes_places_are_centres():
-    tokens = _tokenizer()(*_inputs())
+    tokens = _tokenizer(refine_sizes=False)(*_inputs())
     assert tokens.sizes_norm is None and tokens.proposals.sizes_norm is None
     assert tokens.places_norm is tokens.centers_norm

@@ -138,12 +138,14 @@ def test_fusion_keeps_every_pixel_in_its_place():
     assert difference[0].nonzero().tolist() == [[1, 2]] and difference[1].max() == 0
 
 
-def test_projected_content_has_the_length_of_a_word():
-    projector = TokenProjector(8, 32, word_norm=3.0)
+@pytest.mark.parametrize('place_dims', [2, 4])
+def test_projected_content_has_the_length_of_a_word_and_the_place_half_of_it(place_dims):
+    projector = TokenProjector(8, 32, place_dims, word_norm=3.0)
     content = projector.project_content(torch.randn(5, 7, 8) * 20)
     torch.testing.assert_close(content.norm(dim=-1), torch.full((5, 7), 3.0))
-    positions = projector.project_position(torch.rand(200, 2))
-    assert 0.5 < positions.norm(dim=-1).mean() < 3.0
+    places = projector.project_place(torch.rand(200, place_dims))
+    torch.testing.assert_close(places.norm(dim=-1), torch.full((200,), 1.5))
+    assert (places[1:] - places[:-1]).norm(dim=-1).min() > 0.1
 
 
 def test_added_logits_are_the_rows_of_the_admissible_tokens():

@@ -50,6 +50,15 @@ def test_location_loss_is_cross_entropy_with_its_targets(sigma):
     torch.testing.assert_close(LocationTokenLoss(loss_weight=3.0, sigma=sigma)(logits, offsets, valid), 3 * expected)
 
 
+def test_location_loss_adds_the_error_of_the_expected_offset():
+    torch.manual_seed(0)
+    logits, offsets, valid = torch.randn(2, 3, 17), torch.rand(2, 3) * 2.4 - 1.2, torch.rand(2, 3) < 0.5
+    without, with_error = (LocationTokenLoss(error_weight=w)(logits, offsets, valid) for w in (0.0, 5.0))
+    expected = (logits.softmax(dim=-1) * torch.linspace(-1, 1, 17)).sum(dim=-1)
+    errors = (expected - offsets.clamp(-1, 1)).abs()[valid].sum()
+    torch.testing.assert_close(with_error - without, 5 * errors)
+
+
 def test_location_loss_has_no_gradient_where_nothing_is_asked():
     logits = torch.randn(2, 3, 9, requires_grad=True)
     valid = torch.tensor([[True, False, False], [False, True, False]])

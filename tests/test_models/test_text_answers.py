@@ -92,6 +92,10 @@ class _Table:
         return Prefix(torch.zeros(batch, 2, 1), torch.full((batch,), 2), torch.zeros(batch, dtype=torch.long), nothing,
                       nothing.bool(), torch.zeros(batch, 0, 1))
 
+    def continue_prefix(self, prefix, num_tokens, queries):
+        read = torch.cat([prefix.embeddings, queries], dim=1)
+        return read, [(read, read)]
+
     def embed_words(self, ids):
         return ids[..., None].float()
 

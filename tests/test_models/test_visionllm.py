@@ -55,7 +55,7 @@ def test_predictions_are_the_one_pass_answers(model):
     found = _predict(model, images, samples)
     with torch.no_grad():
         instructions = model.parse_instructions(samples)
-        tokens = model.tokenize(images, samples, instructions)
+        tokens = model.tokenize(model.extract_feat(images), samples, instructions)
         _, inputs = model.project(tokens)
         logits, points = model.task_decoder.decode_one_pass(instructions, inputs, 2)
     bins = torch.arange(129.0)
@@ -254,3 +254,33 @@ def test_a_sample_without_instruction_is_an_error():
     del samples[0].instruction
     with pytest.raises(ValueError, match='no instruction'):
         model.loss(images, samples)
+
+
+def test_classes_in_groups_are_the_best_of_all_groups(model):
+    images, samples = batch([1, 1], text=_instruction(NAMES[:2]))
+    texts = [_instruction(NAMES[:2]), _instruction(NAMES[2:])]
+    parts = []
+    for text, labels in zip(texts, ([0, 1], [2, 3]), strict=True):
+        for sample in samples:
+            sample.set_metainfo(dict(instruction=text, class_labels=labels))
+        parts.append(_predict(model, images, samples))
+    samples[0].set_metainfo(dict(instruction=texts[0], class_labels=[0, 1],
+                                 class_groups=[(texts[0], [0, 1]), (texts[1], [2, 3])]))
+    grouped, alone = _predict(model, images, samples)
+    _assert_same(alone, parts[1][1])
+    assert len(grouped) == 80 and set(grouped.label_names) == set(NAMES)
+    torch.testing.assert_close(
+        grouped.scores, torch.cat([part[0].scores for part in parts]).sort(descending=True).values)
+    for label, name in enumerate(NAMES):
+        rows = grouped.labels == label
+        expected = parts[label // 2][0]
+        torch.testing.assert_close(grouped.bboxes[rows], expected.bboxes[expected.labels == label])
+        assert {grouped.label_names[i] for i in rows.nonzero().flatten().tolist()} == {name}
+
+
+def test_no_more_predictions_than_asked_for_from_all_groups(model, monkeypatch):
+    monkeypatch.setattr(model.postprocessor, 'max_per_img', 15)
+    images, samples = batch([1], text=_instruction(NAMES[:2]))
+    samples[0].set_metainfo(dict(class_labels=[0, 1], class_groups=[
+        (_instruction(NAMES[:2]), [0, 1]), (_instruction(NAMES[2:]), [2, 3])]))
+    assert len(_predict(model, images, samples)[0]) == 15

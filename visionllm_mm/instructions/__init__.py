@@ -9,6 +9,8 @@ from .builder import (
     write_class_set,
     write_format,
 )
+from .expansion import choose_templates, expand_templates
+from .noise import scramble_wording
 from .parser import Instruction, parse_instruction
 from .templates import (
     CAPTION_TEMPLATES,
@@ -17,12 +19,14 @@ from .templates import (
     KEYPOINT_TEMPLATES,
     QUESTION_TEMPLATES,
     SEGMENTATION_TEMPLATES,
+    TASK_TEMPLATES,
 )
 from .vocabulary import IMAGE_PLACEHOLDER, Vocabulary, point_format
 
 __all__ = [
-    'build_instruction', 'build_text_instruction', 'CAPTION_TEMPLATES', 'check_class_names', 'decode_boundary',
-    'DETECTION_TEMPLATES', 'encode_boundary', 'GROUNDING_TEMPLATES', 'IMAGE_PLACEHOLDER', 'Instruction',
-    'KEYPOINT_TEMPLATES', 'parse_instruction', 'point_format', 'QUESTION_TEMPLATES', 'sample_class_set',
-    'SEGMENTATION_TEMPLATES', 'Vocabulary', 'write_class_set', 'write_format'
+    'build_instruction', 'build_text_instruction', 'CAPTION_TEMPLATES', 'check_class_names', 'choose_templates',
+    'decode_boundary', 'DETECTION_TEMPLATES', 'encode_boundary', 'expand_templates', 'GROUNDING_TEMPLATES',
+    'IMAGE_PLACEHOLDER', 'Instruction', 'KEYPOINT_TEMPLATES', 'parse_instruction', 'point_format', 'QUESTION_TEMPLATES',
+    'sample_class_set', 'scramble_wording', 'SEGMENTATION_TEMPLATES', 'TASK_TEMPLATES', 'Vocabulary', 'write_class_set',
+    'write_format'
 ]

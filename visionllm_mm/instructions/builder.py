@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -30,12 +31,13 @@ def check_class_names(class_names: Sequence[str], num_class_tokens: int) -> None
     reserved = [name for name in class_names if re.search(r'<(image|c\d+)>', name)]
     if reserved:
         raise ValueError(f'class names must not hold <image> or class tokens such as <c0>, but {reserved} do')
-    twice = sorted({name for name in class_names if list(class_names).count(name) > 1})
+    twice = sorted(name for name, count in Counter(class_names).items() if count > 1)
     if twice:
         raise ValueError(f'class names must differ, but {twice} are listed more than once')
     if len(class_names) > num_class_tokens:
         raise ValueError(f'{len(class_names)} classes, but the vocabulary has only {num_class_tokens} class tokens: '
-                         'ask for fewer classes at a time, or train with a larger Vocabulary.num_classes')
+                         'ask for fewer classes at a time (max_classes of the instruction transform asks for those '
+                         'of a data set in groups), or train with a larger Vocabulary.num_classes')
 
 
 def write_class_set(class_names: Sequence[str]) -> str:

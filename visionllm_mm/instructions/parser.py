@@ -28,7 +28,7 @@ class Instruction:
 
     Attributes:
         text: as written, ``<image>`` and ``<ck>`` included.
-        class_names: the category set; empty where words are asked for.
+        class_names: the category set; empty where the text states none, as most that ask for words.
         class_indices: k of the class token ``<ck>`` of each name.
         output_format: tokens to answer with for every object, or ``('<bos>',)``: an answer in words.
         coord_range: range of the location tokens that the text states (default: the vocabulary's). Offsets are
@@ -66,8 +66,13 @@ class Instruction:
 
 
 @lru_cache(maxsize=4096)
-def parse_instruction(text: str, vocabulary: Vocabulary) -> Instruction:
+def parse_instruction(text: str, vocabulary: Vocabulary, output_format: tuple[str, ...] | None = None) -> Instruction:
     """Parses an instruction.
+
+    Args:
+        text: the instruction.
+        vocabulary: the added tokens.
+        output_format: the format where it is already known; None: read it off the text.
 
     Raises:
         ValueError: when ``<image>`` is missing or repeated; when the text states no category set, no output format,
@@ -79,13 +84,17 @@ def parse_instruction(text: str, vocabulary: Vocabulary) -> Instruction:
     if count != 1:
         raise ValueError(f'an instruction needs {IMAGE_PLACEHOLDER} exactly once to say where the image goes, '
                          f'this one has it {count} times: {text!r}')
-    if not re.search(r'<c\d+>', text) and not _FORMAT.search(text) and _WORDS_ASKED_FOR.search(text):
+    asks_for_words = output_format == (TEXT_START,) or (output_format is None and _WORDS_ASKED_FOR.search(text))
+    if asks_for_words and not re.search(r'<c\d+>', text) and not _FORMAT.search(text):
         return Instruction(text=text, class_names=(), class_indices=(), output_format=(TEXT_START,),
                            coord_range=vocabulary.coord_range)
     names, indices = _parse_class_set(text, vocabulary)
+    if output_format == (TEXT_START,):
+        return Instruction(text=text, class_names=names, class_indices=indices, output_format=output_format,
+                           coord_range=vocabulary.coord_range)
     rest = _CLASS_SET.sub('', text)  # a class may be called "range 9000", and so may a point
     named, rest = rest, _POINT_NAMES.sub('', rest)
-    output_format = _parse_format(rest, vocabulary)
+    output_format = output_format or _parse_format(rest, vocabulary)
     return Instruction(text=text, class_names=names, class_indices=indices, output_format=output_format,
                        coord_range=_parse_range(rest, vocabulary), point_names=_parse_point_names(named, output_format))
 

@@ -25,6 +25,8 @@ DETECTION_TEMPLATES = (
     'As an annotator you know these labels: <class>. Draw a rectangle around every such object in <image>, '
     'noted as <format> in a range <range>.',
     'With range <range> and the notation <format>, report where members of <class> appear in this picture <image>.',
+    'Boxes of <class> in <image>, please: <format>, range <range>.',
+    'Search <image> for each of <class> and note the corners of what you find as <format>, range <range>.',
 )
 
 SEGMENTATION_TEMPLATES = (
@@ -127,4 +129,13 @@ QUESTION_TEMPLATES = (
     'Question: <question> Only the image can answer it: <image>',
     'Reply to the question with a word or two. <question> This is what it is about: <image>',
     'With the view <image> in mind, respond to: <question>',
+)
+
+TASK_TEMPLATES = dict(
+    detection=DETECTION_TEMPLATES,
+    segmentation=SEGMENTATION_TEMPLATES,
+    grounding=GROUNDING_TEMPLATES,
+    keypoints=KEYPOINT_TEMPLATES,
+    caption=CAPTION_TEMPLATES,
+    question=QUESTION_TEMPLATES,
 )

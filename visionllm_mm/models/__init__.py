@@ -3,13 +3,13 @@
 from .assigner import CenterL1Cost, ClassProbabilityCost, ObjectnessFocalCost
 from .image_tokenizer import LanguageGuidedImageTokenizer
 from .llm import CausalLM
-from .losses import AlignmentLoss, ClassTokenLoss, LocationTokenLoss, WordLoss
+from .losses import AlignmentLoss, ClassTokenLoss, FormatLoss, LocationTokenLoss, WordLoss
 from .task_decoder import OpenEndedTaskDecoder
 from .text_encoder import TextEncoder
 from .visionllm import VisionLLM
 
 __all__ = [
-    'AlignmentLoss', 'CausalLM', 'CenterL1Cost', 'ClassProbabilityCost', 'ClassTokenLoss',
+    'AlignmentLoss', 'CausalLM', 'CenterL1Cost', 'ClassProbabilityCost', 'ClassTokenLoss', 'FormatLoss',
     'LanguageGuidedImageTokenizer', 'LocationTokenLoss', 'ObjectnessFocalCost', 'OpenEndedTaskDecoder', 'TextEncoder',
     'VisionLLM', 'WordLoss'
 ]

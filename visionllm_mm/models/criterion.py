@@ -1,5 +1,6 @@
 """Matching and losses for set predictions (paper, section 3.5: L = L_tok + L_dec)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -145,6 +146,7 @@ class SetCriterion(nn.Module):
         valid = matches.point_valid[..., None].expand_as(offsets)
         losses['loss_location'] = self.loss_location(point_logits, offsets, valid) / reduce_mean(
             valid.sum().float()).clamp(min=1)
+        content = torch.stack([self._take(layer, matches.tokens) for layer in content])
         return losses | self._alignment_losses(content, prefix, matches, num_matched)
 
     @staticmethod
@@ -157,13 +159,13 @@ class SetCriterion(nn.Module):
             rows.append(inside.all(dim=2).any(dim=1))
         return torch.stack(rows)
 
-    def proposal_losses(self, proposals: Proposals, content: Tensor, prefix: Prefix,
+    def proposal_losses(self, proposals: Proposals, project: Callable[[Tensor], Tensor], prefix: Prefix,
                         targets: list[SetTargets]) -> dict[str, Tensor]:
         """Losses of the encoder's proposals by name, prefixed ``enc.``.
 
         Args:
             proposals: of the image tokenizer.
-            content: (B, S, width), their projected contents.
+            project: projects embeddings (B, k, D) to contents (B, k, width).
             prefix: gives the name embeddings of the sets.
             targets: B targets.
         """
@@ -173,6 +175,7 @@ class SetCriterion(nn.Module):
         tokens = ImageTokens(proposals.embeddings[None], proposals.centers_norm[None], proposals.objectness[None],
                              sizes_norm=sizes)
         losses = self._token_losses(tokens, matches, num_matched)
+        content = project(self._take(proposals.embeddings, matches.tokens))
         losses |= self._alignment_losses(content[None], prefix, matches, num_matched)
         return {f'enc.{name}': loss for name, loss in losses.items()}
 
@@ -182,8 +185,7 @@ class SetCriterion(nn.Module):
             return {}
         return {
             f'{name}loss_alignment': self.loss_alignment(
-                self._take(layer, matches.tokens), prefix.name_embeddings, prefix.class_valid, matches.class_index,
-                matches.valid) / num_matched
+                layer, prefix.name_embeddings, prefix.class_valid, matches.class_index, matches.valid) / num_matched
             for name, layer in self._by_layer(content)
         }
 

@@ -77,6 +77,11 @@ class LanguageGuidedImageTokenizer(nn.Module):
         self.refine_sizes = refine_sizes
         self.init_weights()
 
+    @property
+    def place_dims(self) -> int:
+        """Coordinates of a token's place: 2, its centre, or 4, with its size."""
+        return 4 if self.refine_sizes else 2
+
     def init_weights(self) -> None:
         """Initial weights as Deformable DETR's."""
         for part in (self.encoder, self.decoder):

@@ -6,7 +6,7 @@ from mmdet.utils import reduce_mean
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .layers.location_codec import encode_soft_targets
+from .layers.location_codec import decode_expected_offsets, encode_soft_targets
 
 
 @MODELS.register_module()
@@ -47,29 +47,36 @@ class ClassTokenLoss(nn.Module):
 
 @MODELS.register_module()
 class LocationTokenLoss(nn.Module):
-    """Cross-entropy of the location answers with one-hot or Gaussian targets.
+    """Cross-entropy of the location answers with one-hot or Gaussian targets, and the error of their expectation.
 
     Args:
-        loss_weight: weight of the loss.
+        loss_weight: weight of the cross-entropy.
         sigma: width in bins of the target; 0: one-hot, as in the paper.
+        error_weight: weight of the absolute error of the expected offset, as in Generalized Focal Loss; the
+            cross-entropy grows with the square of the error and hardly feels one below a bin. 0: off, as in the paper.
     """
 
-    def __init__(self, loss_weight: float = 1.0, sigma: float = 1.0) -> None:
+    def __init__(self, loss_weight: float = 1.0, sigma: float = 1.0, error_weight: float = 0.0) -> None:
         super().__init__()
         self.loss_weight = loss_weight
         self.sigma = sigma
+        self.error_weight = error_weight
 
     def forward(self, logits: Tensor, offsets_norm: Tensor, valid: Tensor) -> Tensor:
-        """Sum over coordinates of the cross-entropies.
+        """Sum over coordinates.
 
         Args:
             logits: (..., 2R + 1).
             offsets_norm: (...,), offsets from the tokens' centres in [-1, 1].
             valid: (...,) bool, False = no target here.
         """
-        targets = encode_soft_targets(offsets_norm, logits.shape[-1] // 2, self.sigma)
-        losses = -(targets * logits.log_softmax(dim=-1)).sum(dim=-1)
-        return self.loss_weight * (losses * valid).sum()
+        coord_range = logits.shape[-1] // 2
+        targets = encode_soft_targets(offsets_norm, coord_range, self.sigma)
+        losses = -self.loss_weight * (targets * logits.log_softmax(dim=-1)).sum(dim=-1)
+        if self.error_weight > 0:
+            expected = decode_expected_offsets(logits, coord_range, window=2 * coord_range)
+            losses = losses + self.error_weight * (expected - offsets_norm.clamp(-1, 1)).abs()
+        return (losses * valid).sum()
 
 
 @MODELS.register_module()
@@ -123,3 +130,28 @@ class WordLoss(nn.Module):
         """
         count = reduce_mean((targets != -100).sum().float()).clamp(min=1)
         return self.loss_weight * F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction='sum') / count
+
+
+@MODELS.register_module()
+class FormatLoss(nn.Module):
+    """Negative log-likelihood of the output formats that instructions ask for (design 3.7).
+
+    Args:
+        loss_weight: weight of the loss.
+    """
+
+    def __init__(self, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        self.loss_weight = loss_weight
+
+    def forward(self, logits: Tensor, num_points: Tensor) -> Tensor:
+        """Mean over instructions.
+
+        Args:
+            logits: (B, 1 + N, 2), decisions to end or to go on, see :func:`format_logits`.
+            num_points: (B,) int64, points of each format, at most N; 0: an answer in words.
+        """
+        steps = torch.arange(logits.shape[1], device=logits.device)
+        goes_on = (steps < num_points[:, None]).long()
+        losses = F.cross_entropy(logits.mT, goes_on, reduction='none')
+        return self.loss_weight * (losses * (steps <= num_points[:, None])).sum(dim=1).mean()

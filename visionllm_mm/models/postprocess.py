@@ -91,6 +91,10 @@ class SetPostprocessor:
             for i, instruction in enumerate(instructions)
         ]
 
+    def keep_best(self, result: InstanceData) -> InstanceData:
+        """The ``max_per_img`` predictions of the highest scores, best first."""
+        return result[result.scores.topk(min(self.max_per_img, len(result))).indices]
+
     @staticmethod
     def _one_image(points_norm: Tensor, i: int, selection: Selection, instruction: Instruction, sample,
                    rescale: bool) -> InstanceData:

@@ -39,18 +39,20 @@ class OpenEndedTaskDecoder(nn.Module):
         llm: the language model.
         vocabulary: the added tokens.
         token_dims: D, width of the image tokens.
+        place_dims: coordinates of a token's place: 2, its centre, or 4, with its size.
         block_chunk: the most blocks whose points are decoded at once while evaluating; bounds the memory.
         cache_size: how many instructions keep the keys and values of their text while evaluating.
     """
 
-    def __init__(self, llm: CausalLM, vocabulary: Vocabulary, token_dims: int, block_chunk: int = 128,
-                 cache_size: int = 64) -> None:
+    def __init__(self, llm: CausalLM, vocabulary: Vocabulary, token_dims: int, place_dims: int = 2,
+                 block_chunk: int = 128, cache_size: int = 64) -> None:
         super().__init__()
         self.llm = llm
         self.vocabulary = vocabulary
         words = llm.base.model.embed_tokens.weight.detach().float()
         self.added_tokens = AddedTokens(vocabulary.size, llm.embed_dims, std=words.std().item())
-        self.projector = TokenProjector(token_dims, llm.embed_dims, word_norm=words.norm(dim=1).mean().item())
+        self.projector = TokenProjector(
+            token_dims, llm.embed_dims, place_dims, word_norm=words.norm(dim=1).mean().item())
         self.prefix_builder = PrefixBuilder(llm, vocabulary)
         self.block_chunk = block_chunk
         self.cache_size = cache_size
@@ -69,6 +71,33 @@ class OpenEndedTaskDecoder(nn.Module):
         """Embeds instructions with the image tokens (B, M, width) in the place of ``<image>``."""
         return self.prefix_builder.build(instructions, token_inputs, self.added_tokens, answer_length)
 
+    def continue_prefix(self, prefix: Prefix, num_tokens: int, queries: Tensor, block_length: int | None = None,
+                        past: KeyValues | None = None) -> tuple[Tensor, KeyValues]:
+        """Reads a prefix and blocks of queries behind it, which do not see each other.
+
+        Args:
+            prefix: the embedded instructions, padded to T.
+            num_tokens: M, image tokens in it; may be 0.
+            queries: (B, blocks * S, width), embeddings.
+            block_length: S; None: all queries are one block, read token by token.
+            past: keys and values of the first words, where they are known.
+
+        Returns:
+            Hidden states (B, T + blocks * S, width) but for what is known, and all keys and values.
+        """
+        count = queries.shape[1]
+        length = block_length or count
+        to_prefix = prefix_mask(prefix.lengths, prefix.image_starts, num_tokens, prefix.embeddings.shape[1])
+        mask = torch.cat([
+            torch.nn.functional.pad(to_prefix, (0, count)),
+            blocks_mask(prefix.valid, count // length, length),
+        ], dim=1)
+        steps = torch.arange(length, device=mask.device).repeat(count // length)
+        positions = torch.cat([prefix.positions, prefix.lengths[:, None] + steps], dim=1)
+        embeddings = torch.cat([prefix.embeddings, queries.to(prefix.embeddings.dtype)], dim=1)
+        skip = past[0][0].shape[2] if past else 0
+        return self.llm(embeddings[:, skip:], mask[:, skip:], positions[:, skip:], past)
+
     def read(self, instructions: list[Instruction], token_inputs: Tensor) -> DecoderState:
         """Reads the instructions and decodes ``<cls>`` for all tokens (pass 1).
 
@@ -82,16 +111,8 @@ class OpenEndedTaskDecoder(nn.Module):
         prefix = self.embed_prefix(instructions, token_inputs)
         num_tokens = token_inputs.shape[1]
         queries = self._query_embeddings(['<cls>'], token_inputs)
-        embeddings = torch.cat([prefix.embeddings, queries], dim=1)
-        to_prefix = prefix_mask(prefix.lengths, prefix.image_starts, num_tokens, prefix.embeddings.shape[1])
-        mask = torch.cat([
-            torch.nn.functional.pad(to_prefix, (0, num_tokens)),
-            blocks_mask(prefix.valid, num_tokens, 1),
-        ], dim=1)
-        positions = torch.cat([prefix.positions, prefix.lengths[:, None].expand(-1, num_tokens)], dim=1)
-        past = self._cached_text(instructions, prefix)
-        skip = past[0][0].shape[2] if past else 0
-        hidden, key_values = self.llm(embeddings[:, skip:], mask[:, skip:], positions[:, skip:], past)
+        hidden, key_values = self.continue_prefix(
+            prefix, num_tokens, queries, block_length=1, past=self._cached_text(instructions, prefix))
         return DecoderState(prefix, token_inputs, key_values, hidden[:, -num_tokens:])
 
     def _cached_text(self, instructions: list[Instruction], prefix: Prefix) -> KeyValues | None:
@@ -158,14 +179,7 @@ class OpenEndedTaskDecoder(nn.Module):
         batch, num_tokens = token_inputs.shape[:2]
         length = 1 + 2 * num_points
         queries = self._query_embeddings(['<cls>', *self._point_tokens(num_points)], token_inputs)
-        to_prefix = prefix_mask(prefix.lengths, prefix.image_starts, num_tokens, prefix.embeddings.shape[1])
-        mask = torch.cat([
-            torch.nn.functional.pad(to_prefix, (0, num_tokens * length)),
-            blocks_mask(prefix.valid, num_tokens, length),
-        ], dim=1)
-        steps = torch.arange(length, device=mask.device).repeat(num_tokens)
-        positions = torch.cat([prefix.positions, prefix.lengths[:, None] + steps], dim=1)
-        hidden, _ = self.llm(torch.cat([prefix.embeddings, queries], dim=1), mask, positions)
+        hidden, _ = self.continue_prefix(prefix, num_tokens, queries, block_length=length)
         hidden = hidden[:, -num_tokens * length:].view(batch, num_tokens, length, -1)
         points = self._location_logits(hidden[:, :, 1:].flatten(1, 2))
         return (self._class_logits(hidden[:, :, 0], prefix),

@@ -6,9 +6,7 @@ import torch
 from torch import Tensor
 
 from ..instructions import Instruction
-from .layers.block_attention import blocks_mask, prefix_mask
 from .llm import CausalLM, KeyValues
-from .prefix import Prefix
 from .task_decoder import OpenEndedTaskDecoder
 
 
@@ -16,18 +14,6 @@ def start_id(llm: CausalLM) -> int:
     """Id of ``<bos>``; an LLM without one begins with its end token, as such models do."""
     begin = llm.tokenizer.bos_token_id
     return llm.tokenizer.eos_token_id if begin is None else begin
-
-
-def _read(decoder: OpenEndedTaskDecoder, prefix: Prefix, num_tokens: int, answers: Tensor) -> tuple[Tensor, KeyValues]:
-    """Hidden states of the answers (B, S) int64 behind the prefix, and all keys and values."""
-    size = answers.shape[1]
-    to_prefix = prefix_mask(prefix.lengths, prefix.image_starts, num_tokens, prefix.embeddings.shape[1])
-    mask = torch.cat([torch.nn.functional.pad(to_prefix, (0, size)), blocks_mask(prefix.valid, 1, size)], dim=1)
-    steps = torch.arange(size, device=answers.device)
-    positions = torch.cat([prefix.positions, prefix.lengths[:, None] + steps], dim=1)
-    words = decoder.llm.embed_words(answers).to(prefix.embeddings.dtype)
-    hidden, key_values = decoder.llm(torch.cat([prefix.embeddings, words], dim=1), mask, positions)
-    return hidden[:, -size:], key_values
 
 
 def answer_logits(decoder: OpenEndedTaskDecoder, instructions: list[Instruction], token_inputs: Tensor,
@@ -47,8 +33,9 @@ def answer_logits(decoder: OpenEndedTaskDecoder, instructions: list[Instruction]
     ids = [torch.tensor([start_id(llm), *llm.word_ids(text), llm.tokenizer.eos_token_id]) for text in answers]
     padded = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=-100).to(token_inputs.device)
     prefix = decoder.embed_prefix(instructions, token_inputs, answer_length=padded.shape[1])
-    hidden, _ = _read(decoder, prefix, token_inputs.shape[1], padded[:, :-1].clamp(min=0))
-    return llm.word_logits(hidden), padded[:, 1:]
+    words = llm.embed_words(padded[:, :-1].clamp(min=0))
+    hidden, _ = decoder.continue_prefix(prefix, token_inputs.shape[1], words)
+    return llm.word_logits(hidden[:, -words.shape[1]:]), padded[:, 1:]
 
 
 @dataclass
@@ -81,7 +68,7 @@ def generate(decoder: OpenEndedTaskDecoder, instructions: list[Instruction], tok
     llm, (batch, num_tokens) = decoder.llm, token_inputs.shape[:2]
     prefix = decoder.embed_prefix(instructions, token_inputs, answer_length=max_length)
     start = torch.full((batch, 1), start_id(llm), device=token_inputs.device)
-    hidden, past = _read(decoder, prefix, num_tokens, start)
+    hidden, past = decoder.continue_prefix(prefix, num_tokens, llm.embed_words(start))
     rows = torch.arange(batch, device=start.device).repeat_interleave(num_beams)
     past = _select(past, rows)
     readable = torch.cat([prefix.valid, torch.ones_like(start, dtype=torch.bool)], dim=1)[rows]

@@ -104,7 +104,7 @@ def _step(decoder: OpenEndedTaskDecoder, names: list[str], batch_size: int, num_
     content = torch.where(named[..., None], content, decoder.llm.embed_words(strangers))
     content = torch.nn.functional.normalize(content, dim=-1)
     random = torch.randn(content.shape, generator=generator).to(device) * (noise / width**0.5)
-    centers = torch.rand(batch_size, num_tokens, 2, generator=generator).to(device)
     projector = decoder.projector
-    inputs = projector.normalize(content + random) + projector.project_position(centers)
+    places = torch.rand(batch_size, num_tokens, projector.place_dims, generator=generator).to(device)
+    inputs = projector.normalize(content + random) + projector.project_place(places)
     return decoder.class_logits(decoder.read(instructions, inputs)), targets

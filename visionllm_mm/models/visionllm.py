@@ -4,13 +4,15 @@ import torch
 from mmdet.models.detectors.base import BaseDetector
 from mmdet.models.utils import unpack_gt_instances
 from mmdet.registry import MODELS, TASK_UTILS
-from mmdet.structures import SampleList
+from mmdet.structures import DetDataSample, SampleList
 from mmdet.utils import OptConfigType, OptMultiConfig
+from mmengine.structures import InstanceData
 from torch import Tensor
 
 from ..instructions import Instruction, Vocabulary, parse_instruction
 from ..structures import ImageTokens, SetTargets
 from .criterion import SetCriterion
+from .format_reader import FormatReader, format_logits
 from .losses import WordLoss
 from .postprocess import SetPostprocessor
 from .task_decoder import DecoderState
@@ -32,14 +34,17 @@ class VisionLLM(BaseDetector):
         llm: :class:`CausalLM`.
         vocabulary: arguments of :class:`Vocabulary`, the added tokens.
         task_decoder: further arguments of :class:`OpenEndedTaskDecoder`.
-        criterion: arguments of :class:`SetCriterion`, and ``loss_words``; losses and matchers are built here.
+        criterion: arguments of :class:`SetCriterion`, ``loss_words``, and ``loss_format`` where the LLM learns to read
+            output formats; losses and matchers are built here.
+        format_source: who reads the output format off an instruction while predicting: ``rule``, the parser, or
+            ``llm``, see :class:`FormatReader`. While training, the parser does.
         test_cfg: arguments of :class:`SetPostprocessor`, and in ``words`` those of :func:`generate`.
         train_cfg: unused; mmdet's tools expect it.
         data_preprocessor, init_cfg: as in any mmdet detector.
     """
 
     def __init__(self, backbone: dict, neck: dict, text_encoder: dict, image_tokenizer: dict, llm: dict,
-                 vocabulary: dict, criterion: dict, task_decoder: OptConfigType = None,
+                 vocabulary: dict, criterion: dict, task_decoder: OptConfigType = None, format_source: str = 'rule',
                  test_cfg: OptConfigType = None, train_cfg: OptConfigType = None,
                  data_preprocessor: OptConfigType = None, init_cfg: OptMultiConfig = None) -> None:
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
@@ -50,13 +55,23 @@ class VisionLLM(BaseDetector):
         self.image_tokenizer = MODELS.build(dict(image_tokenizer, text_dims=self.text_encoder.embed_dims))
         decoder = dict(type='OpenEndedTaskDecoder') | (task_decoder or {})
         self.task_decoder = MODELS.build(dict(
-            decoder, llm=MODELS.build(llm), vocabulary=self.vocabulary, token_dims=self.image_tokenizer.embed_dims))
+            decoder, llm=MODELS.build(llm), vocabulary=self.vocabulary, token_dims=self.image_tokenizer.embed_dims,
+            place_dims=self.image_tokenizer.place_dims))
         parts = {name: TASK_UTILS.build(cfg) for name, cfg in criterion.items() if name.endswith('assigner')}
         parts |= {name: MODELS.build(cfg) for name, cfg in criterion.items() if name.startswith('loss_')}
         self.loss_words = parts.pop('loss_words', None) or WordLoss()
+        self.loss_format = parts.pop('loss_format', None)
+        if format_source not in ('rule', 'llm'):
+            raise ValueError(f"format_source must be 'rule' or 'llm', got {format_source!r}")
+        self.format_reader = FormatReader(self.task_decoder, self.vocabulary) if format_source == 'llm' else None
         self.criterion = SetCriterion(**parts)
         self.postprocessor = SetPostprocessor(**{k: v for k, v in (test_cfg or {}).items() if k != 'words'})
         self.generation = dict((test_cfg or {}).get('words', {}))
+
+    def train(self, mode: bool = True) -> 'VisionLLM':
+        if self.format_reader is not None:
+            self.format_reader.clear()
+        return super().train(mode)
 
     def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
         """Images (B, 3, H, W) -> L maps (B, D, H_l, W_l)."""
@@ -71,23 +86,26 @@ class VisionLLM(BaseDetector):
         if any('instruction' not in sample for sample in data_samples):
             raise ValueError('a data sample has no instruction: add a transform such as DetectionInstruction to the '
                              "pipeline, and 'instruction' to the meta_keys of the one that packs")
-        return [parse_instruction(sample.instruction, self.vocabulary) for sample in data_samples]
+        texts = [sample.instruction for sample in data_samples]
+        if self.format_reader is not None and not self.training:
+            return self.format_reader(texts)
+        return [parse_instruction(text, self.vocabulary) for text in texts]
 
-    def tokenize(self, batch_inputs: Tensor, data_samples: SampleList,
+    def tokenize(self, features: tuple[Tensor, ...], data_samples: SampleList,
                  instructions: list[Instruction]) -> ImageTokens:
-        """Images and instructions to image tokens."""
+        """L feature maps (B, D, H_l, W_l) and instructions to image tokens."""
         language, padding = self.text_encoder([instruction.language for instruction in instructions])
-        return self.image_tokenizer(self.extract_feat(batch_inputs), language, padding, data_samples)
+        return self.image_tokenizer(features, language, padding, data_samples)
 
     def project(self, tokens: ImageTokens) -> tuple[Tensor, Tensor]:
-        """Contents per decoder layer (layers, B, M, LLM width), and content + position of the tokens (B, M, ...)."""
+        """Contents per decoder layer (layers, B, M, LLM width), and content + place of the tokens (B, M, LLM width)."""
         content = self.task_decoder.projector.project_content(tokens.embeddings)
-        return content, content[-1] + self.task_decoder.projector.project_position(tokens.centers_norm[-1].detach())
+        return content, content[-1] + self.task_decoder.projector.project_place(tokens.places_norm[-1].detach())
 
-    def _read(self, batch_inputs: Tensor,
+    def _read(self, features: tuple[Tensor, ...],
               data_samples: SampleList) -> tuple[list[Instruction], ImageTokens, Tensor, DecoderState]:
         instructions = self.parse_instructions(data_samples)
-        tokens = self.tokenize(batch_inputs, data_samples, instructions)
+        tokens = self.tokenize(features, data_samples, instructions)
         content, inputs = self.project(tokens)
         return instructions, tokens, content, self.task_decoder.read(instructions, inputs)
 
@@ -101,23 +119,36 @@ class VisionLLM(BaseDetector):
         if len(asks_for_words) > 1:
             raise ValueError('some images of the batch ask for objects and others for words: train on one task per '
                              'batch')
-        if asks_for_words.pop():
-            return self._word_losses(batch_inputs, batch_data_samples)
-        instructions, tokens, content, state = self._read(batch_inputs, batch_data_samples)
-        targets = self._targets(batch_data_samples)
+        read = self._word_losses if asks_for_words.pop() else self._set_losses
+        return read(self.extract_feat(batch_inputs), batch_data_samples) | self._format_losses(batch_data_samples)
+
+    def _format_losses(self, data_samples: SampleList) -> dict[str, Tensor]:
+        if self.loss_format is None:
+            return {}
+        instructions = []
+        for instruction, sample in zip(self.parse_instructions(data_samples), data_samples, strict=True):
+            text = sample.get('scrambled_instruction', instruction.text)
+            instructions.append(parse_instruction(text, self.vocabulary, instruction.output_format))
+        counts = [instruction.num_points for instruction in instructions]
+        logits = format_logits(self.task_decoder, instructions, max(1, *counts))
+        return dict(loss_format=self.loss_format(logits, torch.tensor(counts, device=logits.device)))
+
+    def _set_losses(self, features: tuple[Tensor, ...], data_samples: SampleList) -> dict[str, Tensor]:
+        instructions, tokens, content, state = self._read(features, data_samples)
+        targets = self._targets(data_samples)
         class_logits = self.task_decoder.class_logits(state)
         matches = self.criterion.match(tokens, class_logits, targets)
         num_points = max(instruction.num_points for instruction in instructions)
         point_logits = self.task_decoder.point_logits(state, matches.tokens, num_points)
         losses = self.criterion(tokens, content, class_logits, point_logits, state.prefix, matches, targets)
         if tokens.proposals is not None:
-            content = self.task_decoder.projector.project_content(tokens.proposals.embeddings)
-            losses |= self.criterion.proposal_losses(tokens.proposals, content, state.prefix, targets)
+            losses |= self.criterion.proposal_losses(
+                tokens.proposals, self.task_decoder.projector.project_content, state.prefix, targets)
         return losses
 
-    def _word_losses(self, batch_inputs: Tensor, data_samples: SampleList) -> dict[str, Tensor]:
+    def _word_losses(self, features: tuple[Tensor, ...], data_samples: SampleList) -> dict[str, Tensor]:
         instructions = self.parse_instructions(data_samples)
-        _, inputs = self.project(self.tokenize(batch_inputs, data_samples, instructions))
+        _, inputs = self.project(self.tokenize(features, data_samples, instructions))
         answers = [sample.answer for sample in data_samples]
         return dict(loss_words=self.loss_words(*answer_logits(self.task_decoder, instructions, inputs, answers)))
 
@@ -140,7 +171,9 @@ class VisionLLM(BaseDetector):
 
         Args:
             batch_inputs: (B, 3, H, W).
-            batch_data_samples: samples with an ``instruction``.
+            batch_data_samples: samples with an ``instruction``; and with ``class_groups``, pairs of instruction and
+                ``class_labels``, where there are more classes than one instruction can name. The groups are asked for
+                one by one, and the best ``max_per_img`` of all of them are kept.
             rescale: whether the boxes are in pixels of the original images.
         """
         asks_for_words = [i.asks_for_words for i in self.parse_instructions(batch_data_samples)]
@@ -149,18 +182,35 @@ class VisionLLM(BaseDetector):
                 rows = [i for i, words in enumerate(asks_for_words) if words == wanted]
                 self.predict(batch_inputs[rows], [batch_data_samples[i] for i in rows], rescale)
             return batch_data_samples
+        features = self.extract_feat(batch_inputs)
         if asks_for_words[0]:
-            return self._predict_words(batch_inputs, batch_data_samples)
-        instructions, tokens, _, state = self._read(batch_inputs, batch_data_samples)
+            return self._predict_words(features, batch_data_samples)
+        results = self._predict_objects(features, batch_data_samples, rescale)
+        num_groups = [len(sample.get('class_groups', ())) for sample in batch_data_samples]
+        for group in range(1, max(num_groups)):
+            rows = [i for i, count in enumerate(num_groups) if count > group]
+            asked = [self._ask_group(batch_data_samples[i], group) for i in rows]
+            found = self._predict_objects(tuple(level[rows] for level in features), asked, rescale)
+            for i, more in zip(rows, found, strict=True):
+                results[i] = self.postprocessor.keep_best(InstanceData.cat([results[i], more]))
+        return self.add_pred_to_datasample(batch_data_samples, results)
+
+    @staticmethod
+    def _ask_group(sample: DetDataSample, group: int) -> DetDataSample:
+        text, labels = sample.class_groups[group]
+        return DetDataSample(metainfo=sample.metainfo | dict(instruction=text, class_labels=labels))
+
+    def _predict_objects(self, features: tuple[Tensor, ...], data_samples: SampleList,
+                         rescale: bool) -> list[InstanceData]:
+        instructions, tokens, _, state = self._read(features, data_samples)
         selection = self.postprocessor.select(tokens, self.task_decoder.class_logits(state), state.prefix.class_valid)
         num_points = max(instruction.num_points for instruction in instructions)
         logits = self.task_decoder.point_logits(state, selection.tokens, num_points)
-        results = self.postprocessor(tokens, selection, logits, instructions, batch_data_samples, rescale)
-        return self.add_pred_to_datasample(batch_data_samples, results)
+        return self.postprocessor(tokens, selection, logits, instructions, data_samples, rescale)
 
-    def _predict_words(self, batch_inputs: Tensor, data_samples: SampleList) -> SampleList:
+    def _predict_words(self, features: tuple[Tensor, ...], data_samples: SampleList) -> SampleList:
         instructions = self.parse_instructions(data_samples)
-        _, inputs = self.project(self.tokenize(batch_inputs, data_samples, instructions))
+        _, inputs = self.project(self.tokenize(features, data_samples, instructions))
         for sample, text in zip(data_samples, generate(self.task_decoder, instructions, inputs, **self.generation),
                                 strict=True):
             sample.pred_text = text
@@ -169,7 +219,7 @@ class VisionLLM(BaseDetector):
     def _forward(self, batch_inputs: Tensor, batch_data_samples: SampleList) -> tuple[Tensor, ...]:
         """Raw outputs: objectness (B, M), centres (B, M, 2), class logits (B, M, K + 1) and point logits of all
         tokens (B, M, N, 2, 2R + 1)."""
-        instructions, tokens, _, state = self._read(batch_inputs, batch_data_samples)
+        instructions, tokens, _, state = self._read(self.extract_feat(batch_inputs), batch_data_samples)
         everyone = torch.arange(state.token_inputs.shape[1], device=batch_inputs.device)
         num_points = max(instruction.num_points for instruction in instructions)
         points = self.task_decoder.point_logits(state, everyone.expand(len(batch_inputs), -1), num_points)

@@ -3,6 +3,7 @@
 from .loading import LoadImageFromFile
 from .packing import PackInstructionInputs
 from .sample_seed import SeedBySample
+from .scramble_wording import ScrambleWording
 from .set_instructions import (
     DetectionInstruction,
     GroundingInstruction,
@@ -13,5 +14,5 @@ from .word_instructions import CaptionInstruction, QuestionInstruction
 
 __all__ = [
     'CaptionInstruction', 'DetectionInstruction', 'GroundingInstruction', 'KeypointInstruction', 'LoadImageFromFile',
-    'PackInstructionInputs', 'QuestionInstruction', 'SeedBySample', 'SegmentationInstruction'
+    'PackInstructionInputs', 'QuestionInstruction', 'ScrambleWording', 'SeedBySample', 'SegmentationInstruction'
 ]

@@ -8,13 +8,10 @@ from mmcv.transforms import BaseTransform
 from mmdet.registry import TRANSFORMS
 
 from ...instructions import (
-    DETECTION_TEMPLATES,
-    GROUNDING_TEMPLATES,
-    KEYPOINT_TEMPLATES,
-    SEGMENTATION_TEMPLATES,
     Vocabulary,
     build_instruction,
     check_class_names,
+    choose_templates,
     encode_boundary,
     point_format,
     sample_class_set,
@@ -30,37 +27,42 @@ class SetInstruction(BaseTransform):
 
     Added keys: ``instruction``, ``class_names`` and ``class_labels`` (the data set's label of each class,
     in the instruction's order). While training, labels become positions in the set, or -1 for objects that the
-    instruction does not ask for, and ``gt_points`` (K, N, 2), float32 px, holds the points of each object.
+    instruction does not ask for, and ``gt_points`` (K, N, 2), float32 px, holds the points of each object. While
+    evaluating, ``class_groups`` holds (instruction, class_labels) pairs where there are more classes than
+    ``max_classes``; the keys above are those of the first pair.
 
     Args:
         vocabulary: arguments of :class:`Vocabulary`, the model's.
         classes: class set where a sample brings none.
         training: whether wordings, subset and order are drawn at random and targets are made.
-        templates: wordings, None: the task's own; evaluation uses the one with number ``template_index``.
+        templates: wordings, or a file of them as ``tools/expand_templates.py`` writes it; None: the task's own.
+            Evaluation uses the one with number ``template_index``.
         template_index: wording of evaluation.
         subset_prob: probability of a random subset while training, in [0, 1].
-        max_classes: the most classes per instruction while training; None: all class tokens.
+        max_classes: the most classes per instruction; where a data set has more, evaluation asks for them in groups,
+            and training for a random group. None: one instruction asks for all of them.
 
     Raises:
         ValueError: for a class set that can't be asked for, or a bad ``template_index``.
     """
-    task_templates: Sequence[str]
+    task: str
     point_names: Sequence[str] | None = None
 
     def __init__(self, vocabulary: dict, classes: Sequence[str] | None = None, training: bool = False,
-                 templates: Sequence[str] | None = None, template_index: int = 0, subset_prob: float = 0.5,
+                 templates: Sequence[str] | str | None = None, template_index: int = 0, subset_prob: float = 0.5,
                  max_classes: int | None = None) -> None:
         self.vocabulary = Vocabulary(**vocabulary)
         self.classes = classes
         self.training = training
-        self.templates = tuple(templates or self.task_templates)
+        self.templates = choose_templates(self.task, templates)
         if not 0 <= template_index < len(self.templates):
             raise ValueError(f'template_index must be 0 .. {len(self.templates) - 1}, got {template_index}')
         self.template_index = template_index
         self.subset_prob = subset_prob
+        self.grouped = max_classes is not None
         self.max_classes = min(max_classes or self.vocabulary.num_classes, self.vocabulary.num_classes)
         if classes is not None and not training:
-            check_class_names(classes, self.vocabulary.num_classes)
+            check_class_names(classes, len(classes) if self.grouped else self.vocabulary.num_classes)
 
     @abstractmethod
     def draw_num_points(self) -> int:
@@ -79,10 +81,16 @@ class SetInstruction(BaseTransform):
                                       max_classes=self.max_classes)
             template = self.templates[np.random.randint(len(self.templates))]
         num_points = self.draw_num_points()
-        results['class_names'] = [names[label] for label in chosen]
-        results['class_labels'] = chosen
-        results['instruction'] = build_instruction(
-            template, results['class_names'], point_format(num_points), self.vocabulary, self.point_names)
+        groups = [chosen]
+        if self.grouped:
+            check_class_names(names, len(names))
+            groups = [chosen[i:i + self.max_classes] for i in range(0, len(chosen), self.max_classes)]
+        texts = [build_instruction(template, [names[label] for label in group], point_format(num_points),
+                                   self.vocabulary, self.point_names) for group in groups]
+        results['instruction'], results['class_labels'] = texts[0], groups[0]
+        results['class_names'] = [names[label] for label in groups[0]]
+        if len(groups) > 1:
+            results['class_groups'] = list(zip(texts, groups, strict=True))
         if self.training:
             results['gt_points'] = self.make_points(results, num_points)
             position = {label: i for i, label in enumerate(chosen)}
@@ -108,7 +116,7 @@ class SetInstruction(BaseTransform):
 @TRANSFORMS.register_module()
 class DetectionInstruction(SetInstruction):
     """Asks for boxes: N = 2, the top-left and the bottom-right corner. Arguments: see :class:`SetInstruction`."""
-    task_templates = DETECTION_TEMPLATES
+    task = 'detection'
 
     def draw_num_points(self) -> int:
         return 2
@@ -124,7 +132,7 @@ class GroundingInstruction(DetectionInstruction):
     ``text`` is the expression, as mmdet's MDETRStyleRefCocoDataset gives it; every annotated box of the sample is what
     it describes, whatever its category, and there may be none. Arguments: see :class:`SetInstruction`.
     """
-    task_templates = GROUNDING_TEMPLATES
+    task = 'grounding'
 
     def _class_names(self, results: dict) -> list[str]:
         text = results.get('text')
@@ -152,7 +160,7 @@ class SegmentationInstruction(SetInstruction):
     Raises:
         ValueError: also when ``num_points`` is out of range, or a range while evaluating.
     """
-    task_templates = SEGMENTATION_TEMPLATES
+    task = 'segmentation'
 
     def __init__(self, vocabulary: dict, num_points: int | tuple[int, int] = 24, **kwargs) -> None:
         super().__init__(vocabulary, **kwargs)
@@ -192,7 +200,7 @@ class KeypointInstruction(SetInstruction):
         ValueError: also when there are more points than the vocabulary has, the data has another number of points, or
             the image was flipped.
     """
-    task_templates = KEYPOINT_TEMPLATES
+    task = 'keypoints'
 
     def __init__(self, vocabulary: dict, point_names: Sequence[str], **kwargs) -> None:
         super().__init__(vocabulary, **kwargs)

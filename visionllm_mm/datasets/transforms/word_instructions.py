@@ -6,11 +6,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet.registry import TRANSFORMS
 
-from ...instructions import (
-    CAPTION_TEMPLATES,
-    QUESTION_TEMPLATES,
-    build_text_instruction,
-)
+from ...instructions import build_text_instruction, choose_templates
 
 
 class WordInstruction(BaseTransform):
@@ -20,14 +16,16 @@ class WordInstruction(BaseTransform):
 
     Args:
         training: whether the wording is drawn at random and an answer is needed.
-        templates: wordings, None: the task's own; evaluation uses the one with number ``template_index``.
+        templates: wordings, or a file of them as ``tools/expand_templates.py`` writes it; None: the task's own.
+            Evaluation uses the one with number ``template_index``.
         template_index: wording of evaluation.
     """
-    task_templates: Sequence[str]
+    task: str
 
-    def __init__(self, training: bool = False, templates: Sequence[str] | None = None, template_index: int = 0) -> None:
+    def __init__(self, training: bool = False, templates: Sequence[str] | str | None = None,
+                 template_index: int = 0) -> None:
         self.training = training
-        self.templates = tuple(templates or self.task_templates)
+        self.templates = choose_templates(self.task, templates)
         if not 0 <= template_index < len(self.templates):
             raise ValueError(f'template_index must be 0 .. {len(self.templates) - 1}, got {template_index}')
         self.template_index = template_index
@@ -54,7 +52,7 @@ class CaptionInstruction(WordInstruction):
 
     Arguments: see :class:`WordInstruction`.
     """
-    task_templates = CAPTION_TEMPLATES
+    task = 'caption'
 
 
 @TRANSFORMS.register_module()
@@ -63,7 +61,7 @@ class QuestionInstruction(WordInstruction):
 
     Arguments: see :class:`WordInstruction`.
     """
-    task_templates = QUESTION_TEMPLATES
+    task = 'question'
 
     def question(self, results: dict) -> str:
         if 'question' not in results:

@@ -41,4 +41,6 @@ class CheckClassNamesHook(Hook):
                                  f"categories are {in_file}: set metainfo=dict(classes=...) to these, in this order")
             model = getattr(runner.model, 'module', runner.model)
             if hasattr(model, 'vocabulary') and part.test_mode:
-                check_class_names(names, model.vocabulary.num_classes)
+                transforms = getattr(getattr(part, 'pipeline', None), 'transforms', ())
+                grouped = any(getattr(transform, 'grouped', False) for transform in transforms)
+                check_class_names(names, len(names) if grouped else model.vocabulary.num_classes)

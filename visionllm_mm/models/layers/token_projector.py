@@ -10,34 +10,36 @@ from .center_embedding import sine_embedding
 class TokenProjector(nn.Module):
     """Projects what a token shows and where it is; the two are added.
 
-    The content is normalised to the length of a word embedding, so that image tokens and the word embeddings that
-    stand for them in the text-only warm-up look alike to the LLM.
+    Both have fixed lengths, the content that of a word embedding and the place half of it. So image tokens and the
+    word embeddings that stand for them in the text-only warm-up look alike to the LLM, and neither part of a token can
+    outgrow the other while training.
 
     Args:
         token_dims: D, width of e_i.
         llm_dims: width of the LLM.
+        place_dims: coordinates of a place: 2, its centre, or 4, with its size.
         word_norm: initial length of a content vector.
         position_dims: features of the sine embedding per coordinate.
     """
 
-    def __init__(self, token_dims: int, llm_dims: int, word_norm: float = 1.0, position_dims: int = 64) -> None:
+    def __init__(self, token_dims: int, llm_dims: int, place_dims: int = 2, word_norm: float = 1.0,
+                 position_dims: int = 64) -> None:
         super().__init__()
+        self.place_dims = place_dims
         self.position_dims = position_dims
         self.norm = nn.LayerNorm(token_dims)
         self.content = nn.Linear(token_dims, llm_dims)
-        self.position = nn.Linear(2 * position_dims, llm_dims)
-        # Half as long as the content at first: the sine features of a point have length sqrt(2 * position_dims / 2).
-        nn.init.normal_(self.position.weight, std=0.5 * word_norm / (llm_dims * position_dims)**0.5)
-        nn.init.zeros_(self.position.bias)
+        self.place = nn.Linear(place_dims * position_dims, llm_dims)
         self.scale = nn.Parameter(torch.tensor(float(word_norm)))
 
     def project_content(self, embeddings: Tensor) -> Tensor:
         """(..., D) -> (..., llm_dims), all of length ``scale``."""
         return self.normalize(self.content(self.norm(embeddings)))
 
-    def normalize(self, content: Tensor) -> Tensor:
-        return F.normalize(content, dim=-1) * self.scale
+    def project_place(self, places_norm: Tensor) -> Tensor:
+        """(..., ``place_dims``) in [0, 1] -> (..., llm_dims), all of length ``scale`` / 2."""
+        return self.normalize(self.place(sine_embedding(places_norm, self.position_dims))) / 2
 
-    def project_position(self, centers_norm: Tensor) -> Tensor:
-        """(..., 2) in [0, 1] -> (..., llm_dims)."""
-        return self.position(sine_embedding(centers_norm, self.position_dims))
+    def normalize(self, vectors: Tensor) -> Tensor:
+        """(..., llm_dims), to length ``scale``."""
+        return F.normalize(vectors, dim=-1) * self.scale

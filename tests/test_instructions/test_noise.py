@@ -1,0 +1,45 @@
+"""Scrambled wordings keep what they ask for."""
+
+import numpy as np
+import pytest
+
+from visionllm_mm.instructions import (
+    TASK_TEMPLATES,
+    Vocabulary,
+    build_instruction,
+    build_text_instruction,
+    parse_instruction,
+    point_format,
+    scramble_wording,
+)
+
+VOCABULARY = Vocabulary(64, 64, 24)
+POINTS = ['top', 'left']
+
+
+@pytest.mark.parametrize('task', TASK_TEMPLATES)
+def test_sets_formats_and_image_stay(task):
+    rng = np.random.RandomState(0)
+    changed = 0
+    for template in TASK_TEMPLATES[task]:
+        if '<class>' in template:
+            points = POINTS if '<points>' in template else None
+            text = build_instruction(template, ['red (big) star', 'a {b}'], point_format(2), VOCABULARY, points)
+        else:
+            text = build_text_instruction(template, 'Is it red?' if '<question>' in template else None)
+        before = parse_instruction(text, VOCABULARY)
+        scrambled = scramble_wording(text, ['wug', 'blick'], rng)
+        after = parse_instruction(scrambled, VOCABULARY, before.output_format)
+        assert (after.class_names, after.class_indices, after.output_format, after.point_names) == (
+            before.class_names, before.class_indices, before.output_format, before.point_names)
+        if before.class_names:
+            assert parse_instruction(scrambled, VOCABULARY).output_format == before.output_format
+        changed += scrambled != text
+    assert changed == len(TASK_TEMPLATES[task])
+
+
+def test_all_words_or_none_can_be_replaced():
+    rng = np.random.RandomState(0)
+    text = 'See <image> now'
+    assert scramble_wording(text, ['wug'], rng, keep_prob=1.0).replace('wug ', '').replace(' wug', '') == text
+    assert not {'See', 'now'} & set(scramble_wording(text, ['wug'], rng, keep_prob=0.0).split())

@@ -1,0 +1,138 @@
+"""The LLM's reading of output formats: one pass against token-by-token generation, and against the rules."""
+
+import logging
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from tests.tiny import VOCABULARY, batch, build_decoder, build_model, instructions
+from visionllm_mm.instructions import Vocabulary, parse_instruction, point_format
+from visionllm_mm.models import FormatLoss
+from visionllm_mm.models.format_reader import FormatReader, format_logits
+from visionllm_mm.models.text_answers import start_id
+
+TEXTS = ['Describe <image> in one sentence.', 'Outline {"star": <c0>} as (c, x1, y1, ..., x8, y8). <image>']
+
+
+@pytest.fixture(scope='module')
+def decoder():
+    return build_decoder().eval()
+
+
+def _always(reader, decisions):
+    """A reader whose LLM takes the same decisions for every text."""
+    reader.generate = lambda texts: [decisions] * len(texts)
+    return reader
+
+
+@torch.no_grad()
+def _generate_by_steps(decoder, instruction):
+    """Token by token under the grammar, everything read anew for each token."""
+    llm, vocabulary, tokens = decoder.llm, decoder.vocabulary, []
+    prefix = decoder.embed_prefix([instruction], torch.zeros(1, 0, llm.embed_dims))
+
+    def logit(token):
+        said = decoder.added_tokens(torch.tensor(vocabulary.format_ids(tuple(tokens)), dtype=torch.long))[None]
+        embeddings = torch.cat([prefix.embeddings, said], dim=1)
+        size = embeddings.shape[1]
+        hidden, _ = llm(embeddings, torch.ones(1, size, size, dtype=torch.bool).tril(), torch.arange(size)[None])
+        if isinstance(token, int):
+            return float(llm.word_logits(hidden[0, -1])[token])
+        return float(decoder.added_tokens.logits(hidden[:, -1:], torch.tensor([vocabulary.token_id(token)])))
+
+    if logit(start_id(llm)) >= logit('<cls>'):
+        return ('<bos>',)
+    tokens.append('<cls>')
+    for k in range(1, vocabulary.max_points + 1):
+        tokens += [f'<x{k}>', f'<y{k}>']
+        if k == vocabulary.max_points or logit(llm.tokenizer.eos_token_id) >= logit(f'<x{k + 1}>'):
+            return tuple(tokens)
+
+
+@pytest.mark.parametrize('seed', range(4))
+def test_one_pass_generates_what_token_by_token_generation_does(seed):
+    decoder = build_decoder(seed).eval()
+    asked = instructions(4)
+    # No decoder with random weights begins with <cls> always and ends early; this one is made to.
+    decoder.added_tokens.output_rows.data[decoder.vocabulary.token_id('<cls>')] *= 3
+    found = FormatReader(decoder, decoder.vocabulary).generate([instruction.text for instruction in asked])
+    assert found == [_generate_by_steps(decoder, instruction) for instruction in asked]
+
+
+def test_longest_format_ends_and_shorter_ones_have_the_same_decisions(decoder):
+    asked = instructions(3)
+    longest = format_logits(decoder, asked, 24)
+    assert longest.shape == (3, 25, 2) and (longest[:, -1, 1] < -1e30).all()
+    short = format_logits(decoder, asked, 2)
+    torch.testing.assert_close(short, longest[:, :3], atol=1e-4, rtol=1e-4)
+
+
+def test_batch_mates_do_not_matter(decoder):
+    asked = [parse_instruction(text, Vocabulary(**VOCABULARY)) for text in TEXTS]
+    both = format_logits(decoder, asked, 8)
+    torch.testing.assert_close(format_logits(decoder, asked[:1], 8), both[:1], atol=1e-4, rtol=1e-4)
+
+
+def test_loss_is_the_likelihood_of_the_format():
+    torch.manual_seed(0)
+    logits = torch.randn(2, 4, 2)
+    words = F.log_softmax(logits[0, 0], dim=0)[0]
+    decisions = F.log_softmax(logits[1], dim=1)
+    box = decisions[0, 1] + decisions[1, 1] + decisions[2, 0]
+    torch.testing.assert_close(FormatLoss(loss_weight=3.0)(logits, torch.tensor([0, 2])), -3 * (words + box) / 2)
+
+
+def test_a_class_set_is_needed_to_answer_with_objects(decoder):
+    decoder.added_tokens.output_rows.data[decoder.vocabulary.token_id('<cls>')] *= 100
+    assert FormatReader(decoder, decoder.vocabulary).generate(TEXTS[:1]) == [('<bos>',)]
+
+
+def test_each_text_is_read_once(decoder):
+    reader, calls = FormatReader(decoder, decoder.vocabulary, cache_size=1), []
+    reader.generate = lambda texts: calls.append(texts) or [('<bos>',)] * len(texts)
+    reader([TEXTS[0], TEXTS[0]])
+    reader([TEXTS[0]])
+    assert calls == [[TEXTS[0]]]
+    reader(['Caption <image>.'])
+    reader([TEXTS[0]])
+    assert len(calls) == 3
+
+
+def test_disagreement_is_reported_and_the_llm_followed(decoder, caplog):
+    reader = _always(FormatReader(decoder, decoder.vocabulary), point_format(4))
+    with caplog.at_level(logging.WARNING):
+        found = reader(TEXTS[1:])
+    assert found[0].num_points == 4 and reader.disagreements == 1
+    reader.clear()
+    assert reader.disagreements == 0
+
+
+def test_an_impossible_reading_gives_way_to_the_rules(decoder):
+    reader = _always(FormatReader(decoder, decoder.vocabulary), point_format(4))
+    text = 'Mark ["a", "b"] of {"star": <c0>} in <image> as (c, x1, y1, x2, y2).'
+    assert reader([text])[0].num_points == 2 and reader.disagreements == 1
+
+
+def test_a_format_that_no_rule_reads_is_left_to_the_llm(decoder):
+    reader = _always(FormatReader(decoder, decoder.vocabulary), point_format(8))
+    found = reader(['Give eight border points of each {"star": <c0>} in <image>.'])[0]
+    assert found.num_points == 8 and found.class_names == ('star',) and reader.disagreements == 0
+
+
+def test_the_llm_learns_formats_beside_the_tasks():
+    model = build_model().train()
+    model.loss_format = FormatLoss()
+    images, samples = batch([1, 2])
+    samples[0].set_metainfo(dict(scrambled_instruction='wo {"star": <c0>} nu (c, x1, y1, x2, y2) <image>'))
+    optimizer = torch.optim.AdamW(model.task_decoder.parameters(), lr=3e-3)
+    losses = []
+    for _ in range(30):
+        loss = model.loss(images, samples)['loss_format']
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.1 < losses[0]
+    reader = FormatReader(model.eval().task_decoder, model.vocabulary)
+    assert reader.generate([sample.instruction for sample in samples]) == [point_format(2)] * 2

@@ -1,0 +1,87 @@
+"""Measures whether the LLM reads output formats off instructions as the rules do.
+
+    python tools/evaluate_formats.py CONFIG CHECKPOINT
+
+First with the templates, then with wordings that were kept out of training, each filled in at random several times.
+Prints the share of right readings per task, and what was misread.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from _launch import add_shared_arguments, import_plugin, load_config, require_file
+
+HELD_OUT = Path(__file__).with_name('heldout_wordings.txt')
+EXPRESSION = 'the large red star left of the circle'
+POINT_NAMES = ('center', 'top', 'right', 'bottom', 'left')
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--wordings', default=str(HELD_OUT), help='text file, a wording with placeholders per line')
+    parser.add_argument('--repeats', type=int, default=3, help='fillings of each wording (default: 3)')
+    parser.add_argument('--work-dir', help='folder for logs')
+    add_shared_arguments(parser)
+    args = parser.parse_args()
+    for path, kind in ((args.config, 'config'), (args.checkpoint, 'checkpoint'), (args.wordings, 'list of wordings')):
+        require_file(path, kind)
+    return args
+
+
+def fill_wording(wording: str, classes: Sequence[str], vocabulary, rng) -> tuple[str, int]:
+    """A wording filled in at random, and the number of points that it asks for; 0: an answer in words."""
+    from visionllm_mm.instructions import build_instruction, build_text_instruction, point_format
+
+    if '<class>' not in wording:
+        return build_text_instruction(wording, 'Is there a star?' if '<question>' in wording else None), 0
+    count = int(rng.integers(1, min(len(classes), vocabulary.num_classes) + 1))
+    names = [classes[i] for i in rng.permutation(len(classes))[:count]]
+    if '<points>' in wording:
+        points = POINT_NAMES[:int(rng.integers(1, min(len(POINT_NAMES), vocabulary.max_points) + 1))]
+        return build_instruction(wording, names, point_format(len(points)), vocabulary, points), len(points)
+    num_points = int(rng.integers(2, vocabulary.max_points + 1))
+    return build_instruction(wording, names, point_format(num_points), vocabulary), num_points
+
+
+def agreement(reader, wordings: Sequence[str], classes: Sequence[str], repeats: int) -> tuple[float, list[str]]:
+    """Share of right readings, and a line per wrong one."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    asked = [fill_wording(wording, classes, reader.vocabulary, rng) for wording in wordings for _ in range(repeats)]
+    wrong = []
+    for start in range(0, len(asked), 16):
+        texts, counts = zip(*asked[start:start + 16], strict=True)
+        for text, count, read in zip(texts, counts, reader.generate(list(texts)), strict=True):
+            if (len(read) - 1) // 2 != count:
+                wrong.append(f'{(len(read) - 1) // 2} points instead of {count}: {text}')
+    return 1 - len(wrong) / len(asked), wrong
+
+
+def main() -> None:
+    args = parse_args()
+    import_plugin()
+    from mmengine.runner import Runner
+
+    from visionllm_mm.instructions import TASK_TEMPLATES
+
+    cfg = load_config(args)
+    cfg.load_from = args.checkpoint
+    cfg.model.format_source = 'llm'
+    runner = Runner.from_cfg(cfg)
+    runner.load_or_resume()
+    reader = runner.model.eval().format_reader
+    lines = Path(args.wordings).read_text(encoding='utf-8').splitlines()
+    held_out = [line for line in lines if line.strip() and not line.startswith('#')]
+    for name, wordings in [*TASK_TEMPLATES.items(), ('held out', held_out)]:
+        share, wrong = agreement(reader, wordings, [*cfg.classes, EXPRESSION], args.repeats)
+        print(f'{name}: {share:.1%} of {len(wordings)} wordings x {args.repeats}')
+        for line in wrong:
+            print(f'  {line}')
+
+
+if __name__ == '__main__':
+    main()

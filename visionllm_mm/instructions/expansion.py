@@ -1,0 +1,117 @@
+"""More wordings from an instruction-tuned LLM, self-instruct style (paper, section 3.2), and files of wordings."""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from .builder import build_instruction, build_text_instruction
+from .parser import parse_instruction
+from .templates import TASK_TEMPLATES
+from .vocabulary import Vocabulary, point_format
+
+PLACEHOLDERS = dict(
+    detection=('<image>', '<class>', '<format>', '<range>'),
+    segmentation=('<image>', '<class>', '<format>', '<range>'),
+    grounding=('<image>', '<class>', '<format>', '<range>'),
+    keypoints=('<image>', '<class>', '<points>', '<format>', '<range>'),
+    caption=('<image>',),
+    question=('<image>', '<question>'),
+)
+_VOCABULARY = Vocabulary()
+
+
+def check_template(template: str, task: str) -> None:
+    """Refuses wordings that can't be filled in or would not be read as what they ask for.
+
+    Raises:
+        ValueError: when placeholders are missing, repeated or strange, or the filled-in text is read otherwise.
+    """
+    found = sorted(re.findall(r'<[^<>\s]*>', template))
+    if found != sorted(PLACEHOLDERS[task]):
+        raise ValueError(f'a wording for {task} needs {" ".join(PLACEHOLDERS[task])} once each, got {" ".join(found)}: '
+                         f'{template!r}')
+    if '<class>' in found:
+        points = ('top', 'left') if '<points>' in found else None
+        text = build_instruction(template, ['a', 'b'], point_format(2), _VOCABULARY, points)
+        expected = (2, ('a', 'b'), points or (), _VOCABULARY.coord_range)
+    else:
+        text = build_text_instruction(template, 'Is it red?' if '<question>' in found else None)
+        expected = (0, (), (), _VOCABULARY.coord_range)
+    read = parse_instruction(text, _VOCABULARY)
+    if (read.num_points, read.class_names, read.point_names, read.coord_range) != expected:
+        raise ValueError(f'the rules read {template!r} as {read.format_text} with range {read.coord_range}')
+
+
+def load_templates(path: str | Path, task: str) -> tuple[str, ...]:
+    """Wordings of a task from a JSON file ``{task: [wording, ...]}``, as ``tools/expand_templates.py`` writes it.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when it has no wording for the task, or a bad one.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'there is no file of wordings {path}: write one with tools/expand_templates.py')
+    templates = json.loads(Path(path).read_text(encoding='utf-8')).get(task)
+    if not templates:
+        raise ValueError(f'{path} has no wordings for {task}: write some with tools/expand_templates.py --task {task}')
+    for template in templates:
+        check_template(template, task)
+    return tuple(templates)
+
+
+def choose_templates(task: str, templates: Sequence[str] | str | Path | None) -> tuple[str, ...]:
+    """Wordings as given, out of a file of them, or the task's own."""
+    if templates is None:
+        return TASK_TEMPLATES[task]
+    return load_templates(templates, task) if isinstance(templates, str | Path) else tuple(templates)
+
+
+def write_prompt(task: str, examples: Sequence[str]) -> str:
+    """What an LLM is asked, with some wordings as examples."""
+    listed = '\n'.join(f'{i}. {example}' for i, example in enumerate(examples, 1))
+    return (f'Below are instructions for a vision model; the task is {task}. Write five more that mean the same in '
+            f'other words. Each must hold the placeholders {" ".join(PLACEHOLDERS[task])} exactly once each, and stand on a '
+            f'line of its own.\n\n{listed}\n{len(examples) + 1}.')
+
+
+def expand_templates(task: str, count: int, generate: Callable[[str], str], rng: np.random.Generator, *,
+                     max_rounds: int = 200) -> tuple[list[str], int]:
+    """Lets an LLM write wordings until there are enough; good ones become examples for the next.
+
+    Args:
+        task: a key of ``TASK_TEMPLATES``.
+        count: new wordings wanted.
+        generate: prompt -> text of the LLM, one wording per line.
+        rng: draws the examples of each prompt.
+        max_rounds: the most prompts.
+
+    Returns:
+        New wordings, at most ``count``, and how many lines were refused or known.
+    """
+    pool = list(TASK_TEMPLATES[task])
+    known, refused, start = {_letters(template) for template in pool}, 0, len(pool)
+    for _ in range(max_rounds):
+        if len(pool) - start >= count:
+            break
+        examples = [pool[i] for i in rng.permutation(len(pool))[:4]]
+        for line in filter(str.strip, generate(write_prompt(task, examples)).splitlines()):
+            template = re.sub(r'^\s*(\d+[.)]|[-*])?\s*', '', line).strip().strip('"')
+            try:
+                check_template(template, task)
+            except ValueError:
+                refused += 1
+                continue
+            if _letters(template) in known:
+                refused += 1
+                continue
+            known.add(_letters(template))
+            pool.append(template)
+    return pool[start:start + count], refused
+
+
+def _letters(template: str) -> tuple[str, ...]:
+    """What must differ between two wordings."""
+    return tuple(re.findall(r'<\w+>|\w+', template.lower()))

@@ -1,0 +1,38 @@
+"""Scrambled wordings, from which the LLM learns to read formats whatever words stand around them (design 3.7)."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+# What carries meaning for the format: sets and lists, formats, the image, the range's number, what asks for words.
+_KEPT = re.compile(r'(\{.*\}|\[.*\]|\([^()]*\)|<image>|\brange\s+\d+|\?)', re.DOTALL)
+
+
+def scramble_wording(text: str, words: Sequence[str], rng: np.random.RandomState, keep_prob: float = 0.7) -> str:
+    """Leaves out words, and puts others in their place or between them.
+
+    Args:
+        text: an instruction.
+        words: to draw from.
+        rng: source of randomness.
+        keep_prob: probability of a word to stay, in [0, 1].
+
+    Returns:
+        The instruction with the same class set, formats, range and image, in the same order.
+    """
+    pieces = []
+    for i, piece in enumerate(_KEPT.split(text)):
+        if i % 2:
+            pieces.append(piece)
+            continue
+        said = []
+        for word in piece.split():
+            if rng.random_sample() < keep_prob:
+                said.append(word)
+            elif rng.random_sample() < 0.5:
+                said.append(words[rng.randint(len(words))])
+        if rng.random_sample() < 0.3:
+            said.insert(rng.randint(len(said) + 1), words[rng.randint(len(words))])
+        pieces.append(' '.join(said))
+    return ' '.join(filter(None, pieces))
