@@ -1,77 +1,83 @@
 # Stage 2: all tasks with one set of weights and the backbone frozen, from the weights of stage 1:
 #   python tools/train.py configs/visionllm/visionllm-tiny_miniscenes-det-long.py
 #   python tools/train.py configs/visionllm/visionllm-tiny_miniscenes-multitask.py
+#   python tools/test.py configs/visionllm/visionllm-tiny_miniscenes-multitask.py \
+#       work_dirs/visionllm-tiny_miniscenes-multitask/epoch_16.pth
 _base_ = ['./visionllm-tiny_miniscenes-det.py']
 
 load_from = 'work_dirs/visionllm-tiny_miniscenes-det-long/epoch_12.pth'
 vocabulary = {{_base_.vocabulary}}
 classes = {{_base_.classes}}
-data_root = '{{$MINISCENES_ROOT:data/miniscenes}}/'
-metainfo = dict(classes=classes)
-num_points = 24
+colors = ('red', 'green', 'blue', 'yellow', 'purple', 'orange', 'cyan', 'white')
+pairs = tuple(f'{color} {shape}' for color in colors for shape in ('circle', 'square', 'triangle', 'star', 'ring',
+                                                                     'cross', 'crescent', 'heart'))
+# These occur neither in the images nor in the texts of the training set.
+unseen_pairs = ('red star', 'green heart', 'blue triangle', 'yellow ring', 'purple square', 'orange crescent',
+                'cyan circle', 'white cross')
 point_names = ('center', 'top', 'right', 'bottom', 'left')
+data_root = '{{$MINISCENES_ROOT:data/miniscenes}}/'
+annotations = data_root + 'annotations/'
+# More classes than this are asked for in groups.
+max_classes = 16
+
 model = dict(
     backbone=dict(frozen_stages=4, norm_eval=True),
+    criterion=dict(loss_format=dict(type='FormatLoss', loss_weight=0.5)),
+    format_source='llm',
     test_cfg=dict(words=dict(max_length=60)))
 
+# Randomness of the instructions: wordings, class sets and numbers of points; each can be fixed for an ablation, by
+# templates=[one wording], subset_prob=0.0 and num_points=24.
 load = [dict(type='SeedBySample'), dict(type='LoadImageFromFile')]
 resize = [dict(type='Resize', scale={{_base_.image_scale}}, keep_ratio=True)]
 boxes = [dict(type='LoadAnnotations', with_bbox=True)]
-keypoints = boxes + [dict(type='LoadKeypoints', num_points=5)]
 masks = [dict(type='LoadAnnotations', with_bbox=True, with_mask=True)]
+keypoints = boxes + [dict(type='LoadKeypoints', num_points=5)]
 # Where words or points say left and right, images are not flipped.
 flip = [dict(type='RandomFlip', prob=0.5)]
-pack = [dict(type='PackInstructionInputs')]
+pack = [dict(type='ScrambleWording', prob=0.5), dict(type='PackInstructionInputs')]
+detect = dict(type='DetectionInstruction', vocabulary=vocabulary, max_classes=max_classes)
+segment = dict(type='SegmentationInstruction', vocabulary=vocabulary)
+ground = dict(type='GroundingInstruction', vocabulary=vocabulary)
+locate = dict(type='KeypointInstruction', vocabulary=vocabulary, point_names=point_names)
 
+train_coco = dict(
+    type='CocoDataset',
+    data_root=data_root,
+    metainfo=dict(classes=classes),
+    ann_file='annotations/instances_train.json',
+    data_prefix=dict(img='train/'),
+    filter_cfg=dict(filter_empty_gt=False),
+    return_classes=True)
+train_words = dict(data_root=data_root, data_prefix=dict(img='train/'))
 train_sets = [
+    dict(train_coco, pipeline=load + boxes + flip + resize + [dict(detect, training=True)] + pack),
     dict(
-        type='CocoDataset',
-        data_root=data_root,
-        metainfo=metainfo,
-        ann_file='annotations/instances_train.json',
-        data_prefix=dict(img='train/'),
-        filter_cfg=dict(filter_empty_gt=False),
-        return_classes=True,
-        pipeline=load + boxes + flip + resize +
-        [dict(type='DetectionInstruction', vocabulary=vocabulary, training=True)] + pack),
+        train_coco,
+        metainfo=dict(classes=pairs),
+        ann_file='annotations/instances_pairs_train.json',
+        pipeline=load + boxes + flip + resize + [dict(detect, training=True)] + pack),
     dict(
-        type='CocoDataset',
-        data_root=data_root,
-        metainfo=metainfo,
-        ann_file='annotations/instances_train.json',
-        data_prefix=dict(img='train/'),
-        filter_cfg=dict(filter_empty_gt=False),
-        return_classes=True,
-        pipeline=load + masks + flip + resize +
-        [dict(type='SegmentationInstruction', vocabulary=vocabulary, num_points=(8, 24), training=True)] + pack),
+        train_coco,
+        pipeline=load + masks + flip + resize + [dict(segment, num_points=(8, 24), training=True)] + pack),
     dict(
+        train_words,
         type='MDETRStyleRefCocoDataset',
-        data_root=data_root,
         ann_file='annotations/refexp_train.json',
-        data_prefix=dict(img='train/'),
-        pipeline=load + boxes + resize +
-        [dict(type='GroundingInstruction', vocabulary=vocabulary, training=True)] + pack),
+        pipeline=load + boxes + resize + [dict(ground, training=True)] + pack),
     dict(
+        train_coco,
         type='KeypointCocoDataset',
-        data_root=data_root,
-        metainfo=metainfo,
-        ann_file='annotations/instances_train.json',
-        data_prefix=dict(img='train/'),
-        filter_cfg=dict(filter_empty_gt=False),
-        return_classes=True,
-        pipeline=load + keypoints + resize +
-        [dict(type='KeypointInstruction', vocabulary=vocabulary, point_names=point_names, training=True)] + pack),
+        pipeline=load + keypoints + resize + [dict(locate, training=True)] + pack),
     dict(
+        train_words,
         type='CaptionDataset',
-        data_root=data_root,
         ann_file='annotations/captions_train.json',
-        data_prefix=dict(img='train/'),
         pipeline=load + resize + [dict(type='CaptionInstruction', training=True)] + pack),
     dict(
+        train_words,
         type='ConversationDataset',
-        data_root=data_root,
         ann_file='annotations/conversations_train.json',
-        data_prefix=dict(img='train/'),
         pipeline=load + resize + [dict(type='QuestionInstruction', training=True)] + pack)
 ]
 train_dataloader = dict(
@@ -79,95 +85,110 @@ train_dataloader = dict(
     batch_size=8,
     num_workers=1,
     persistent_workers=True,
-    sampler=dict(type='OneTaskSampler', batch_size=8, ratios=(1, 1, 1, 1, 1, 1), num_batches=500),
+    # Shapes, pairs, segmentation, grounding, keypoints, captions, questions.
+    sampler=dict(type='OneTaskSampler', batch_size=8, ratios=(1, 1, 1.5, 1, 0.5, 1, 2), num_batches=500),
     dataset=dict(type='ConcatDataset', datasets=train_sets))
 
-test_loader = dict(
+val_coco = dict(
+    type='CocoDataset',
+    data_root=data_root,
+    metainfo=dict(classes=classes),
+    ann_file='annotations/instances_val.json',
+    data_prefix=dict(img='val/'),
+    test_mode=True)
+val_words = dict(data_root=data_root, data_prefix=dict(img='val/'), test_mode=True)
+loader = dict(
     batch_size=16,
     num_workers=1,
     persistent_workers=False,
     drop_last=False,
     sampler=dict(type='DefaultSampler', shuffle=False))
+load = load[1:]
+segmentation = {
+    f'segmentation-{n}': dict(
+        dataloader=dict(
+            loader,
+            dataset=dict(
+                val_coco,
+                pipeline=load + resize + masks + [dict(segment, num_points=n, classes=classes)] + pack[1:])),
+        evaluator=dict(type='CocoMetric', ann_file=annotations + 'instances_val.json', metric=['bbox', 'segm']))
+    for n in (8, 14, 16, 24)
+}
+pairs_pipeline = load + resize + boxes + [dict(detect, classes=pairs)] + pack[1:]
 test_cfg = dict(
     type='MultiTaskTestLoop',
     tasks=dict(
-        segmentation=dict(
-            dataloader=dict(
-                dataset=dict(
-                    type='CocoDataset',
-                    data_root=data_root,
-                    metainfo=metainfo,
-                    ann_file='annotations/instances_val.json',
-                    data_prefix=dict(img='val/'),
-                    test_mode=True,
-                    pipeline=load[1:] + resize + masks + [
-                        dict(
-                            type='SegmentationInstruction',
-                            vocabulary=vocabulary,
-                            num_points=num_points,
-                            classes=classes)
-                    ] + pack),
-                **test_loader),
-            evaluator=dict(
-                type='CocoMetric', ann_file=data_root + 'annotations/instances_val.json', metric=['bbox', 'segm'])),
+        **segmentation,
         grounding=dict(
             dataloader=dict(
+                loader,
                 dataset=dict(
+                    val_words,
                     type='MDETRStyleRefCocoDataset',
-                    data_root=data_root,
                     ann_file='annotations/refexp_val.json',
-                    data_prefix=dict(img='val/'),
-                    test_mode=True,
-                    pipeline=load[1:] + resize + boxes +
-                    [dict(type='GroundingInstruction', vocabulary=vocabulary)] + pack),
-                **test_loader),
+                    pipeline=load + resize + boxes + [ground] + pack[1:])),
             evaluator=dict(
-                type='GroundingMetric',
-                ann_file=data_root + 'annotations/refexp_val.json',
-                group_key='expression_type')),
-        keypoints=dict(
-            dataloader=dict(
-                dataset=dict(
-                    type='CocoDataset',
-                    data_root=data_root,
-                    metainfo=metainfo,
-                    ann_file='annotations/instances_val.json',
-                    data_prefix=dict(img='val/'),
-                    test_mode=True,
-                    pipeline=load[1:] + resize + boxes + [
-                        dict(
-                            type='KeypointInstruction',
-                            vocabulary=vocabulary,
-                            point_names=point_names,
-                            classes=classes)
-                    ] + pack),
-                **test_loader),
-            evaluator=dict(type='KeypointMetric', ann_file=data_root + 'annotations/instances_val.json')),
+                type='GroundingMetric', ann_file=annotations + 'refexp_val.json', group_key='expression_type')),
         caption=dict(
             dataloader=dict(
+                loader,
                 dataset=dict(
+                    val_words,
                     type='CaptionDataset',
-                    data_root=data_root,
                     ann_file='annotations/captions_val.json',
-                    data_prefix=dict(img='val/'),
-                    test_mode=True,
-                    pipeline=load[1:] + resize + [dict(type='CaptionInstruction')] + pack),
-                **test_loader),
-            evaluator=dict(type='CaptionMetric')),
+                    pipeline=load + resize + [dict(type='CaptionInstruction')] + pack[1:])),
+            evaluator=[
+                dict(type='CaptionMetric'),
+                dict(type='NamedObjectsMetric', ann_file=annotations + 'instances_pairs_val.json')
+            ]),
         vqa=dict(
             dataloader=dict(
+                loader,
                 dataset=dict(
+                    val_words,
                     type='ConversationDataset',
-                    data_root=data_root,
                     ann_file='annotations/conversations_val.json',
-                    data_prefix=dict(img='val/'),
-                    test_mode=True,
-                    pipeline=load[1:] + resize + [dict(type='QuestionInstruction')] + pack),
-                **test_loader),
-            evaluator=dict(type='AnswerMetric'))))
+                    pipeline=load + resize + [dict(type='QuestionInstruction')] + pack[1:])),
+            evaluator=dict(type='AnswerMetric')),
+        keypoints=dict(
+            dataloader=dict(
+                loader,
+                dataset=dict(
+                    val_coco, pipeline=load + resize + boxes + [dict(locate, classes=classes)] + pack[1:])),
+            evaluator=dict(type='KeypointMetric', ann_file=annotations + 'instances_val.json')),
+        pairs=dict(
+            dataloader=dict(
+                loader,
+                dataset=dict(
+                    val_coco,
+                    metainfo=dict(classes=pairs),
+                    ann_file='annotations/instances_pairs_val.json',
+                    pipeline=pairs_pipeline)),
+            evaluator=dict(
+                type='ClassGroupsMetric',
+                ann_file=annotations + 'instances_pairs_val.json',
+                metric='bbox',
+                groups=dict(seen=sorted(set(pairs) - set(unseen_pairs)), unseen=unseen_pairs)))),
+    # The paper's figures are VisionLLM-R50's on COCO and RefCOCO. The trivial ones are those of dataset.json, random
+    # boxes, and "a picture of a red circle and a blue square" as every caption.
+    references={
+        'detection/coco/bbox_mAP': dict(paper=0.446, trivial=0.0),
+        'segmentation-8/coco/segm_mAP': dict(paper=0.185),
+        'segmentation-14/coco/segm_mAP': dict(paper=0.229),
+        'segmentation-16/coco/segm_mAP': dict(paper=0.242),
+        'segmentation-24/coco/segm_mAP': dict(paper=0.251, trivial=0.0),
+        'grounding/grounding/P@0.5': dict(paper=0.806, trivial=0.308),
+        'caption/caption/BLEU-4': dict(paper=0.310, trivial=0.236),
+        'caption/caption/CIDEr': dict(paper=1.125, trivial=0.550),
+        'caption/caption/all_objects_named': dict(trivial=0.0),
+        'vqa/vqa/accuracy': dict(trivial=0.346),
+        'keypoints/keypoints/AP': dict(trivial=0.0),
+        'pairs/coco/bbox_mAP_seen': dict(trivial=0.0),
+        'pairs/coco/bbox_mAP_unseen': dict(trivial=0.0)
+    })
 
-max_epochs = 12
-train_cfg = dict(max_epochs=max_epochs, val_interval=2)
+max_epochs = 16
+train_cfg = dict(max_epochs=max_epochs, val_interval=4)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
     dict(type='CosineAnnealingLR', eta_min=0, begin=0, end=max_epochs, T_max=max_epochs, by_epoch=True,

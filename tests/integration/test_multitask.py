@@ -29,7 +29,7 @@ def cfg(scenes, tmp_path, monkeypatch):
     for loader in (cfg.val_dataloader, cfg.test_dataloader,
                    *(task['dataloader'] for task in cfg.test_cfg.tasks.values())):
         loader.update(batch_size=2, num_workers=0, persistent_workers=False)
-    cfg.test_cfg.tasks.caption.evaluator.tokenizer = 'simple'
+    cfg.test_cfg.tasks.caption.evaluator[0].tokenizer = 'simple'
     cfg.train_cfg.update(max_epochs=1)
     return cfg
 
@@ -41,8 +41,9 @@ def test_every_task_trains_and_is_tested(cfg):
     cfg.load_from = f'{cfg.work_dir}/epoch_1.pth'
     cfg.experiment_name += 'test'
     metrics = Runner.from_cfg(cfg).test()
-    for name in ('detection/coco/bbox_mAP', 'segmentation/coco/segm_mAP', 'grounding/grounding/P@0.5',
-                 'keypoints/keypoints/AP', 'caption/caption/CIDEr (simple tokenizer)', 'vqa/vqa/accuracy'):
+    for name in ('detection/coco/bbox_mAP', 'segmentation-8/coco/segm_mAP', 'segmentation-24/coco/segm_mAP', 'grounding/grounding/P@0.5',
+                 'keypoints/keypoints/AP', 'caption/caption/CIDEr (simple tokenizer)', 'vqa/vqa/accuracy',
+                 'caption/caption/all_objects_named', 'pairs/coco/bbox_mAP'):
         assert name in metrics, name
 
 

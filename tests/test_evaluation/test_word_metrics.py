@@ -1,12 +1,13 @@
 """Metrics of answers in words."""
 
+import json
 import shutil
 
 import pytest
 from pycocoevalcap.bleu.bleu import Bleu
 from pycocoevalcap.cider.cider import Cider
 
-from visionllm_mm.evaluation import AnswerMetric, CaptionMetric
+from visionllm_mm.evaluation import AnswerMetric, CaptionMetric, NamedObjectsMetric
 from visionllm_mm.evaluation.caption_metric import tokenize_simply
 
 SAMPLES = [
@@ -67,3 +68,19 @@ def test_answers_count_by_type_without_case_and_punctuation():
     ]
     assert _evaluate(AnswerMetric(), samples) == pytest.approx({
         'vqa/accuracy': 0.5, 'vqa/color_accuracy': 0.5, 'vqa/count_accuracy': 1.0})
+
+
+def test_share_of_captions_that_name_every_object(tmp_path):
+    names = ['red star', 'red cross', 'star']
+    path = tmp_path / 'objects.json'
+    path.write_text(json.dumps(dict(
+        images=[dict(id=i) for i in range(4)], categories=[dict(id=i, name=name) for i, name in enumerate(names)],
+        annotations=[dict(id=i, image_id=image, category_id=category)
+                     for i, (image, category) in enumerate([(0, 0), (0, 0), (0, 1), (1, 2), (2, 0)])])))
+    metric = NamedObjectsMetric(str(path))
+    assert metric.count_named('Two red stars, a Red Cross, 3 stars') == {'red star': 2, 'red cross': 1, 'star': 3}
+    assert metric.count_named('red crosses and no star, a starfish') == {'red cross': 1}
+    said = {0: 'three objects: a red cross and two red stars', 1: 'a red star', 2: 'a red star and a red cross',
+            3: 'an empty scene'}
+    found = _evaluate(metric, [dict(img_id=i, pred_text=text) for i, text in said.items()])
+    assert found == {'caption/all_objects_named': 0.5}

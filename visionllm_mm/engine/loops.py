@@ -46,8 +46,10 @@ def results_table(metrics: Mapping[str, float], references: Mapping[str, Mapping
     columns = sorted({column for row in (references or {}).values() for column in row})
     rows = [['metric', 'here', *columns]]
     for name in names:
-        values = [metrics.get(name), *((references or {}).get(name, {}).get(column) for column in columns)]
-        rows.append([name, *('-' if value is None else f'{value:.3f}' for value in values)])
+        # A metric may be labelled further, as "CIDEr (simple tokenizer)" is.
+        measured = next((found for found in metrics if found == name or found.startswith(f'{name} (')), name)
+        values = [metrics.get(measured), *((references or {}).get(name, {}).get(column) for column in columns)]
+        rows.append([measured, *('-' if value is None else f'{value:.3f}' for value in values)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return '\n'.join('  '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
                      for row in rows)

@@ -2,7 +2,11 @@
 
 from .answer_metric import AnswerMetric
 from .caption_metric import CaptionMetric
+from .class_groups_metric import ClassGroupsMetric
 from .grounding_metric import GroundingMetric
 from .keypoint_metric import KeypointMetric
+from .named_objects_metric import NamedObjectsMetric
 
-__all__ = ['AnswerMetric', 'CaptionMetric', 'GroundingMetric', 'KeypointMetric']
+__all__ = [
+    'AnswerMetric', 'CaptionMetric', 'ClassGroupsMetric', 'GroundingMetric', 'KeypointMetric', 'NamedObjectsMetric'
+]

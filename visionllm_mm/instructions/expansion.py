@@ -73,8 +73,8 @@ def write_prompt(task: str, examples: Sequence[str]) -> str:
     """What an LLM is asked, with some wordings as examples."""
     listed = '\n'.join(f'{i}. {example}' for i, example in enumerate(examples, 1))
     return (f'Below are instructions for a vision model; the task is {task}. Write five more that mean the same in '
-            f'other words. Each must hold the placeholders {" ".join(PLACEHOLDERS[task])} exactly once each, and stand on a '
-            f'line of its own.\n\n{listed}\n{len(examples) + 1}.')
+            f'other words. Each must hold the placeholders {" ".join(PLACEHOLDERS[task])} exactly once each, and stand '
+            f'on a line of its own.\n\n{listed}\n{len(examples) + 1}.')
 
 
 def expand_templates(task: str, count: int, generate: Callable[[str], str], rng: np.random.Generator, *,

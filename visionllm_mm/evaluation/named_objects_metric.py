@@ -1,0 +1,50 @@
+"""Whether captions name all objects rightly."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from mmdet.registry import METRICS
+from mmengine.evaluator import BaseMetric
+from pycocotools.coco import COCO
+
+_NUMBERS = ('no', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine', 'ten')
+
+
+@METRICS.register_module()
+class NamedObjectsMetric(BaseMetric):
+    """Share of captions in ``pred_text`` that name all annotated objects, each as often as it is there, and no others.
+
+    ``a red star``, ``two red stars`` and ``2 red stars`` are read; order and other words do not count.
+
+    Args:
+        ann_file: COCO-format annotations; categories such as ``red star`` are the names.
+    """
+    default_prefix = 'caption'
+
+    def __init__(self, ann_file: str, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.coco = COCO(ann_file)
+        names = sorted((category['name'].lower() for category in self.coco.cats.values()), key=len, reverse=True)
+        self.pattern = re.compile(
+            rf'\b(?:({"|".join(_NUMBERS)}|an?|\d+)\s+)?({"|".join(map(re.escape, names))})(?:e?s)?\b', re.IGNORECASE)
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        self.results += [(sample['img_id'], sample['pred_text']) for sample in data_samples]
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        right = [self.count_named(text) == self._count_annotated(image_id) for image_id, text in results]
+        return dict(all_objects_named=sum(right) / len(right))
+
+    def count_named(self, text: str) -> Counter:
+        """How many objects of each name a text mentions."""
+        counts = Counter()
+        for number, name in self.pattern.findall(text):
+            number = number.lower()
+            known = _NUMBERS.index(number) if number in _NUMBERS else int(number) if number.isdigit() else 1
+            counts[name.lower()] += known
+        return +counts
+
+    def _count_annotated(self, image_id: int) -> Counter:
+        return Counter(self.coco.cats[annotation['category_id']]['name'].lower()
+                       for annotation in self.coco.imgToAnns[image_id])
