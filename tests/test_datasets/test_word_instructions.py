@@ -22,9 +22,26 @@ def _sample(**more):
 
 def test_captions_are_drawn_while_training():
     np.random.seed(0)
-    drawn = [CaptionInstruction(training=True)(_sample(gt_caption=['a star', 'one star ', ' '])) for _ in range(60)]
+    transform = CaptionInstruction(training=True, length_prob=0.0)
+    drawn = [transform(_sample(gt_caption=['a star', 'one star ', ' '])) for _ in range(60)]
     assert {result['answer'] for result in drawn} == {'a star', 'one star'}
     assert {result['instruction'] for result in drawn} == set(CAPTION_TEMPLATES)
+
+
+def test_stated_lengths_are_true_of_the_captions():
+    np.random.seed(0)
+    transform = CaptionInstruction(training=True, length_prob=0.5)
+    limits = []
+    for _ in range(60):
+        result = transform(_sample(gt_caption=['a star', 'a big red star']))
+        limits.append(parse_instruction(result['instruction'], Vocabulary()).max_words)
+        if limits[-1] is not None:
+            assert len(result['answer'].split()) <= limits[-1] <= 4 + 3
+    assert {2, 4, 7} <= set(limits) and 15 < limits.count(None) < 45
+    asked = CaptionInstruction(max_words=5)(_sample())['instruction']
+    assert parse_instruction(asked, Vocabulary()).max_words == 5
+    with pytest.raises(ValueError, match='max_words must be at least 1, got 0'):
+        CaptionInstruction(max_words=0)
 
 
 def test_evaluation_uses_one_wording_and_no_answer():

@@ -122,8 +122,8 @@ def test_wide_beam_search_finds_the_best_of_all_answers(seed, length_penalty):
         return sum(log_probs[a, b].item() for a, b in zip(path, path[1:], strict=False)) / len(path[1:])**length_penalty
 
     answers = [words for n in range(limit + 1) for words in product((2, 3, 4), repeat=n)]
-    found = generate(_Table(table), [None], torch.zeros(1, 0, 1), max_length=limit, num_beams=40,
-                     length_penalty=length_penalty)[0]
+    found = generate(_Table(table), [SimpleNamespace(max_words=None)], torch.zeros(1, 0, 1), max_length=limit,
+                     num_beams=40, length_penalty=length_penalty)[0]
     assert found == ' '.join(map(str, max(answers, key=score)))
 
 
@@ -131,9 +131,9 @@ def test_answers_end_at_the_limit():
     table = torch.full((5, 5), -5.0)
     table[:, 3] = 5.0  # says 3 for ever
     for beams in (1, 3):
-        found = generate(_Table(table), [None, None], torch.zeros(2, 0, 1), max_length=4, num_beams=beams)
-        assert found[0] == found[1] and found[0].startswith('3 3 3')
-        assert len(found[0].split()) <= 4
+        asked = [SimpleNamespace(max_words=limit) for limit in (None, 2)]
+        found = generate(_Table(table), asked, torch.zeros(2, 0, 1), max_length=4, num_beams=beams)
+        assert found[0].startswith('3 3 3') and len(found[0].split()) <= 4 and found[1] == '3 3'
 
 
 def test_answer_must_fit_into_the_context(asked):

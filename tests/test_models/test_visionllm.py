@@ -284,3 +284,20 @@ def test_no_more_predictions_than_asked_for_from_all_groups(model, monkeypatch):
     samples[0].set_metainfo(dict(class_labels=[0, 1], class_groups=[
         (_instruction(NAMES[:2]), [0, 1]), (_instruction(NAMES[2:]), [2, 3])]))
     assert len(_predict(model, images, samples)[0]) == 15
+
+
+def test_one_bad_sample_is_noted_while_evaluating_and_an_error_otherwise(model):
+    images, samples = batch([1, 1, 1])
+    expected = _predict(model, images[::2], samples[::2])
+    samples[1].set_metainfo(dict(img_path='bad.png', instruction='Find {"a": <c0>} in <image>.'))
+    with pytest.raises(ValueError, match='one output format'):
+        _predict(model, images, samples)
+    model.failures = []
+    try:
+        found = _predict(model, images, samples)
+        assert [path for path, _ in model.failures] == ['bad.png'] and 'one output format' in model.failures[0][1]
+    finally:
+        model.failures = None
+    assert len(found[1]) == 0 and found[1].masks.shape == (0, 64, 64) and samples[1].pred_text == ''
+    _assert_same(found[0], expected[0])
+    _assert_same(found[2], expected[1])

@@ -19,6 +19,7 @@ _WORDS_ASKED_FOR = re.compile(
     r'\?|\b(answer|captions?|captioning|describe|description|explain|list|name|reply|respond|say|sentences?|summari[sz]e|'
     r'tell|words?|write)\b', re.IGNORECASE)
 _POINT_NAMES = re.compile(r'\[\s*"(?:[^"\\]|\\.)*"(?:\s*,\s*"(?:[^"\\]|\\.)*")*\s*\]')
+_MAX_WORDS = re.compile(r'\bat most (\d+) words\b', re.IGNORECASE)
 _RANGE = re.compile(r'\brange\b[^\d<{(]{0,12}(\d+)', re.IGNORECASE)
 
 
@@ -34,6 +35,7 @@ class Instruction:
         coord_range: range of the location tokens that the text states (default: the vocabulary's). Offsets are
             always decoded in the vocabulary's own bins.
         point_names: names of the points, written as ``["center", "top"]``; empty where they have none.
+        max_words: the most words of an answer in words, stated as "at most 12 words"; None: not stated.
     """
     text: str
     class_names: tuple[str, ...]
@@ -41,6 +43,7 @@ class Instruction:
     output_format: tuple[str, ...]
     coord_range: int
     point_names: tuple[str, ...] = ()
+    max_words: int | None = None
 
     @property
     def asks_for_words(self) -> bool:
@@ -78,7 +81,8 @@ def parse_instruction(text: str, vocabulary: Vocabulary, output_format: tuple[st
         ValueError: when ``<image>`` is missing or repeated; when the text states no category set, no output format,
             or two different ones; when a class name is no JSON string; when a class token is used twice or is not in
             the vocabulary; when the points are not numbered x1, y1, x2, y2, ...; when there are not as
-            many names as points; when the range is larger than the vocabulary's.
+            many names as points; when the range is larger than the vocabulary's; when it states no or two numbers of
+            words.
     """
     count = text.count(IMAGE_PLACEHOLDER)
     if count != 1:
@@ -87,7 +91,7 @@ def parse_instruction(text: str, vocabulary: Vocabulary, output_format: tuple[st
     asks_for_words = output_format == (TEXT_START,) or (output_format is None and _WORDS_ASKED_FOR.search(text))
     if asks_for_words and not re.search(r'<c\d+>', text) and not _FORMAT.search(text):
         return Instruction(text=text, class_names=(), class_indices=(), output_format=(TEXT_START,),
-                           coord_range=vocabulary.coord_range)
+                           coord_range=vocabulary.coord_range, max_words=_parse_max_words(text))
     names, indices = _parse_class_set(text, vocabulary)
     if output_format == (TEXT_START,):
         return Instruction(text=text, class_names=names, class_indices=indices, output_format=output_format,
@@ -153,6 +157,13 @@ def _parse_point_names(text: str, output_format: tuple[str, ...]) -> tuple[str, 
         raise ValueError(f'the output format has {(len(output_format) - 1) // 2} points, but the instruction names '
                          f'{" and ".join(lists)}: one list with one name per point is needed')
     return names
+
+
+def _parse_max_words(text: str) -> int | None:
+    stated = {int(count) for count in _MAX_WORDS.findall(text)}
+    if len(stated) > 1 or 0 in stated:
+        raise ValueError(f'the instruction must state one positive number of words, got {sorted(stated)}: {text!r}')
+    return stated.pop() if stated else None
 
 
 def _parse_range(text: str, vocabulary: Vocabulary) -> int:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from mmdet.structures import SampleList
+from mmdet.structures import DetDataSample, SampleList
 from mmengine.structures import InstanceData
 from pycocotools import mask as coco_mask
 from torch import Tensor
@@ -94,6 +94,16 @@ class SetPostprocessor:
     def keep_best(self, result: InstanceData) -> InstanceData:
         """The ``max_per_img`` predictions of the highest scores, best first."""
         return result[result.scores.topk(min(self.max_per_img, len(result))).indices]
+
+    @staticmethod
+    def answer_nothing(sample: DetDataSample) -> DetDataSample:
+        """Fills in empty predictions of every kind."""
+        height, width = sample.ori_shape[:2]
+        sample.pred_instances = InstanceData(
+            bboxes=torch.zeros(0, 4), scores=torch.zeros(0), labels=torch.zeros(0, dtype=torch.long), label_names=[],
+            points=torch.zeros(0, 1, 2), masks=torch.zeros(0, height, width, dtype=torch.bool))
+        sample.pred_text = ''
+        return sample
 
     @staticmethod
     def _one_image(points_norm: Tensor, i: int, selection: Selection, instruction: Instruction, sample,

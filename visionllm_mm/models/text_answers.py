@@ -61,7 +61,8 @@ def generate(decoder: OpenEndedTaskDecoder, instructions: list[Instruction], tok
         decoder: the task decoder.
         instructions: B instructions that ask for words.
         token_inputs: (B, M, width), projected image tokens.
-        max_length: the most words of an answer; a longer one is cut.
+        max_length: the most tokens of an answer; a longer one is cut, and so is one with more words than its
+            instruction allows.
         num_beams: width of the beam search; 1: greedy.
         length_penalty: answers are ranked by log-probability / length ** ``length_penalty``.
     """
@@ -85,7 +86,10 @@ def generate(decoder: OpenEndedTaskDecoder, instructions: list[Instruction], tok
         positions = (prefix.lengths[rows] + 1 + step)[:, None]
         hidden, past = llm(llm.embed_words(words[:, None]), readable[:, None], positions, _select(past, origin))
         log_probs = llm.word_logits(hidden[:, -1]).log_softmax(dim=-1)
-    return [llm.tokenizer.decode(best, skip_special_tokens=True).strip() for best in _best(beams, length_penalty)]
+    texts = [llm.tokenizer.decode(best, skip_special_tokens=True) for best in _best(beams, length_penalty)]
+    # A model that was not trained to keep to a stated length is cut there.
+    return [' '.join(text.split()[:instruction.max_words])
+            for text, instruction in zip(texts, instructions, strict=True)]
 
 
 def _select(key_values: KeyValues, rows: Tensor) -> KeyValues:

@@ -66,6 +66,7 @@ class VisionLLM(BaseDetector):
         self.format_reader = FormatReader(self.task_decoder, self.vocabulary) if format_source == 'llm' else None
         self.criterion = SetCriterion(**parts)
         self.postprocessor = SetPostprocessor(**{k: v for k, v in (test_cfg or {}).items() if k != 'words'})
+        self.failures: list[tuple[str | None, str]] | None = None
         self.generation = dict((test_cfg or {}).get('words', {}))
 
     def train(self, mode: bool = True) -> 'VisionLLM':
@@ -175,12 +176,29 @@ class VisionLLM(BaseDetector):
                 ``class_labels``, where there are more classes than one instruction can name. The groups are asked for
                 one by one, and the best ``max_per_img`` of all of them are kept.
             rescale: whether the boxes are in pixels of the original images.
+
+        Raises:
+            ValueError: when a sample can't be answered; where ``failures`` is a list, it is noted there instead, and
+                the sample gets an empty answer, see :class:`ReportFailuresHook`.
         """
+        try:
+            return self._predict(batch_inputs, batch_data_samples, rescale)
+        except ValueError as error:
+            if self.failures is None:
+                raise
+            if len(batch_data_samples) == 1:
+                self.failures.append((batch_data_samples[0].get('img_path'), str(error)))
+                return [self.postprocessor.answer_nothing(batch_data_samples[0])]
+        for i in range(len(batch_data_samples)):
+            self.predict(batch_inputs[i:i + 1], batch_data_samples[i:i + 1], rescale)
+        return batch_data_samples
+
+    def _predict(self, batch_inputs: Tensor, batch_data_samples: SampleList, rescale: bool) -> SampleList:
         asks_for_words = [i.asks_for_words for i in self.parse_instructions(batch_data_samples)]
         if any(asks_for_words) and not all(asks_for_words):
             for wanted in (True, False):
                 rows = [i for i, words in enumerate(asks_for_words) if words == wanted]
-                self.predict(batch_inputs[rows], [batch_data_samples[i] for i in rows], rescale)
+                self._predict(batch_inputs[rows], [batch_data_samples[i] for i in rows], rescale)
             return batch_data_samples
         features = self.extract_feat(batch_inputs)
         if asks_for_words[0]:

@@ -50,9 +50,30 @@ class WordInstruction(BaseTransform):
 class CaptionInstruction(WordInstruction):
     """Asks for a caption. While training it needs ``gt_caption``, captions of which one is drawn at random.
 
-    Arguments: see :class:`WordInstruction`.
+    Args:
+        max_words: the most words of the caption while evaluating; None: any number.
+        length_prob: share of the training samples whose instruction states a limit, which the caption keeps to.
+        args, kwargs: see :class:`WordInstruction`.
     """
     task = 'caption'
+
+    def __init__(self, *args, max_words: int | None = None, length_prob: float = 0.3, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        if max_words is not None and max_words < 1:
+            raise ValueError(f'max_words must be at least 1, got {max_words}')
+        self.max_words = max_words
+        self.length_prob = length_prob
+
+    def transform(self, results: dict) -> dict:
+        results = super().transform(results)
+        limit = self.max_words
+        if self.training:
+            slack = np.random.randint(4)
+            stated = np.random.random_sample() < self.length_prob
+            limit = len(results['answer'].split()) + slack if stated else None
+        if limit is not None:
+            results['instruction'] = f'In at most {limit} words. {results["instruction"]}'
+        return results
 
 
 @TRANSFORMS.register_module()

@@ -1,7 +1,8 @@
 """Runner hooks that mmengine and mmdet lack."""
 
 from .class_names_hook import CheckClassNamesHook
+from .report_failures_hook import ReportFailuresHook
 from .sample_seed_hook import SampleSeedHook
 from .text_warmup_hook import TextWarmupHook
 
-__all__ = ['CheckClassNamesHook', 'SampleSeedHook', 'TextWarmupHook']
+__all__ = ['CheckClassNamesHook', 'ReportFailuresHook', 'SampleSeedHook', 'TextWarmupHook']

@@ -1,0 +1,36 @@
+"""An evaluation goes on past samples that can't be answered."""
+
+from mmengine.runner import Runner
+
+from tests.integration.scenes import make_coco_folder, small_config
+from visionllm_mm.engine.hooks import ReportFailuresHook
+
+
+def test_failures_are_counted_and_listed(tmp_path, monkeypatch, capsys):
+    cfg = small_config(monkeypatch, make_coco_folder(tmp_path / 'coco', 1, 3), tmp_path / 'work')
+    cfg.experiment_name = 'failures'
+    runner = Runner.from_cfg(cfg)
+    assert any(isinstance(hook, ReportFailuresHook) for hook in runner.hooks)
+    parse, images = runner.model.parse_instructions, []
+
+    def fail_on_the_second(samples):
+        images.extend(sample.img_path for sample in samples)
+        if any(sample.img_id == 2 for sample in samples):
+            raise ValueError('no format')
+        return parse(samples)
+
+    monkeypatch.setattr(runner.model, 'parse_instructions', fail_on_the_second)
+    metrics = runner.test()
+    assert 'coco/bbox_mAP' in metrics and len(set(images)) == 3
+    log = capsys.readouterr()
+    assert '1 of the samples could not be answered' in log.out + log.err and 'no format' in log.out + log.err
+    assert runner.model.failures is None
+
+
+def test_other_detectors_are_left_alone():
+    class Other:
+        model = object()
+
+    hook = ReportFailuresHook()
+    hook.before_test_epoch(Other())
+    hook.after_test_epoch(Other())

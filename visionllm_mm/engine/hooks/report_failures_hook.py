@@ -1,0 +1,45 @@
+"""Samples that can't be answered do not stop an evaluation; they are counted and reported."""
+
+import logging
+
+from mmdet.registry import HOOKS
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+
+@HOOKS.register_module()
+class ReportFailuresHook(Hook):
+    """While evaluating, a bad instruction gets an empty answer, and the log says how many there were and why.
+
+    Outside of evaluations ``VisionLLM.predict`` raises. Other detectors are left alone.
+    """
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        self._start(runner)
+
+    def before_test_epoch(self, runner: Runner) -> None:
+        self._start(runner)
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        self._report(runner)
+
+    def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        self._report(runner)
+
+    @staticmethod
+    def _model(runner: Runner):
+        return getattr(runner.model, 'module', runner.model)
+
+    def _start(self, runner: Runner) -> None:
+        if hasattr(self._model(runner), 'failures'):
+            self._model(runner).failures = []
+
+    def _report(self, runner: Runner) -> None:
+        failures = getattr(self._model(runner), 'failures', None)
+        if failures is None:
+            return
+        self._model(runner).failures = None
+        if failures:
+            listed = '\n'.join(f'  {path}: {reason}' for path, reason in failures[:10])
+            runner.logger.log(logging.WARNING, f'{len(failures)} of the samples could not be answered and count as '
+                              f'empty answers; the first ones:\n{listed}')
