@@ -23,7 +23,7 @@ def _sample(**more):
 def test_captions_are_drawn_while_training():
     np.random.seed(0)
     transform = CaptionInstruction(training=True, length_prob=0.0)
-    drawn = [transform(_sample(gt_caption=['a star', 'one star ', ' '])) for _ in range(60)]
+    drawn = [transform(_sample(gt_caption=['a star', 'one star ', ' '])) for _ in range(150)]
     assert {result['answer'] for result in drawn} == {'a star', 'one star'}
     assert {result['instruction'] for result in drawn} == set(CAPTION_TEMPLATES)
 

@@ -1,0 +1,67 @@
+"""tools/evaluate_formats.py and tools/expand_templates.py."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from tests.tiny import save_llama
+from visionllm_mm.instructions import TASK_TEMPLATES, Vocabulary, parse_instruction
+
+TOOLS = Path(__file__).resolve().parents[2] / 'tools'
+
+
+@pytest.fixture
+def formats(monkeypatch):
+    monkeypatch.syspath_prepend(str(TOOLS))
+    import evaluate_formats
+    return evaluate_formats
+
+
+def _held_out(formats):
+    lines = formats.HELD_OUT.read_text(encoding='utf-8').splitlines()
+    return [line for line in lines if line and not line.startswith('#')]
+
+
+def test_held_out_wordings_are_a_hundred_that_training_does_not_know(formats):
+    wordings = _held_out(formats)
+    known = {template for templates in TASK_TEMPLATES.values() for template in templates}
+    assert len(wordings) == len(set(wordings)) == 100 and not known & set(wordings)
+    rng = np.random.default_rng(0)
+    for wording in wordings:
+        text, count = formats.fill_wording(wording, ['a', 'b', 'c'], Vocabulary(), rng)
+        assert text.count('<image>') == 1 and '<class>' not in text and '<question>' not in text
+        if count:
+            assert parse_instruction(text, Vocabulary()).num_points == count
+
+
+def test_agreement_counts_what_is_read_otherwise(formats):
+    by_rules = SimpleNamespace(vocabulary=Vocabulary(), generate=lambda texts: [
+        parse_instruction(text, Vocabulary()).output_format for text in texts])
+    wordings = [template for templates in TASK_TEMPLATES.values() for template in templates]
+    assert formats.agreement(by_rules, wordings, ['a', 'b'], repeats=2) == (1.0, [])
+    words = SimpleNamespace(vocabulary=Vocabulary(), generate=lambda texts: [('<bos>',)] * len(texts))
+    share, wrong = formats.agreement(words, [TASK_TEMPLATES['detection'][0], TASK_TEMPLATES['caption'][0]], ['a'], 3)
+    assert share == 0.5 and len(wrong) == 3 and wrong[0].startswith('0 points instead of ')
+
+
+def _expand(*arguments):
+    return subprocess.run([sys.executable, str(TOOLS / 'expand_templates.py'), *map(str, arguments)],
+                          capture_output=True, text=True)
+
+
+def test_an_llm_that_writes_nonsense_is_told_so(tmp_path):
+    save_llama(tmp_path / 'llm')
+    out = tmp_path / 'wordings.json'
+    out.write_text(json.dumps(dict(caption=[])))
+    result = _expand(tmp_path / 'llm', '--task', 'caption', '--max-rounds', 1, '--out', out)
+    assert result.returncode == 1 and 'wrote no usable wording' in result.stderr, result.stderr
+    assert 'caption: 0 new wordings' in result.stdout and json.loads(out.read_text()) == dict(caption=[])
+
+
+def test_tool_and_package_know_the_same_tasks():
+    assert all(task in _expand('--help').stdout for task in TASK_TEMPLATES)
