@@ -55,6 +55,7 @@ class BuildWithMim(build_py):
 ONEDL = ["onedl-mmengine==0.10.12", "onedl-mmcv==2.3.6", "onedl-mmdetection==3.5.1"]
 MIM = ["onedl-mim==0.5.1"]
 CAPTIONS = ["pycocoevalcap>=1.2"]
+LVIS = ["lvis>=0.5.3"]
 DEV = ["pytest>=8", "ruff>=0.9", "setuptools>=77"]
 
 setup(
@@ -78,8 +79,8 @@ setup(
         "pycocotools",
         "contourpy",
     ],
-    extras_require={"onedl": ONEDL, "mim": MIM, "captions": CAPTIONS, "dev": DEV,
-                    "all": ONEDL + MIM + CAPTIONS + DEV},
+    extras_require={"onedl": ONEDL, "mim": MIM, "captions": CAPTIONS, "lvis": LVIS, "dev": DEV,
+                    "all": ONEDL + MIM + CAPTIONS + LVIS + DEV},
     cmdclass={"build_py": BuildWithMim},
     zip_safe=False,
 )
