@@ -10,7 +10,7 @@ from mmdet.structures import DetDataSample
 
 from tests.tiny import batch, build_model
 from visionllm_mm.instructions import Vocabulary, build_instruction, parse_instruction, point_format
-from visionllm_mm.models.postprocess import SetPostprocessor
+from visionllm_mm.models.postprocess import SetPostprocessor, location_certainty
 from visionllm_mm.structures import ImageTokens
 
 NAMES = ['circle', 'square', 'star']
@@ -71,6 +71,38 @@ def test_predictions_against_plain_sorting(power):
         assert result.labels.tolist() == [entry[1] for entry in plain[:7]]
         assert result.label_names == [NAMES[entry[1]] for entry in plain[:7]]
         np.testing.assert_allclose(result.bboxes, np.stack([entry[2] for entry in plain[:7]]), atol=1e-3)
+
+
+def test_certainty_is_the_spread_of_the_points_beside_the_extent_of_the_answer():
+    torch.manual_seed(0)
+    logits = torch.randn(3, 4, 2, 9) * 3
+    found = location_certainty(logits)
+    for k in range(3):
+        total = 0.0
+        for axis in range(2):
+            means, spreads = [], []
+            for n in range(4):
+                p = logits[k, n, axis].softmax(dim=0).double().numpy()
+                means.append((p * np.arange(9)).sum())
+                spreads.append(np.sqrt((p * (np.arange(9) - means[-1])**2).sum()))
+            total += np.mean(spreads) / max(np.ptp(means), 1.0)
+        assert float(found[k]) == pytest.approx(1 / (1 + total), rel=1e-4)
+    sharp = torch.full((1, 2, 2, 9), -50.0)
+    sharp[0, 0, :, 1] = sharp[0, 1, :, 7] = 50.0
+    assert location_certainty(sharp).item() == pytest.approx(1.0)
+
+
+def test_less_certain_answers_score_lower():
+    tokens, logits, valid = _answers(num_images=2)
+    processor = SetPostprocessor(objectness_power=0.0, certainty_power=0.5)
+    selection = processor.select(tokens, logits, valid)
+    points = _corner_logits(tokens, selection.tokens)
+    points[1] /= 40
+    sure, unsure = processor(tokens, selection, points, [_instruction()] * 2, [_sample()] * 2, False)
+    probabilities = logits.softmax(dim=-1)[..., :3].flatten(1).sort(descending=True).values
+    torch.testing.assert_close(sure.scores, probabilities[0])
+    torch.testing.assert_close(unsure.scores, probabilities[1] * location_certainty(points[1])[0]**0.5)
+    assert unsure.scores[0] < probabilities[1, 0]
 
 
 def test_only_tokens_that_are_kept_are_decoded():

@@ -7,6 +7,7 @@ from torch.optim import SGD
 
 from tests.tiny import NAMES, batch, build_model
 from visionllm_mm.instructions import Vocabulary, build_instruction, point_format
+from visionllm_mm.models.postprocess import location_certainty
 
 
 @pytest.fixture(scope='module')
@@ -60,7 +61,8 @@ def test_predictions_are_the_one_pass_answers(model):
         logits, points = model.task_decoder.decode_one_pass(instructions, inputs, 2)
     bins = torch.arange(129.0)
     for i, result in enumerate(found):
-        scores = logits[i].softmax(dim=-1)[:, :-1] * tokens.objectness[-1, i].sigmoid().sqrt()[:, None]
+        scores = logits[i].softmax(dim=-1)[:, :-1] * tokens.objectness[-1, i].sigmoid()[:, None]**0.1
+        scores = scores * location_certainty(points[i])[:, None]**0.5
         order = scores.flatten().argsort(descending=True)
         torch.testing.assert_close(result.scores, scores.flatten()[order], atol=1e-5, rtol=1e-4)
         best = points[i].argmax(dim=-1, keepdim=True)

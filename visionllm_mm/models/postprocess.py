@@ -19,7 +19,8 @@ class Selection:
     """The (token, class) pairs kept, best first, padded to P per image.
 
     Attributes:
-        scores: (B, P) in [0, 1], best first; -1 where padded, below the threshold or of no class of the set.
+        scores: (B, P) in [0, 1] but for the certainty, best first; -1 where padded, below the threshold or of no class
+            of the set.
         class_rows: (B, P) int64, position of the class in the instruction's set.
         token_slots: (B, P) int64, index into ``tokens``.
         tokens: (B, k) int64, the distinct tokens whose points are decoded.
@@ -33,21 +34,26 @@ class Selection:
 class SetPostprocessor:
     """Scores, keeps and converts answers.
 
-    The score of class c for a token is objectness ** ``objectness_power`` * p(c), p over the set and no-object.
+    The score of class c for a token is objectness ** ``objectness_power`` * p(c) * certainty ** ``certainty_power``: p
+    is over the set and no-object, and the certainty is how narrow the answers of the location tokens are, see
+    :func:`location_certainty`.
 
     Args:
         max_per_img: the most predictions per image.
         score_thr: predictions below this score are dropped, in [0, 1].
         objectness_power: weight of the objectness in the score, >= 0.
+        certainty_power: weight of the certainty of the points in the score, >= 0.
     """
 
-    def __init__(self, max_per_img: int = 100, score_thr: float = 0.0, objectness_power: float = 0.5) -> None:
+    def __init__(self, max_per_img: int = 100, score_thr: float = 0.0, objectness_power: float = 0.1,
+                 certainty_power: float = 0.5) -> None:
         self.max_per_img = max_per_img
         self.score_thr = score_thr
         self.objectness_power = objectness_power
+        self.certainty_power = certainty_power
 
     def select(self, tokens: ImageTokens, class_logits: Tensor, class_valid: Tensor) -> Selection:
-        """Keeps the best (token, class) pairs; only their tokens need the second decoding pass.
+        """Keeps the best (token, class) pairs by what is known so far; only their tokens need the second decoding pass.
 
         Args:
             tokens: image tokens of B images.
@@ -86,10 +92,14 @@ class SetPostprocessor:
         offsets = decode_expected_offsets(point_logits, point_logits.shape[-1] // 2)
         centers = tokens.centers_norm[-1].gather(1, selection.tokens[..., None].expand(-1, -1, 2))
         points = centers[:, :, None] + offsets
-        return [
-            self._one_image(points[i, :, :instruction.num_points], i, selection, instruction, data_samples[i], rescale)
-            for i, instruction in enumerate(instructions)
-        ]
+        results = []
+        for i, instruction in enumerate(instructions):
+            count = instruction.num_points
+            certainty = location_certainty(point_logits[i, :, :count])**self.certainty_power
+            scores = selection.scores[i] * certainty[selection.token_slots[i]]
+            results.append(self._one_image(
+                points[i, :, :count], scores, i, selection, instruction, data_samples[i], rescale))
+        return results
 
     def keep_best(self, result: InstanceData) -> InstanceData:
         """The ``max_per_img`` predictions of the highest scores, best first."""
@@ -105,10 +115,11 @@ class SetPostprocessor:
         sample.pred_text = ''
         return sample
 
-    @staticmethod
-    def _one_image(points_norm: Tensor, i: int, selection: Selection, instruction: Instruction, sample,
-                   rescale: bool) -> InstanceData:
-        kept = selection.scores[i] >= 0
+    def _one_image(self, points_norm: Tensor, scores: Tensor, i: int, selection: Selection, instruction: Instruction,
+                   sample: DetDataSample, rescale: bool) -> InstanceData:
+        scores, kept = scores.sort(descending=True, stable=True)
+        kept = kept[scores >= self.score_thr]
+        scores = scores[:len(kept)]
         rows = selection.class_rows[i][kept]
         height, width = sample.img_shape[:2]
         size = points_norm.new_tensor([width, height])
@@ -117,7 +128,7 @@ class SetPostprocessor:
             points = points / points.new_tensor(sample.scale_factor)
         labels = rows if 'class_labels' not in sample else rows.new_tensor(sample.class_labels)[rows]
         result = InstanceData(
-            bboxes=torch.cat([points.amin(dim=1), points.amax(dim=1)], dim=1), scores=selection.scores[i][kept],
+            bboxes=torch.cat([points.amin(dim=1), points.amax(dim=1)], dim=1), scores=scores,
             labels=labels, label_names=[instruction.class_names[row] for row in rows.tolist()])
         if instruction.num_points >= 3 or instruction.point_names:
             result.points = points
@@ -125,6 +136,23 @@ class SetPostprocessor:
             height, width = sample.ori_shape[:2] if rescale else (height, width)
             result.masks = _fill(points, height, width)
         return result
+
+
+def location_certainty(point_logits: Tensor) -> Tensor:
+    """How sure the location tokens are, in (0, 1]: 1 / (1 + sum over x and y of mean standard deviation / extent).
+
+    Args:
+        point_logits: (k, N, 2, 2R + 1).
+
+    Returns:
+        (k,).
+    """
+    bins = torch.arange(point_logits.shape[-1], device=point_logits.device)
+    probabilities = point_logits.softmax(dim=-1)
+    mean = (probabilities * bins).sum(dim=-1)
+    variance = (probabilities * (bins - mean[..., None])**2).sum(dim=-1)
+    extent = (mean.amax(dim=1) - mean.amin(dim=1)).clamp(min=1.0)
+    return 1 / (1 + (variance.sqrt().mean(dim=1) / extent).sum(dim=-1))
 
 
 def _fill(points: Tensor, height: int, width: int) -> Tensor:
