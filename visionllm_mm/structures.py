@@ -34,12 +34,14 @@ class ImageTokens:
         objectness: (layers, B, M) logits that a token describes an object the instruction asks for.
         proposals: what the encoder proposes; None: the model makes no proposals.
         sizes_norm: (layers, B, M, 2), width and height of the object in [0, 1]; None: the model refines centres alone.
+        extra: further tokens that began at places given to the tokenizer; None: there were none.
     """
     embeddings: Tensor
     centers_norm: Tensor
     objectness: Tensor
     proposals: Proposals | None = None
     sizes_norm: Tensor | None = None
+    extra: 'ImageTokens | None' = None
 
     @property
     def places_norm(self) -> Tensor:
@@ -77,6 +79,11 @@ class SetTargets:
     def boxes_xyxy(self) -> Tensor:
         """(K, 4), px, bounding boxes of the points."""
         return (_corners(self.points_norm) * self.image_size).flatten(1)
+
+    @property
+    def all_boxes_norm(self) -> Tensor:
+        """(K + U, 2, 2), corners of the objects and then of the distractors, in [0, 1]."""
+        return torch.cat([_corners(self.points_norm), self.distractor_corners])
 
     @property
     def distractor_corners(self) -> Tensor:

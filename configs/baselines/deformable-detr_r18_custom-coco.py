@@ -5,6 +5,7 @@ _base_ = [
     '../_base_/default_runtime.py'
 ]
 
-model = dict(num_queries=50, bbox_head=dict(num_classes={{_base_.num_classes}}))
+# mmdet can't return more predictions than queries x classes, and there may be one class.
+model = dict(num_queries=50, bbox_head=dict(num_classes={{_base_.num_classes}}), test_cfg=dict(max_per_img=50))
 
 default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=10))

@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from tests.tiny import batch, build_model
 from visionllm_mm.models.criterion import SetCriterion
+from visionllm_mm.models.layers.denoising import noisy_starts
 from visionllm_mm.structures import ImageTokens, Proposals, SetTargets
 
 SIZE = torch.tensor([128., 64.])
@@ -247,3 +248,53 @@ def test_proposal_losses_by_hand(criterion):
     torch.testing.assert_close(losses['enc.loss_center'], criterion.loss_center.loss_weight * distance)
     expected = F.cross_entropy(torch.tensor([[10.0, 0.0]]), torch.tensor([0]))
     torch.testing.assert_close(losses['enc.loss_alignment'], expected)
+
+
+def _boxes(*corners):
+    return torch.tensor(corners).reshape(-1, 2, 2)
+
+
+def test_noisy_starts_stay_near_their_objects():
+    target = SetTargets(torch.tensor([1]), _boxes([0.2, 0.3, 0.6, 0.5]), SIZE, _boxes([0.7, 0.7, 0.9, 0.9]))
+    empty = SetTargets(torch.zeros(0, dtype=torch.long), torch.zeros(0, 2, 2), SIZE, NO_DISTRACTORS)
+    starts = noisy_starts([target, empty], [7, None], copies=50, noise=0.4)
+    assert starts.places_norm.shape == (2, 100, 4) and starts.valid.sum(dim=1).tolist() == [100, 0]
+    boxes = target.all_boxes_norm
+    for k, (low, high) in enumerate(boxes):
+        mine = starts.places_norm[0][starts.objects[0] == k]
+        moved = torch.stack([mine[:, :2] - mine[:, 2:] / 2 - low, mine[:, :2] + mine[:, 2:] / 2 - high])
+        limit = 0.4 * (high - low) / 2
+        assert len(mine) == 50 and (moved.abs() <= limit + 1e-5).all() and (moved.abs() > 0.8 * limit).any()
+    again = noisy_starts([empty, target], [None, 7], copies=50, noise=0.4)
+    torch.testing.assert_close(again.places_norm[1], starts.places_norm[0])
+    assert noisy_starts([empty], [None], copies=2, noise=0.4).valid.tolist() == [[False]]
+
+
+def test_denoising_losses_by_hand(criterion):
+    target = SetTargets(torch.tensor([1]), _boxes([0.2, 0.3, 0.6, 0.5]), SIZE, _boxes([0.7, 0.7, 0.9, 0.9]))
+    starts = noisy_starts([target], [0], copies=1, noise=0.5)
+    tokens, _ = _tokens(num_images=1, num_tokens=2)
+    tokens.sizes_norm = torch.rand_like(tokens.centers_norm)
+    names = torch.eye(8)[None, :2]
+    prefix = type('Names', (), dict(name_embeddings=names, class_valid=torch.ones(1, 2, dtype=torch.bool)))
+    content = torch.stack([names[:, [1, 0]], names[:, [0, 0]]])
+    losses = criterion.denoising_losses(tokens, content, prefix, starts, [target])
+    assert set(losses) == {f'dn.{layer}{name}' for layer in ('', 'd0.') for name in (
+        'loss_center', 'loss_size', 'loss_iou', 'loss_alignment')}
+    wanted = torch.tensor([[0.4, 0.4], [0.8, 0.8]])
+    distance = (tokens.centers_norm[1, 0] - wanted).abs().sum(dim=1).mean()
+    torch.testing.assert_close(losses['dn.loss_center'], 5 * distance)
+    # Only the first object is asked for; its token is named rightly by the inner layer alone.
+    right, wrong = (F.cross_entropy(torch.tensor([[10.0, 0.0]]), torch.tensor([k])) for k in (0, 1))
+    torch.testing.assert_close(losses['dn.d0.loss_alignment'], right)
+    torch.testing.assert_close(losses['dn.loss_alignment'], wrong)
+
+
+def test_noise_depends_on_the_sample_alone():
+    model = build_model().eval()
+    model.denoising = dict(copies=2, noise=0.5)
+    images, samples = batch([2, 1])
+    for seed, sample in enumerate(samples):
+        sample.set_metainfo(dict(noise_seed=seed))
+    first, second = _losses(model, images, samples), _losses(model, images.flip(0), samples[::-1])
+    assert first == pytest.approx(second, rel=1e-4) and 'dn.loss_iou' in first

@@ -178,3 +178,25 @@ def test_without_sizes_places_are_centres():
     tokens = _tokenizer(refine_sizes=False)(*_inputs())
     assert tokens.sizes_norm is None and tokens.proposals.sizes_norm is None
     assert tokens.places_norm is tokens.centers_norm
+
+
+def test_extra_tokens_start_where_told_and_change_nothing_else():
+    tokenizer = _tokenizer()
+    for head in tokenizer.place_heads:
+        torch.nn.init.normal_(head[-1].weight, std=0.3)
+    inputs = _inputs()
+    plain = tokenizer(*inputs)
+    places = torch.rand(2, 30, 4)
+    both = tokenizer(*inputs, extra_places=places)
+    assert plain.extra is None and both.extra.places_norm.shape == (2, 2, 30, 4)
+    torch.testing.assert_close(both.embeddings, plain.embeddings, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(both.places_norm, plain.places_norm, atol=1e-5, rtol=1e-5)
+    # An extra token sees no other: alone it is the same. Token 25 has the query of token 5.
+    other = torch.rand(2, 30, 4)
+    other[:, 25] = places[:, 25]
+    torch.testing.assert_close(tokenizer(*inputs, extra_places=other).extra.embeddings[:, :, 25],
+                               both.extra.embeddings[:, :, 25], atol=1e-5, rtol=1e-5)
+    tokenizer.place_heads.apply(lambda m: isinstance(m, torch.nn.Linear) and torch.nn.init.zeros_(m.weight))
+    for head in tokenizer.place_heads:
+        torch.nn.init.zeros_(head[-1].bias)
+    torch.testing.assert_close(tokenizer(*inputs, extra_places=places).extra.places_norm[0], places, atol=1e-4, rtol=0)

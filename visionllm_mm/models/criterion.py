@@ -1,7 +1,7 @@
 """Matching and losses for set predictions (paper, section 3.5: L = L_tok + L_dec)."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from mmdet.models.task_modules.assigners import BaseAssigner
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from ..structures import ImageTokens, Proposals, SetTargets
+from .layers.denoising import NoisyStarts
 from .prefix import Prefix
 
 
@@ -179,6 +180,35 @@ class SetCriterion(nn.Module):
         losses |= self._alignment_losses(content[None], prefix, matches, num_matched)
         return {f'enc.{name}': loss for name, loss in losses.items()}
 
+    def denoising_losses(self, tokens: ImageTokens, content: Tensor, prefix: Prefix, starts: NoisyStarts,
+                         targets: list[SetTargets]) -> dict[str, Tensor]:
+        """Losses of tokens that began near their objects, by name, prefixed ``dn.``: place, and name where asked for.
+
+        Args:
+            tokens: Q tokens per image.
+            content: (layers, B, Q, width), their projected contents.
+            prefix: gives the name embeddings of the sets.
+            starts: where they began, and near which object.
+            targets: B targets.
+        """
+        rows = []
+        for target, objects, valid in zip(targets, starts.objects, starts.valid, strict=True):
+            low, high = target.all_boxes_norm.unbind(dim=1)
+            classes = torch.nn.functional.pad(target.class_index, (0, len(low) - len(target)), value=-1)
+            kept = valid.nonzero().squeeze(1)
+            index = objects[kept]
+            rows.append((kept, classes[index], low.new_zeros(len(kept), 1, 2), (low + high)[index] / 2,
+                         (high - low)[index]))
+        matches = self._pad(rows)
+        num_matched = reduce_mean(matches.valid.sum().float()).clamp(min=1)
+        losses = self._place_losses(tokens, matches, num_matched)
+        asked = replace(matches, valid=matches.valid & (matches.class_index >= 0),
+                        class_index=matches.class_index.clamp(min=0))
+        num_asked = reduce_mean(asked.valid.sum().float()).clamp(min=1)
+        content = torch.stack([self._take(layer, matches.tokens) for layer in content])
+        losses |= self._alignment_losses(content, prefix, asked, num_asked)
+        return {f'dn.{name}': loss for name, loss in losses.items()}
+
     def _alignment_losses(self, content: Tensor, prefix: Prefix, matches: Matches,
                           num_matched: Tensor) -> dict[str, Tensor]:
         if self.loss_alignment is None:
@@ -194,10 +224,14 @@ class SetCriterion(nn.Module):
         num_tokens = tokens.objectness.shape[2]
         # mmdet's class-agnostic labels: 0 = object, 1 = background.
         labels = self._scatter(matches, torch.zeros_like(matches.tokens), num_tokens, 1).flatten()
-        weight = matches.valid[..., None].float().expand(-1, -1, 2)
         for name, objectness in self._by_layer(tokens.objectness):
             losses[f'{name}loss_objectness'] = self.loss_objectness(
                 objectness.reshape(-1, 1), labels, avg_factor=num_matched)
+        return losses | self._place_losses(tokens, matches, num_matched)
+
+    def _place_losses(self, tokens: ImageTokens, matches: Matches, num_matched: Tensor) -> dict[str, Tensor]:
+        losses = {}
+        weight = matches.valid[..., None].float().expand(-1, -1, 2)
         for name, centers in self._by_layer(tokens.centers_norm):
             losses[f'{name}loss_center'] = self.loss_center(
                 self._take(centers, matches.tokens), matches.centers_norm, weight, avg_factor=num_matched)

@@ -97,7 +97,7 @@ class LanguageGuidedImageTokenizer(nn.Module):
             nn.init.zeros_(self.reference_points_fc.bias)
 
     def forward(self, features: tuple[Tensor, ...], language: Tensor, language_padding: Tensor,
-                data_samples: list) -> ImageTokens:
+                data_samples: list, extra_places: Tensor | None = None) -> ImageTokens:
         """Makes the image tokens of a batch.
 
         Args:
@@ -105,6 +105,7 @@ class LanguageGuidedImageTokenizer(nn.Module):
             language: (B, T, ``text_dims``).
             language_padding: (B, T) bool, True = padding.
             data_samples: B samples with ``batch_input_shape`` and ``img_shape`` (px), which say what is padding.
+            extra_places: (B, Q, 4), where Q further tokens begin, each of which sees no other token; None: none.
 
         Returns:
             The tokens, with objectness and centres of every decoder layer.
@@ -121,24 +122,46 @@ class LanguageGuidedImageTokenizer(nn.Module):
             proposals = self.proposals(memory, encoder_inputs['feat_mask'], encoder_inputs['spatial_shapes'],
                                        encoder_inputs['valid_ratios'], data_samples)
         query = self.query_embedding.weight.expand(len(memory), -1, -1)
-        query_pos, first_reference = self._starts(proposals, encoder_inputs['spatial_shapes'], query)
+        first_reference = self._first_references(proposals, encoder_inputs['spatial_shapes'], query)
+        count, self_attn_mask = 0, None
+        if extra_places is not None:
+            count = extra_places.shape[1]
+            query = torch.cat([query[:, torch.arange(count, device=query.device) % self.num_tokens], query], dim=1)
+            first_reference = torch.cat([extra_places, first_reference], dim=1)
+            size = query.shape[1]
+            self_attn_mask = ~torch.eye(size, dtype=torch.bool, device=query.device)
+            self_attn_mask[count:, count:] = False
+        query_pos = self._query_positions(first_reference, query)
         states, references = self.decoder(
             query=query, query_pos=query_pos, value=memory, key_padding_mask=decoder_inputs.pop('memory_mask'),
-            reference_points=first_reference, reg_branches=self.place_heads, **decoder_inputs)
+            reference_points=first_reference, reg_branches=self.place_heads, self_attn_mask=self_attn_mask,
+            **decoder_inputs)
         references = torch.cat([first_reference[None], references[:-1]])
         places = torch.stack([
             (head(state) + inverse_sigmoid(reference)).sigmoid()
             for head, state, reference in zip(self.place_heads, states, references, strict=True)
         ])
-        objectness = [head(state).squeeze(-1) for head, state in zip(self.objectness_heads, states, strict=True)]
-        return ImageTokens(states, places[..., :2], torch.stack(objectness), proposals,
-                           places[..., 2:] if self.refine_sizes else None)
+        objectness = torch.stack([
+            head(state).squeeze(-1) for head, state in zip(self.objectness_heads, states, strict=True)
+        ])
+        sizes = places[..., 2:] if self.refine_sizes else None
+        tokens = ImageTokens(states[:, :, count:], places[:, :, count:, :2], objectness[:, :, count:], proposals,
+                             sizes if sizes is None else sizes[:, :, count:])
+        if count:
+            tokens.extra = ImageTokens(states[:, :, :count], places[:, :, :count, :2], objectness[:, :, :count],
+                                       sizes_norm=sizes[:, :, :count])
+        return tokens
 
-    def _starts(self, proposals: Proposals | None, spatial_shapes: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
-        """Where the queries start: positional embeddings (B, M, D) and references (B, M, 2 or 4) in [0, 1]."""
+    def _query_positions(self, reference: Tensor, query: Tensor) -> Tensor:
+        """Positional embeddings (B, M, D) of the queries."""
         if not self.query_selection:
-            position = self.query_position.weight.expand_as(query)
-            return position, self.reference_points_fc(position).sigmoid()
+            return self.query_position.weight.expand_as(query)
+        return self.query_position(sine_embedding(reference, query.shape[2] // 2))
+
+    def _first_references(self, proposals: Proposals | None, spatial_shapes: Tensor, query: Tensor) -> Tensor:
+        """Where the queries start: (B, M, 2 or 4) in [0, 1]."""
+        if not self.query_selection:
+            return self.reference_points_fc(self._query_positions(None, query)).sigmoid()
         if proposals.objectness.shape[1] < self.num_tokens:
             raise ValueError(f'the feature scales have {proposals.objectness.shape[1]} positions, fewer than '
                              f'num_tokens = {self.num_tokens}: resize images to a larger scale or lower num_tokens')
@@ -146,5 +169,4 @@ class LanguageGuidedImageTokenizer(nn.Module):
         places = proposals.centers_norm
         if self.refine_sizes:
             places = torch.cat([places, proposals.sizes_norm], dim=2)
-        reference = places.gather(1, best[..., None].expand(-1, -1, places.shape[2])).detach()
-        return self.query_position(sine_embedding(reference, query.shape[2] // 2)), reference
+        return places.gather(1, best[..., None].expand(-1, -1, places.shape[2])).detach()

@@ -13,6 +13,7 @@ from ..instructions import Instruction, Vocabulary, parse_instruction
 from ..structures import ImageTokens, SetTargets
 from .criterion import SetCriterion
 from .format_reader import FormatReader, format_logits
+from .layers.denoising import noisy_starts
 from .losses import WordLoss
 from .postprocess import SetPostprocessor
 from .task_decoder import DecoderState
@@ -38,6 +39,8 @@ class VisionLLM(BaseDetector):
             output formats; losses and matchers are built here.
         format_source: who reads the output format off an instruction while predicting: ``rule``, the parser, or
             ``llm``, see :class:`FormatReader`. While training, the parser does.
+        denoising: arguments of :func:`noisy_starts`, ``copies`` and ``noise``; None: off. Needs a tokenizer that
+            refines sizes.
         test_cfg: arguments of :class:`SetPostprocessor`, and in ``words`` those of :func:`generate`.
         train_cfg: unused; mmdet's tools expect it.
         data_preprocessor, init_cfg: as in any mmdet detector.
@@ -45,7 +48,7 @@ class VisionLLM(BaseDetector):
 
     def __init__(self, backbone: dict, neck: dict, text_encoder: dict, image_tokenizer: dict, llm: dict,
                  vocabulary: dict, criterion: dict, task_decoder: OptConfigType = None, format_source: str = 'rule',
-                 test_cfg: OptConfigType = None, train_cfg: OptConfigType = None,
+                 denoising: OptConfigType = None, test_cfg: OptConfigType = None, train_cfg: OptConfigType = None,
                  data_preprocessor: OptConfigType = None, init_cfg: OptMultiConfig = None) -> None:
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         self.vocabulary = Vocabulary(**vocabulary)
@@ -66,6 +69,9 @@ class VisionLLM(BaseDetector):
         self.format_reader = FormatReader(self.task_decoder, self.vocabulary) if format_source == 'llm' else None
         self.criterion = SetCriterion(**parts)
         self.postprocessor = SetPostprocessor(**{k: v for k, v in (test_cfg or {}).items() if k != 'words'})
+        if denoising is not None and not self.image_tokenizer.refine_sizes:
+            raise ValueError('denoising needs image_tokenizer.refine_sizes=True: its tokens start at boxes')
+        self.denoising = denoising
         self.failures: list[tuple[str | None, str]] | None = None
         self.generation = dict((test_cfg or {}).get('words', {}))
 
@@ -92,21 +98,21 @@ class VisionLLM(BaseDetector):
             return self.format_reader(texts)
         return [parse_instruction(text, self.vocabulary) for text in texts]
 
-    def tokenize(self, features: tuple[Tensor, ...], data_samples: SampleList,
-                 instructions: list[Instruction]) -> ImageTokens:
+    def tokenize(self, features: tuple[Tensor, ...], data_samples: SampleList, instructions: list[Instruction],
+                 extra_places: Tensor | None = None) -> ImageTokens:
         """L feature maps (B, D, H_l, W_l) and instructions to image tokens."""
         language, padding = self.text_encoder([instruction.language for instruction in instructions])
-        return self.image_tokenizer(features, language, padding, data_samples)
+        return self.image_tokenizer(features, language, padding, data_samples, extra_places)
 
     def project(self, tokens: ImageTokens) -> tuple[Tensor, Tensor]:
         """Contents per decoder layer (layers, B, M, LLM width), and content + place of the tokens (B, M, LLM width)."""
         content = self.task_decoder.projector.project_content(tokens.embeddings)
         return content, content[-1] + self.task_decoder.projector.project_place(tokens.places_norm[-1].detach())
 
-    def _read(self, features: tuple[Tensor, ...],
-              data_samples: SampleList) -> tuple[list[Instruction], ImageTokens, Tensor, DecoderState]:
+    def _read(self, features: tuple[Tensor, ...], data_samples: SampleList,
+              extra_places: Tensor | None = None) -> tuple[list[Instruction], ImageTokens, Tensor, DecoderState]:
         instructions = self.parse_instructions(data_samples)
-        tokens = self.tokenize(features, data_samples, instructions)
+        tokens = self.tokenize(features, data_samples, instructions, extra_places)
         content, inputs = self.project(tokens)
         return instructions, tokens, content, self.task_decoder.read(instructions, inputs)
 
@@ -135,8 +141,12 @@ class VisionLLM(BaseDetector):
         return dict(loss_format=self.loss_format(logits, torch.tensor(counts, device=logits.device)))
 
     def _set_losses(self, features: tuple[Tensor, ...], data_samples: SampleList) -> dict[str, Tensor]:
-        instructions, tokens, content, state = self._read(features, data_samples)
-        targets = self._targets(data_samples)
+        targets, starts = self._targets(data_samples), None
+        if self.denoising is not None:
+            seeds = [sample.get('noise_seed') for sample in data_samples]
+            starts = noisy_starts(targets, seeds, **self.denoising)
+        instructions, tokens, content, state = self._read(
+            features, data_samples, None if starts is None else starts.places_norm)
         class_logits = self.task_decoder.class_logits(state)
         matches = self.criterion.match(tokens, class_logits, targets)
         num_points = max(instruction.num_points for instruction in instructions)
@@ -145,6 +155,9 @@ class VisionLLM(BaseDetector):
         if tokens.proposals is not None:
             losses |= self.criterion.proposal_losses(
                 tokens.proposals, self.task_decoder.projector.project_content, state.prefix, targets)
+        if starts is not None:
+            content = self.task_decoder.projector.project_content(tokens.extra.embeddings)
+            losses |= self.criterion.denoising_losses(tokens.extra, content, state.prefix, starts, targets)
         return losses
 
     def _word_losses(self, features: tuple[Tensor, ...], data_samples: SampleList) -> dict[str, Tensor]:

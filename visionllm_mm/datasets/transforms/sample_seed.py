@@ -14,7 +14,8 @@ class SeedBySample(BaseTransform):
     """Seeds Python's and NumPy's generators from (seed, epoch, image id); put it first in a training pipeline.
 
     So wordings, class sets and augmentations are the same however many processes and workers load the data, and a
-    resumed run draws what the interrupted one would have drawn. :class:`SampleSeedHook` sets the epoch.
+    resumed run draws what the interrupted one would have drawn. :class:`SampleSeedHook` sets the epoch. Adds
+    ``noise_seed``, int, for noise that the model draws.
 
     Args:
         seed: base seed.
@@ -30,4 +31,5 @@ class SeedBySample(BaseTransform):
         value = zlib.crc32(key.encode())
         random.seed(value)
         np.random.seed(value)
+        results['noise_seed'] = value
         return results
