@@ -91,7 +91,7 @@ def batch(counts: list[int], size: int = 64, seed: int = 0, names: list[str] | N
     for i, count in enumerate(counts):
         wording = DETECTION_TEMPLATES[i % len(DETECTION_TEMPLATES)]
         sample = DetDataSample(metainfo=dict(
-            img_id=i, img_shape=(size, size), ori_shape=(size, size), batch_input_shape=(size, size),
+            img_id=i, noise_seed=i, img_shape=(size, size), ori_shape=(size, size), batch_input_shape=(size, size),
             scale_factor=(1.0, 1.0), instruction=text or build_instruction(
                 wording, names, point_format(2), vocabulary)))
         corners = np.sort(rng.uniform(0, size, (count, 2, 2)), axis=1).astype(np.float32)

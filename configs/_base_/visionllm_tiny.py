@@ -99,4 +99,5 @@ model = dict(
         loss_class=dict(type='ClassTokenLoss', loss_weight=1.0, none_weight=0.1),
         loss_location=dict(type='LocationTokenLoss', loss_weight=1.0, sigma=0.5, error_weight=20.0),
         loss_alignment=dict(type='AlignmentLoss', loss_weight=1.0, scale=10.0)),
+    denoising=dict(copies=3, noise=0.5),
     test_cfg=dict(max_per_img=100, objectness_power=0.1, certainty_power=0.5))

@@ -51,10 +51,10 @@ def test_seed_epoch_and_image_all_count(change):
         seeder = SeedBySample(seed)
         seeder.epoch.fill_(epoch)
         results = seeder(dict(img_id=img_id))
-        assert results == dict(img_id=img_id)
-        return np.random.rand(), random.random()
+        return np.random.rand(), random.random(), results.pop('noise_seed'), results
 
-    assert draw() == draw() and draw(**change)[0] != draw()[0] and draw(**change)[1] != draw()[1]
+    assert draw() == draw() and all(a != b for a, b in zip(draw(**change)[:3], draw()[:3], strict=True))
+    assert draw()[3] == dict(img_id='a')
 
 
 def test_path_stands_in_for_a_missing_id():

@@ -131,6 +131,7 @@ def test_losses_have_names_for_every_layer():
     names = set(_losses(model, *batch([1, 2])))
     inner = {'loss_objectness', 'loss_center', 'loss_size', 'loss_iou', 'loss_alignment'}
     everywhere = {f'{prefix}{name}' for prefix in ('', 'd0.', 'enc.') for name in inner}
+    everywhere |= {f'dn.{layer}{name}' for layer in ('', 'd0.') for name in inner - {'loss_objectness'}}
     assert names == everywhere | {'loss_class', 'loss_location'}
 
 

@@ -52,9 +52,9 @@ def format_logits(decoder: OpenEndedTaskDecoder, instructions: list[Instruction]
 class FormatReader:
     """Reads instructions: their class set by rules, their output format by the LLM, once per text.
 
-    The rule-based parser checks the LLM. Where they disagree, a warning says so and ``disagreements`` counts it; the
-    LLM's reading is used unless it is impossible, say with fewer points than the text names. A wording whose format the
-    rules can't read is left to the LLM.
+    The rule-based parser checks the LLM. Where they disagree, a warning says so, ``disagreements`` counts it, and the
+    rules are followed: they don't err on formats written as ours, and a metric that expects masks gets masks. A wording
+    whose format the rules can't read is left to the LLM.
 
     Args:
         decoder: the task decoder.
@@ -98,17 +98,13 @@ class FormatReader:
                 for draft, decisions in zip(drafts, goes_on.tolist(), strict=True)]
 
     def _settle(self, text: str, output_format: tuple[str, ...]) -> Instruction:
-        """The instruction with the LLM's format; with the rules' where the text contradicts the LLM's."""
+        """The instruction with the LLM's format, unless the rules read another one."""
         try:
             by_rules = parse_instruction(text, self.vocabulary)
         except ValueError:
             return parse_instruction(text, self.vocabulary, output_format)
-        if by_rules.output_format == output_format:
-            return by_rules
-        self.disagreements += 1
-        print_log(f'the LLM reads the format {" ".join(output_format)}, the rules {by_rules.format_text}, in {text!r}',
-                  logger='current', level=logging.WARNING)
-        try:
-            return parse_instruction(text, self.vocabulary, output_format)
-        except ValueError:
-            return by_rules
+        if by_rules.output_format != output_format:
+            self.disagreements += 1
+            print_log(f'the LLM reads the format {" ".join(output_format)}, the rules {by_rules.format_text}, in '
+                      f'{text!r}', logger='current', level=logging.WARNING)
+        return by_rules

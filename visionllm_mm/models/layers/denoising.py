@@ -29,14 +29,13 @@ def noisy_starts(targets: list[SetTargets], seeds: Sequence[int | None], copies:
 
     Args:
         targets: B targets; objects that the instruction does not ask for are used, too: a box is a box.
-        seeds: of the noise of each image, so that it depends on nothing else; None: random.
+        seeds: of the noise of each image, so that it depends on nothing else; None: drawn from PyTorch's generator.
         copies: starts per object.
         noise: the most that a corner moves, in halves of the box's width and height.
     """
     places, objects = [], []
     for target, seed in zip(targets, seeds, strict=True):
-        generator = torch.Generator()
-        generator.seed() if seed is None else generator.manual_seed(seed)
+        generator = torch.Generator().manual_seed(int(torch.randint(2**31, ())) if seed is None else seed)
         boxes = target.all_boxes_norm.cpu()
         shift = noise * (2 * torch.rand(copies, len(boxes), 2, 2, generator=generator) - 1)
         size = (boxes[:, 1] - boxes[:, 0])[:, None]
@@ -44,7 +43,7 @@ def noisy_starts(targets: list[SetTargets], seeds: Sequence[int | None], copies:
         noisy = torch.cat([(low + high) / 2, high - low], dim=2).clamp(1e-3, 1 - 1e-3)
         places.append(noisy.flatten(0, 1))
         objects.append(torch.arange(len(boxes)).repeat(copies))
-    count = max(1, *map(len, places)) if places else 1
+    count = max(1, *map(len, places))
     device = targets[0].points_norm.device
     padded = pad_sequence([*places, torch.zeros(count, 4)], batch_first=True, padding_value=0.5)[:-1]
     index = pad_sequence([*objects, torch.zeros(count, dtype=torch.long)], batch_first=True)[:-1]
