@@ -26,8 +26,8 @@ model = dict(
     format_source='llm',
     test_cfg=dict(words=dict(max_length=60)))
 
-# Randomness of the instructions: wordings, class sets and numbers of points; each can be fixed for an ablation, by
-# templates=[one wording], subset_prob=0.0 and num_points=24.
+# Randomness of the instructions: wordings, class sets, their order and numbers of points; each can be fixed for an
+# ablation, by templates=[one wording], subset_prob=0.0, shuffle=False and num_points=24.
 load = [dict(type='SeedBySample'), dict(type='LoadImageFromFile')]
 resize = [dict(type='Resize', scale={{_base_.image_scale}}, keep_ratio=True)]
 boxes = [dict(type='LoadAnnotations', with_bbox=True)]

@@ -55,6 +55,16 @@ def test_sets_have_at_most_max_classes_and_favour_what_is_shown():
         assert sorted(result['class_labels']) == [0, 2] and len(result['gt_bboxes_labels']) == 3
 
 
+def test_randomness_can_be_switched_off():
+    np.random.seed(0)
+    fixed = DetectionInstruction(VOCABULARY, training=True, templates=DETECTION_TEMPLATES[:1], subset_prob=0.0,
+                                 shuffle=False)
+    assert len({fixed(_sample())['instruction'] for _ in range(20)}) == 1
+    subsets = DetectionInstruction(VOCABULARY, training=True, subset_prob=1.0, shuffle=False)
+    drawn = [subsets(_sample())['class_labels'] for _ in range(30)]
+    assert all(labels == sorted(labels) for labels in drawn) and len({tuple(labels) for labels in drawn}) > 3
+
+
 def test_max_classes_asks_for_a_large_set_in_groups():
     names = [f'name {i}' for i in range(7)]
     result = DetectionInstruction(VOCABULARY, max_classes=3)(_sample(names=names))

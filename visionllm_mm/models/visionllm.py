@@ -76,9 +76,16 @@ class VisionLLM(BaseDetector):
         self.generation = dict((test_cfg or {}).get('words', {}))
 
     def train(self, mode: bool = True) -> 'VisionLLM':
+        self._forget_formats()
+        return super().train(mode)
+
+    def _load_from_state_dict(self, *args, **kwargs) -> None:
+        self._forget_formats()
+        super()._load_from_state_dict(*args, **kwargs)
+
+    def _forget_formats(self) -> None:
         if self.format_reader is not None:
             self.format_reader.clear()
-        return super().train(mode)
 
     def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
         """Images (B, 3, H, W) -> L maps (B, D, H_l, W_l)."""

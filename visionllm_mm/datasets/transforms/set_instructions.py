@@ -39,6 +39,7 @@ class SetInstruction(BaseTransform):
             Evaluation uses the one with number ``template_index``.
         template_index: wording of evaluation.
         subset_prob: probability of a random subset while training, in [0, 1].
+        shuffle: whether the set is in random order while training; off: in the data set's.
         max_classes: the most classes per instruction; where a data set has more, evaluation asks for them in groups,
             and training for a random group. None: one instruction asks for all of them.
 
@@ -50,7 +51,7 @@ class SetInstruction(BaseTransform):
 
     def __init__(self, vocabulary: dict, classes: Sequence[str] | None = None, training: bool = False,
                  templates: Sequence[str] | str | None = None, template_index: int = 0, subset_prob: float = 0.5,
-                 max_classes: int | None = None) -> None:
+                 shuffle: bool = True, max_classes: int | None = None) -> None:
         self.vocabulary = Vocabulary(**vocabulary)
         self.classes = classes
         self.training = training
@@ -59,6 +60,7 @@ class SetInstruction(BaseTransform):
             raise ValueError(f'template_index must be 0 .. {len(self.templates) - 1}, got {template_index}')
         self.template_index = template_index
         self.subset_prob = subset_prob
+        self.shuffle = shuffle
         self.grouped = max_classes is not None
         self.max_classes = min(max_classes or self.vocabulary.num_classes, self.vocabulary.num_classes)
         if classes is not None and not training:
@@ -79,6 +81,7 @@ class SetInstruction(BaseTransform):
             present = np.unique(results['gt_bboxes_labels']).tolist()
             chosen = sample_class_set(len(names), present, np.random, subset_prob=self.subset_prob,
                                       max_classes=self.max_classes)
+            chosen = chosen if self.shuffle else sorted(chosen)
             template = self.templates[np.random.randint(len(self.templates))]
         num_points = self.draw_num_points()
         groups = [chosen]
