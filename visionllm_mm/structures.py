@@ -57,38 +57,40 @@ class SetTargets:
         class_index: (K,) int64, position of the object's class in the instruction's set.
         points_norm: (K, N, 2), points in [0, 1] of the unpadded image; NaN where a point is not labelled.
         image_size: (2,), width and height of the unpadded image in px.
-        distractors_norm: (U, N, 2), points of objects that the instruction does not ask for.
+        distractors_norm: (U, 2, 2), corners of the boxes of objects that the instruction does not ask for.
+        boxes_norm: (K, 2, 2), corners of the objects' boxes, which a few boundary points or keypoints need not reach;
+            None: the boxes around the points.
     """
     class_index: Tensor
     points_norm: Tensor
     image_size: Tensor
     distractors_norm: Tensor
+    boxes_norm: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.boxes_norm is None:
+            self.boxes_norm = _corners(self.points_norm)
 
     @property
     def centers_norm(self) -> Tensor:
-        """(K, 2), middle of the points' bounding box."""
-        return _corners(self.points_norm).mean(dim=1)
+        """(K, 2), middles of the boxes."""
+        return self.boxes_norm.mean(dim=1)
 
     @property
     def sizes_norm(self) -> Tensor:
-        """(K, 2), width and height of the points' bounding box."""
-        low, high = _corners(self.points_norm).unbind(dim=1)
+        """(K, 2), width and height of the boxes."""
+        low, high = self.boxes_norm.unbind(dim=1)
         return high - low
 
     @property
     def boxes_xyxy(self) -> Tensor:
-        """(K, 4), px, bounding boxes of the points."""
-        return (_corners(self.points_norm) * self.image_size).flatten(1)
+        """(K, 4), px."""
+        return (self.boxes_norm * self.image_size).flatten(1)
 
     @property
     def all_boxes_norm(self) -> Tensor:
         """(K + U, 2, 2), corners of the objects and then of the distractors, in [0, 1]."""
-        return torch.cat([_corners(self.points_norm), self.distractor_corners])
-
-    @property
-    def distractor_corners(self) -> Tensor:
-        """(U, 2, 2), top-left and bottom-right corners of the distractors."""
-        return _corners(self.distractors_norm)
+        return torch.cat([self.boxes_norm, self.distractors_norm])
 
     def __len__(self) -> int:
         return len(self.class_index)

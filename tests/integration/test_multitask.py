@@ -47,6 +47,11 @@ def test_every_task_trains_and_is_tested(cfg):
         assert name in metrics, name
 
 
+def test_no_training_set_names_an_unseen_pair(cfg):
+    named = [set(part.get('metainfo', {}).get('classes', ())) for part in cfg.train_dataloader.dataset.datasets]
+    assert not set.union(*named) & set(cfg.unseen_pairs) and {len(names) for names in named} == {0, 8, 56}
+
+
 def test_batches_are_of_one_task(cfg):
     loader = Runner.build_dataloader(cfg.train_dataloader)
     kinds = set()

@@ -10,6 +10,7 @@ from visionllm_mm.instructions import (
     build_text_instruction,
     parse_instruction,
     point_format,
+    redraw_format,
     scramble_wording,
 )
 
@@ -36,6 +37,17 @@ def test_sets_formats_and_image_stay(task):
             assert parse_instruction(scrambled, VOCABULARY).output_format == before.output_format
         changed += scrambled != text
     assert changed == len(TASK_TEMPLATES[task])
+
+
+def test_another_number_of_points_can_be_asked_for():
+    rng = np.random.RandomState(0)
+    for num_points in (1, 2, 3, 24):
+        for template, points in ((TASK_TEMPLATES['segmentation'][0], None), (TASK_TEMPLATES['keypoints'][0], POINTS)):
+            text = build_instruction(template, ['(c, a)'], point_format(2), VOCABULARY, points)
+            read = parse_instruction(redraw_format(text, num_points, ['wug', 'blick'], rng), VOCABULARY)
+            assert read.num_points == num_points and read.class_names == ('(c, a)',)
+            assert len(read.point_names) == (num_points if points else 0)
+    assert redraw_format('Describe <image>.', 3, ['wug'], rng) == 'Describe <image>.'
 
 
 def test_all_words_or_none_can_be_replaced():

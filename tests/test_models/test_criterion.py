@@ -37,6 +37,14 @@ def test_center_is_the_middle_of_the_points_box():
     torch.testing.assert_close(target.centers_norm, torch.tensor([[0.3, 0.5]]))
 
 
+def test_boxes_are_the_objects_own_where_points_do_not_reach_them():
+    points, box = torch.tensor([[[0.4, 0.4], [0.5, 0.5], [0.4, 0.5]]]), torch.tensor([[[0.2, 0.4], [0.6, 0.8]]])
+    target = SetTargets(torch.tensor([0]), points, SIZE, NO_DISTRACTORS, box)
+    torch.testing.assert_close(target.centers_norm, torch.tensor([[0.4, 0.6]]))
+    torch.testing.assert_close(target.sizes_norm, torch.tensor([[0.4, 0.4]]))
+    torch.testing.assert_close(target.boxes_xyxy, torch.tensor([[25.6, 25.6, 76.8, 51.2]]))
+
+
 def test_matches_carry_what_their_object_has(criterion):
     tokens, logits = _tokens()
     targets = [_target(3), _target(1, seed=1)]
@@ -73,9 +81,8 @@ def test_size_losses_by_hand(criterion):
 
 def test_points_without_a_label_are_no_targets(criterion):
     points = torch.tensor([[[0.2, 0.4], [torch.nan, torch.nan], [0.6, 0.2]], [[0.8, 0.8], [0.9, 0.9], [1.0, 1.0]]])
-    target = SetTargets(torch.tensor([0, 1]), points, SIZE, points[:1])
+    target = SetTargets(torch.tensor([0, 1]), points, SIZE, NO_DISTRACTORS)
     torch.testing.assert_close(target.centers_norm, torch.tensor([[0.4, 0.3], [0.9, 0.9]]))
-    torch.testing.assert_close(target.distractor_corners, torch.tensor([[[0.2, 0.2], [0.6, 0.4]]]))
     tokens, logits = _tokens(num_images=1)
     matches = criterion.match(tokens, logits, [target])
     assert sorted(matches.point_valid[0].tolist()) == [[True, False, True], [True, True, True]]

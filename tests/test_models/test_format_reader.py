@@ -108,6 +108,16 @@ def test_disagreement_is_reported_and_the_rules_followed(decoder, caplog):
     assert reader.disagreements == 0
 
 
+@pytest.mark.parametrize('text', [
+    'Find {"a": <c0>} in <image> as (c, x1, y1, x2, y2) or (c, x1, y1, ..., x8, y8).',
+    'Find {"a": <c0>} in <image> as (c, x1, y1, ..., x30, y30).',
+    'Mark ["a", "b", "c"] of {"star": <c0>} in <image> as (c, x1, y1, x2, y2).',
+])
+def test_bad_formats_in_our_notation_are_errors(decoder, text):
+    with pytest.raises(ValueError):
+        _always(FormatReader(decoder, decoder.vocabulary), point_format(3))([text])
+
+
 def test_a_format_that_no_rule_reads_is_left_to_the_llm(decoder):
     reader = _always(FormatReader(decoder, decoder.vocabulary), point_format(8))
     found = reader(['Give eight border points of each {"star": <c0>} in <image>.'])[0]

@@ -127,6 +127,16 @@ def test_wide_beam_search_finds_the_best_of_all_answers(seed, length_penalty):
     assert found == ' '.join(map(str, max(answers, key=score)))
 
 
+def test_greedy_search_ends_with_the_first_end():
+    table = torch.full((5, 5), -9.0)
+    table[0, 2] = 3.0  # <bos> 2, and then the end (1) rather than 3 ...
+    table[2, 1], table[2, 3] = 1.0, 0.8
+    table[3, 1] = 9.0  # ... though behind 3 the end is certain, so that "2 3" has the better mean
+    asked = [SimpleNamespace(max_words=None)]
+    assert generate(_Table(table), asked, torch.zeros(1, 0, 1), max_length=5) == ['2']
+    assert generate(_Table(table), asked, torch.zeros(1, 0, 1), max_length=5, num_beams=3) == ['2 3']
+
+
 def test_answers_end_at_the_limit():
     table = torch.full((5, 5), -5.0)
     table[:, 3] = 5.0  # says 3 for ever

@@ -27,6 +27,7 @@ class MultiTaskTestLoop(BaseLoop):
         self.loops = {first_task: TestLoop(runner, self.dataloader, evaluator)}
         for name, parts in tasks.items():
             self.loops[name] = TestLoop(runner, parts['dataloader'], parts['evaluator'])
+        self.evaluator = self.loops[first_task].evaluator
         self.references = references
 
     def run(self) -> dict[str, float]:

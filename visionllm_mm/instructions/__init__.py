@@ -10,8 +10,8 @@ from .builder import (
     write_format,
 )
 from .expansion import choose_templates, expand_templates
-from .noise import scramble_wording
-from .parser import Instruction, parse_instruction
+from .noise import redraw_format, scramble_wording
+from .parser import Instruction, parse_instruction, states_format
 from .templates import (
     CAPTION_TEMPLATES,
     DETECTION_TEMPLATES,
@@ -27,6 +27,6 @@ __all__ = [
     'build_instruction', 'build_text_instruction', 'CAPTION_TEMPLATES', 'check_class_names', 'choose_templates',
     'decode_boundary', 'DETECTION_TEMPLATES', 'encode_boundary', 'expand_templates', 'GROUNDING_TEMPLATES',
     'IMAGE_PLACEHOLDER', 'Instruction', 'KEYPOINT_TEMPLATES', 'parse_instruction', 'point_format', 'QUESTION_TEMPLATES',
-    'sample_class_set', 'scramble_wording', 'SEGMENTATION_TEMPLATES', 'TASK_TEMPLATES', 'Vocabulary', 'write_class_set',
-    'write_format'
+    'redraw_format', 'sample_class_set', 'scramble_wording', 'SEGMENTATION_TEMPLATES', 'states_format',
+    'TASK_TEMPLATES', 'Vocabulary', 'write_class_set', 'write_format'
 ]

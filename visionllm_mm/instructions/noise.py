@@ -1,11 +1,17 @@
 """Scrambled wordings, from which the LLM learns to read formats whatever words stand around them (design 3.7)."""
 
+import json
 import re
 from collections.abc import Sequence
 
 import numpy as np
 
+from .builder import write_format
+from .vocabulary import point_format
+
 # What carries meaning for the format: sets and lists, formats, the image, the range's number, what asks for words.
+_FORMAT = re.compile(r'\(c(?:, (?:[xy]\d+|\.\.\.))+\)')
+_POINT_NAMES = re.compile(r'\["[^\]]*"\]')
 _KEPT = re.compile(r'(\{.*\}|\[.*\]|\([^()]*\)|<image>|\brange\s+\d+|\?)', re.DOTALL)
 
 
@@ -36,3 +42,17 @@ def scramble_wording(text: str, words: Sequence[str], rng: np.random.RandomState
             said.insert(rng.randint(len(said) + 1), words[rng.randint(len(words))])
         pieces.append(' '.join(said))
     return ' '.join(filter(None, pieces))
+
+
+def redraw_format(text: str, num_points: int, words: Sequence[str], rng: np.random.RandomState) -> str:
+    """Asks for another number of points; where points have names, for as many other names.
+
+    Args:
+        text: an instruction of ours that asks for objects; one that asks for words is returned as it is.
+        num_points: N.
+        words: to draw names from.
+        rng: source of randomness.
+    """
+    text = _FORMAT.sub(write_format(point_format(num_points)), text)
+    names = [words[rng.randint(len(words))] for _ in range(num_points)]
+    return _POINT_NAMES.sub(json.dumps(names), text)

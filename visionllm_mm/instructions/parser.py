@@ -103,6 +103,12 @@ def parse_instruction(text: str, vocabulary: Vocabulary, output_format: tuple[st
                        coord_range=_parse_range(rest, vocabulary), point_names=_parse_point_names(named, output_format))
 
 
+def states_format(text: str) -> bool:
+    """Whether a text holds an output format or a list of point names in our notation, good or bad."""
+    rest = _CLASS_SET.sub('', text)
+    return bool(_FORMAT.search(rest) or _POINT_NAMES.search(rest))
+
+
 def _parse_class_set(text: str, vocabulary: Vocabulary) -> tuple[tuple[str, ...], tuple[int, ...]]:
     sets = list(_CLASS_SET.finditer(text))
     if len(sets) != 1:

@@ -155,7 +155,7 @@ class SetCriterion(nn.Module):
         """(B, M) bool, whether a token's centre is inside an object that the instruction does not ask for."""
         rows = []
         for centers, target in zip(tokens.centers_norm[-1].detach(), targets, strict=True):
-            low, high = target.distractor_corners.unbind(dim=1)
+            low, high = target.distractors_norm.unbind(dim=1)
             inside = (centers[:, None] >= low) & (centers[:, None] <= high)
             rows.append(inside.all(dim=2).any(dim=1))
         return torch.stack(rows)

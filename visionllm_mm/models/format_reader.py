@@ -8,7 +8,7 @@ from mmengine.logging import print_log
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..instructions import Instruction, Vocabulary, parse_instruction, point_format
+from ..instructions import Instruction, Vocabulary, parse_instruction, point_format, states_format
 from ..instructions.vocabulary import CLASS_QUERY, TEXT_START
 from .task_decoder import OpenEndedTaskDecoder
 from .text_answers import start_id
@@ -54,7 +54,7 @@ class FormatReader:
 
     The rule-based parser checks the LLM. Where they disagree, a warning says so, ``disagreements`` counts it, and the
     rules are followed: they don't err on formats written as ours, and a metric that expects masks gets masks. A wording
-    whose format the rules can't read is left to the LLM.
+    that states no format in our notation is left to the LLM; one that states a bad one is an error.
 
     Args:
         decoder: the task decoder.
@@ -102,6 +102,10 @@ class FormatReader:
         try:
             by_rules = parse_instruction(text, self.vocabulary)
         except ValueError:
+            if states_format(text):  # and a bad one
+                raise
+            print_log(f'the rules find no format in {text!r}, the LLM reads {" ".join(output_format)}',
+                      logger='current')
             return parse_instruction(text, self.vocabulary, output_format)
         if by_rules.output_format != output_format:
             self.disagreements += 1

@@ -129,7 +129,12 @@ def _advance(beams: _Beams, log_probs: Tensor, end: int, length_penalty: float) 
 
 
 def _settled(beams: _Beams, width: int, length_penalty: float) -> bool:
-    """Whether no unfinished answer can become the best: enough are finished, and none that goes on scores higher."""
+    """Whether no unfinished answer can become the best: enough are finished, and none that goes on scores higher.
+
+    A greedy search ends with the first end token, whatever a longer answer would score.
+    """
+    if width == 1:
+        return all(beams.finished)
     length = (beams.words.shape[1] + 1)**length_penalty
     return all(len(done) >= width and max(score for score, _ in done) >= going_on / length
                for done, going_on in zip(beams.finished, beams.scores.amax(dim=1).tolist(), strict=True))
@@ -139,5 +144,7 @@ def _best(beams: _Beams, length_penalty: float) -> list[list[int]]:
     """The best answer of each image, those that were cut included."""
     batch, width = beams.scores.shape
     words = beams.words.view(batch, width, -1).tolist()
+    if width == 1:
+        return [done[0][1] if done else said[0] for done, said in zip(beams.finished, words, strict=True)]
     cut = (beams.scores / max(beams.words.shape[1], 1)**length_penalty).tolist()
     return [max([*done, *zip(cut[i], words[i], strict=True)])[1] for i, done in enumerate(beams.finished)]

@@ -141,8 +141,11 @@ class VisionLLM(BaseDetector):
             return {}
         instructions = []
         for instruction, sample in zip(self.parse_instructions(data_samples), data_samples, strict=True):
-            text = sample.get('scrambled_instruction', instruction.text)
-            instructions.append(parse_instruction(text, self.vocabulary, instruction.output_format))
+            if 'scrambled_instruction' in sample:
+                # Among scrambled words the rules find a class set and a format, but not whether words are asked for.
+                known = instruction.output_format if instruction.asks_for_words else None
+                instruction = parse_instruction(sample.scrambled_instruction, self.vocabulary, known)
+            instructions.append(instruction)
         counts = [instruction.num_points for instruction in instructions]
         logits = format_logits(self.task_decoder, instructions, max(1, *counts))
         return dict(loss_format=self.loss_format(logits, torch.tensor(counts, device=logits.device)))
@@ -180,8 +183,9 @@ class VisionLLM(BaseDetector):
         for gt, meta in zip(instances, metas, strict=True):
             height, width = meta['img_shape'][:2]
             size = gt.points.new_tensor([width, height])
-            points_norm, asked = gt.points / size, gt.labels >= 0
-            targets.append(SetTargets(gt.labels[asked], points_norm[asked], size, points_norm[~asked]))
+            asked, boxes_norm = gt.labels >= 0, gt.bboxes.reshape(-1, 2, 2) / size
+            targets.append(SetTargets(
+                gt.labels[asked], gt.points[asked] / size, size, boxes_norm[~asked], boxes_norm[asked]))
         return targets
 
     def predict(self, batch_inputs: Tensor, batch_data_samples: SampleList, rescale: bool = True) -> SampleList:

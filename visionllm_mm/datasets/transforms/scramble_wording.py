@@ -6,7 +6,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet.registry import TRANSFORMS
 
-from ...instructions import TASK_TEMPLATES, scramble_wording
+from ...instructions import TASK_TEMPLATES, redraw_format, scramble_wording
 
 _WORDS = sorted({word for templates in TASK_TEMPLATES.values() for template in templates
                  for word in re.findall(r"[A-Za-z']+", re.sub(r'<\w+>', ' ', template))})
@@ -14,19 +14,26 @@ _WORDS = sorted({word for templates in TASK_TEMPLATES.values() for template in t
 
 @TRANSFORMS.register_module()
 class ScrambleWording(BaseTransform):
-    """Adds ``scrambled_instruction``: the instruction with other words around the same class set and format.
+    """Adds ``scrambled_instruction``: the instruction with other words around its class set and format.
+
+    Half of the copies that ask for objects ask for another number of points, so that the LLM learns to read all of them.
 
     ``VisionLLM`` takes it for its format loss alone, see :class:`visionllm_mm.models.FormatLoss`; all else is asked
     with the instruction as it is.
 
     Args:
-        prob: share of the samples whose copy is scrambled, in [0, 1].
+        max_points: the most points of a format, at most the vocabulary's.
+        prob: share of the samples that get a scrambled copy, in [0, 1].
     """
 
-    def __init__(self, prob: float = 0.5) -> None:
+    def __init__(self, max_points: int, prob: float = 0.5) -> None:
+        self.max_points = max_points
         self.prob = prob
 
     def transform(self, results: dict) -> dict:
         if np.random.random_sample() < self.prob:
-            results['scrambled_instruction'] = scramble_wording(results['instruction'], _WORDS, np.random)
+            text = results['instruction']
+            if np.random.random_sample() < 0.5:
+                text = redraw_format(text, np.random.randint(1, self.max_points + 1), _WORDS, np.random)
+            results['scrambled_instruction'] = scramble_wording(text, _WORDS, np.random)
         return results

@@ -26,7 +26,8 @@ class CheckClassNamesHook(Hook):
             self._check(runner, runner.val_loop.dataloader.dataset)
 
     def before_test(self, runner: Runner) -> None:
-        self._check(runner, runner.test_loop.dataloader.dataset)
+        for loop in getattr(runner.test_loop, 'loops', dict(only=runner.test_loop)).values():
+            self._check(runner, loop.dataloader.dataset)
 
     def _check(self, runner: Runner, dataset) -> None:
         for part in getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', dataset)]:
