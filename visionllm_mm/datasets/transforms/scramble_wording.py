@@ -16,7 +16,7 @@ _WORDS = sorted({word for templates in TASK_TEMPLATES.values() for template in t
 class ScrambleWording(BaseTransform):
     """Adds ``scrambled_instruction``: the instruction with other words around its class set and format.
 
-    Half of the copies that ask for objects ask for another number of points, so that the LLM learns to read all of them.
+    Half of the copies that ask for objects ask for another number of points, so that the LLM learns them all.
 
     ``VisionLLM`` takes it for its format loss alone, see :class:`visionllm_mm.models.FormatLoss`; all else is asked
     with the instruction as it is.
