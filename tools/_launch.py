@@ -22,7 +22,7 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="KEY=VALUE",
         help="override settings of the config, as in --cfg-options train_cfg.max_epochs=2 "
-        'model.tasks="[detection]"; no white space inside a value',
+        'model.test_cfg.score_thr=0.05; no white space inside a value',
     )
     parser.add_argument(
         "--launcher",

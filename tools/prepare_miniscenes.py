@@ -1,4 +1,4 @@
-"""Make MiniScenes, the embedded data set (docs/miniscenes.md): one core, under a minute."""
+"""Make MiniScenes, the embedded data set (docs/miniscenes.md): all cores, under a minute."""
 
 from __future__ import annotations
 

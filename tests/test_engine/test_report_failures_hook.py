@@ -1,5 +1,6 @@
 """An evaluation goes on past samples that can't be answered."""
 
+import pytest
 from mmengine.runner import Runner
 
 from tests.integration.scenes import make_coco_folder, small_config
@@ -25,6 +26,14 @@ def test_failures_are_counted_and_listed(tmp_path, monkeypatch, capsys):
     log = capsys.readouterr()
     assert '1 of the samples could not be answered' in log.out + log.err and 'no format' in log.out + log.err
     assert runner.model.failures is None
+
+
+def test_a_config_that_answers_nothing_is_an_error(tmp_path, monkeypatch):
+    cfg = small_config(monkeypatch, make_coco_folder(tmp_path / 'coco', 1, 3), tmp_path / 'work')
+    cfg.experiment_name = 'all-failures'
+    cfg.model.image_tokenizer.num_tokens = 400
+    with pytest.raises(ValueError, match='no sample of the first batch.*fewer than num_tokens = 400'):
+        Runner.from_cfg(cfg).test()
 
 
 def test_other_detectors_are_left_alone():

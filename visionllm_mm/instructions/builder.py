@@ -31,7 +31,7 @@ def check_class_names(class_names: Sequence[str], num_class_tokens: int) -> None
     reserved = [name for name in class_names if re.search(r'<(image|c\d+)>', name)]
     if reserved:
         raise ValueError(f'class names must not hold <image> or class tokens such as <c0>, but {reserved} do')
-    twice = sorted(name for name, count in Counter(class_names).items() if count > 1)
+    twice = sorted(name for name, count in Counter(map(str.strip, class_names)).items() if count > 1)
     if twice:
         raise ValueError(f'class names must differ, but {twice} are listed more than once')
     if len(class_names) > num_class_tokens:

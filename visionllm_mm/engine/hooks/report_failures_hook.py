@@ -12,6 +12,9 @@ class ReportFailuresHook(Hook):
     """While evaluating, a bad instruction gets an empty answer, and the log says how many there were and why.
 
     Outside of evaluations ``VisionLLM.predict`` raises. Other detectors are left alone.
+
+    Raises:
+        ValueError: when no sample of the first batch can be answered.
     """
 
     def before_val_epoch(self, runner: Runner) -> None:
@@ -26,6 +29,12 @@ class ReportFailuresHook(Hook):
     def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         self._report(runner)
 
+    def after_val_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        self._refuse_if_all_fail(runner, batch_idx, outputs)
+
+    def after_test_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        self._refuse_if_all_fail(runner, batch_idx, outputs)
+
     @staticmethod
     def _model(runner: Runner):
         return getattr(runner.model, 'module', runner.model)
@@ -33,6 +42,13 @@ class ReportFailuresHook(Hook):
     def _start(self, runner: Runner) -> None:
         if hasattr(self._model(runner), 'failures'):
             self._model(runner).failures = []
+
+    def _refuse_if_all_fail(self, runner: Runner, batch_idx: int, outputs) -> None:
+        """A first batch without any answer is no bad sample but a bad config."""
+        failures = getattr(self._model(runner), 'failures', None)
+        if batch_idx == 0 and failures and len(failures) == len(outputs) > 1:
+            self._model(runner).failures = None
+            raise ValueError(f'no sample of the first batch could be answered; the first one: {failures[0][1]}')
 
     def _report(self, runner: Runner) -> None:
         failures = getattr(self._model(runner), 'failures', None)

@@ -10,6 +10,7 @@ from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from ...instructions import DETECTION_TEMPLATES
 from ...models.text_warmup import warm_up
 
 
@@ -35,15 +36,18 @@ class TextWarmupHook(Hook):
         if runner.iter > 0 or runner._load_from:
             return
         model = getattr(runner.model, 'module', runner.model)
-        path = self.cache_dir / f'{self._key(model.task_decoder)}.pth'
+        path = self.cache_dir / f'{self._key(model)}.pth'
         if not path.is_file() and is_main_process():
             self._run(runner, model, path)
         barrier()
         model.task_decoder.load_state_dict(torch.load(path, map_location='cpu', weights_only=True))
         runner.logger.info(f'task decoder warmed up on text alone, from {path}')
 
-    def _key(self, decoder: torch.nn.Module) -> str:
-        digest = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode())
+    def _key(self, model: torch.nn.Module) -> str:
+        decoder = model.task_decoder
+        settings = dict(self.settings, num_tokens=model.image_tokenizer.num_tokens, wordings=DETECTION_TEMPLATES,
+                        words=decoder.llm.tokenizer.get_vocab())
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
         for name, value in decoder.state_dict().items():
             digest.update(name.encode())
             digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
