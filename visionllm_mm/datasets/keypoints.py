@@ -15,8 +15,7 @@ class KeypointCocoDataset(CocoDataset):
     """
 
     def parse_data_info(self, raw_data_info: dict) -> dict:
-        info = super().parse_data_info(raw_data_info)
-        info['instances'] = []
+        info = super().parse_data_info(dict(raw_data_info, raw_ann_info=[]))
         for annotation in raw_data_info['raw_ann_info']:
             # One at a time, as CocoDataset passes over some annotations.
             alone = super().parse_data_info(dict(raw_data_info, raw_ann_info=[annotation]))

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from .builder import write_format
+from .parser import FORMAT, POINT_NAMES
 from .vocabulary import point_format
 
 # What carries meaning for the format: sets and lists, formats, the image, the range's number, what asks for words.
-_FORMAT = re.compile(r'\(c(?:, (?:[xy]\d+|\.\.\.))+\)')
-_POINT_NAMES = re.compile(r'\["[^\]]*"\]')
 _KEPT = re.compile(r'(\{.*\}|\[.*\]|\([^()]*\)|<image>|\brange\s+\d+|\?)', re.DOTALL)
 
 
@@ -53,6 +52,6 @@ def redraw_format(text: str, num_points: int, words: Sequence[str], rng: np.rand
         words: to draw names from.
         rng: source of randomness.
     """
-    text = _FORMAT.sub(write_format(point_format(num_points)), text)
+    text = FORMAT.sub(write_format(point_format(num_points)), text)
     names = [words[rng.randint(len(words))] for _ in range(num_points)]
-    return _POINT_NAMES.sub(json.dumps(names), text)
+    return POINT_NAMES.sub(json.dumps(names), text)

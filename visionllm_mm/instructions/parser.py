@@ -14,11 +14,11 @@ from .vocabulary import IMAGE_PLACEHOLDER, TEXT_START, Vocabulary, point_format
 
 _ENTRY = r'("(?:[^"\\]|\\.)*")\s*:\s*(<c\d+>)'
 _CLASS_SET = re.compile(r'\{\s*' + _ENTRY + r'(?:\s*,\s*' + _ENTRY + r')*\s*\}')
-_FORMAT = re.compile(r'\(\s*c((?:\s*,\s*(?:[xy]\d+|\.\.\.|…))+)\s*\)', re.IGNORECASE)
+FORMAT = re.compile(r'\(\s*c((?:\s*,\s*(?:[xy]\d+|\.\.\.|…))+)\s*\)', re.IGNORECASE)
 _WORDS_ASKED_FOR = re.compile(
     r'\?|\b(answer|captions?|captioning|describe|description|explain|list|name|reply|respond|say|sentences?|summari[sz]e|'
     r'tell|words?|write)\b', re.IGNORECASE)
-_POINT_NAMES = re.compile(r'\[\s*"(?:[^"\\]|\\.)*"(?:\s*,\s*"(?:[^"\\]|\\.)*")*\s*\]')
+POINT_NAMES = re.compile(r'\[\s*"(?:[^"\\]|\\.)*"(?:\s*,\s*"(?:[^"\\]|\\.)*")*\s*\]')
 _MAX_WORDS = re.compile(r'\bat most (\d+) words\b', re.IGNORECASE)
 _RANGE = re.compile(r'\brange\b[^\d<{(]{0,12}(\d+)', re.IGNORECASE)
 
@@ -89,7 +89,7 @@ def parse_instruction(text: str, vocabulary: Vocabulary, output_format: tuple[st
         raise ValueError(f'an instruction needs {IMAGE_PLACEHOLDER} exactly once to say where the image goes, '
                          f'this one has it {count} times: {text!r}')
     asks_for_words = output_format == (TEXT_START,) or (output_format is None and _WORDS_ASKED_FOR.search(text))
-    if asks_for_words and not re.search(r'<c\d+>', text) and not _FORMAT.search(text):
+    if asks_for_words and not re.search(r'<c\d+>', text) and not FORMAT.search(text):
         return Instruction(text=text, class_names=(), class_indices=(), output_format=(TEXT_START,),
                            coord_range=vocabulary.coord_range, max_words=_parse_max_words(text))
     names, indices = _parse_class_set(text, vocabulary)
@@ -97,7 +97,7 @@ def parse_instruction(text: str, vocabulary: Vocabulary, output_format: tuple[st
         return Instruction(text=text, class_names=names, class_indices=indices, output_format=output_format,
                            coord_range=vocabulary.coord_range)
     rest = _CLASS_SET.sub('', text)  # a class may be called "range 9000", and so may a point
-    named, rest = rest, _POINT_NAMES.sub('', rest)
+    named, rest = rest, POINT_NAMES.sub('', rest)
     output_format = output_format or _parse_format(rest, vocabulary)
     return Instruction(text=text, class_names=names, class_indices=indices, output_format=output_format,
                        coord_range=_parse_range(rest, vocabulary), point_names=_parse_point_names(named, output_format))
@@ -106,7 +106,7 @@ def parse_instruction(text: str, vocabulary: Vocabulary, output_format: tuple[st
 def states_format(text: str) -> bool:
     """Whether a text holds an output format or a list of point names in our notation, good or bad."""
     rest = _CLASS_SET.sub('', text)
-    return bool(_FORMAT.search(rest) or _POINT_NAMES.search(rest))
+    return bool(FORMAT.search(rest) or POINT_NAMES.search(rest))
 
 
 def _parse_class_set(text: str, vocabulary: Vocabulary) -> tuple[tuple[str, ...], tuple[int, ...]]:
@@ -129,7 +129,7 @@ def _parse_class_set(text: str, vocabulary: Vocabulary) -> tuple[tuple[str, ...]
 
 def _parse_format(text: str, vocabulary: Vocabulary) -> tuple[str, ...]:
     formats = {tuple(_expand(re.sub(r'\s', '', match[1].lower()).replace('…', '...').strip(',').split(','), vocabulary))
-               for match in _FORMAT.finditer(text)}
+               for match in FORMAT.finditer(text)}
     if len(formats) != 1:
         raise ValueError('an instruction needs one output format such as (c, x1, y1, x2, y2), '
                          f'this one has {len(formats)}: {text!r}')
@@ -155,7 +155,7 @@ def _expand(points: list[str], vocabulary: Vocabulary) -> list[str]:
 
 
 def _parse_point_names(text: str, output_format: tuple[str, ...]) -> tuple[str, ...]:
-    lists = _POINT_NAMES.findall(text)
+    lists = POINT_NAMES.findall(text)
     if not lists:
         return ()
     names = tuple(json.loads(lists[0]))

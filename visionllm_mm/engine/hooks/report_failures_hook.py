@@ -17,23 +17,17 @@ class ReportFailuresHook(Hook):
         ValueError: when no sample of the first batch can be answered.
     """
 
-    def before_val_epoch(self, runner: Runner) -> None:
-        self._start(runner)
+    def _before_epoch(self, runner: Runner, mode: str = 'train') -> None:
+        if mode != 'train':
+            self._start(runner)
 
-    def before_test_epoch(self, runner: Runner) -> None:
-        self._start(runner)
+    def _after_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None, mode: str = 'train') -> None:
+        if mode != 'train':
+            self._refuse_if_all_fail(runner, batch_idx, outputs)
 
-    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        self._report(runner)
-
-    def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        self._report(runner)
-
-    def after_val_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
-        self._refuse_if_all_fail(runner, batch_idx, outputs)
-
-    def after_test_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
-        self._refuse_if_all_fail(runner, batch_idx, outputs)
+    def _after_epoch(self, runner: Runner, mode: str = 'train') -> None:
+        if mode != 'train':
+            self._report(runner)
 
     @staticmethod
     def _model(runner: Runner):
