@@ -32,17 +32,17 @@ class Evaluation:
 
     Args:
         runner: a Runner whose model has its weights.
-        ann_file: COCO-format annotations of the test data.
     """
 
-    def __init__(self, runner, ann_file: str) -> None:
+    def __init__(self, runner) -> None:
         from pycocotools.coco import COCO
 
         self.model = runner.model.eval()
         self.batches = list(runner.test_dataloader)
+        dataset = runner.test_dataloader.dataset
         with contextlib.redirect_stdout(io.StringIO()):
-            self.coco = COCO(ann_file)
-        self.category_ids = self.coco.getCatIds()
+            self.coco = COCO(dataset.ann_file)
+        self.category_ids = dataset.cat_ids
 
     def predict(self, template: str, names: list[str], all_names: list[str]) -> list[dict]:
         """COCO results of all images for one wording and class set."""
@@ -74,8 +74,7 @@ class Evaluation:
             return 0.0
         with contextlib.redirect_stdout(io.StringIO()):
             evaluation = COCOeval(self.coco, self.coco.loadRes(results), 'bbox')
-            if categories is not None:
-                evaluation.params.catIds = categories
+            evaluation.params.catIds = self.category_ids if categories is None else categories
             evaluation.evaluate()
             evaluation.accumulate()
             evaluation.summarize()
@@ -110,7 +109,7 @@ def main() -> None:
     runner = Runner.from_cfg(cfg)
     runner.load_or_resume()
     names = list(runner.test_dataloader.dataset.metainfo['classes'])
-    evaluation = Evaluation(runner, cfg.test_evaluator.ann_file)
+    evaluation = Evaluation(runner)
 
     wordings = [evaluation.average_precision(evaluation.predict(template, names, names))
                 for template in DETECTION_TEMPLATES]

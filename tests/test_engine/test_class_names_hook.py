@@ -7,7 +7,9 @@ import pytest
 import torch
 from mmdet.datasets import CocoDataset
 from mmengine.dataset import ConcatDataset, RepeatDataset
+from mmengine.runner import Runner
 
+from tests.integration.scenes import make_coco_folder, small_config
 from visionllm_mm.engine import CheckClassNamesHook
 from visionllm_mm.instructions import Vocabulary
 
@@ -93,3 +95,18 @@ def test_wrapped_models_are_checked_too(tmp_path):
     runner.model = SimpleNamespace(module=runner.model)
     with pytest.raises(ValueError, match='only 1 class tokens'):
         CheckClassNamesHook().before_test(runner)
+
+
+@pytest.mark.parametrize('part', ['llm', 'text_encoder'])
+@pytest.mark.parametrize('where', ['train', 'val'])
+def test_wordings_too_long_for_the_model_are_refused_before_anything_runs(tmp_path, monkeypatch, part, where):
+    cfg = small_config(monkeypatch, make_coco_folder(tmp_path / 'coco', 2, 2), tmp_path / 'work')
+    cfg.experiment_name = f'long-{part}-{where}'
+    long = '<image> Find <class> as <format>, range <range>' + ' and so on' * 120 + '.'
+    for transform in (cfg.train_dataloader if where == 'train' else cfg.val_dataloader).dataset.pipeline:
+        if transform.type == 'DetectionInstruction':
+            transform.templates = [long]
+    cfg.model[part].config.max_position_embeddings = 350
+    with pytest.raises(ValueError, match='the LLM has 350' if part == 'llm' else 'the text encoder takes 350'):
+        Runner.from_cfg(cfg).train()
+    assert not (tmp_path / 'work/warmup').exists()

@@ -1,10 +1,12 @@
 """An evaluation goes on past samples that can't be answered."""
 
+from types import SimpleNamespace
+
 import pytest
 from mmengine.runner import Runner
 
 from tests.integration.scenes import make_coco_folder, small_config
-from visionllm_mm.engine.hooks import ReportFailuresHook
+from visionllm_mm.engine.hooks import ReportFailuresHook, report_failures_hook
 
 
 def test_failures_are_counted_and_listed(tmp_path, monkeypatch, capsys):
@@ -34,6 +36,15 @@ def test_a_config_that_answers_nothing_is_an_error(tmp_path, monkeypatch):
     cfg.model.image_tokenizer.num_tokens = 400
     with pytest.raises(ValueError, match='no sample of the first batch.*fewer than num_tokens = 400'):
         Runner.from_cfg(cfg).test()
+
+
+def test_failures_of_all_processes_are_counted(monkeypatch):
+    log, model = [], SimpleNamespace(failures=[('a.png', 'no format')])
+    runner = SimpleNamespace(model=model, logger=SimpleNamespace(log=lambda level, text: log.append(text)))
+    gathered = [[('a.png', 'no format')], [], [('b.png', 'no set'), ('c.png', 'no set')]]
+    monkeypatch.setattr(report_failures_hook, 'all_gather_object', lambda mine: gathered)
+    ReportFailuresHook().after_test_epoch(runner)
+    assert '3 of the samples' in log[0] and 'c.png: no set' in log[0]
 
 
 def test_other_detectors_are_left_alone():

@@ -96,6 +96,7 @@ def test_bad_ranges_are_named(wording, message):
     (f'<image> {{"a": <c0>, "a": <c1>}} {FORMAT}', r"\['a'\] are listed more than once"),
     (f'<image> {{"a": <c0>, " ": <c1>}} {FORMAT}', 'blank'),
     (f'<image> {{"a": <c2>, "b": <c2>}} {FORMAT}', 'used twice'),
+    (f'<image> {{"a": <c2>}} {FORMAT}, most of all <c2> and <c3>', '<c3> is mentioned, but not in the category set'),
     (f'<image> {{"a": <c8>}} {FORMAT}', "'<c8>' is not in the vocabulary, which has <c0> .. <c7>"),
     (f'<image> {{"\\u003cc3>": <c0>}} {FORMAT}', 'must not hold'),
     (f'<image> {{"a\\q": <c0>}} {FORMAT}', r'JSON strings.*escape in "a\\q"'),

@@ -3,12 +3,13 @@
 import pytest
 import torch
 from mmdet.registry import MODELS
+from mmdet.structures.bbox import bbox_cxcywh_to_xyxy, bbox_overlaps
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from tests.tiny import CONFIG, ROOT, batch
 from visionllm_mm.models import LanguageGuidedImageTokenizer
-from visionllm_mm.models.layers.encoder_proposals import best_positions
+from visionllm_mm.models.layers.encoder_proposals import best_positions, distinct_first
 
 PLAIN = ROOT / 'configs/baselines/deformable-detr_r18_miniscenes.py'
 
@@ -144,6 +145,40 @@ def test_best_positions_are_peaks_first_and_never_padding():
     # Peaks of their 3 x 3 neighbourhoods: 5.0, 4.5 (of the other scale) and 0.5; then by objectness.
     assert objectness[0, best_positions(objectness, shapes, 5)[0]].tolist() == [5.0, 4.5, 0.5, 4.0, 3.0]
     assert (objectness[0, best_positions(objectness, shapes, 14)[0]] > -1e3).all()
+
+
+def test_proposals_of_what_a_better_one_has_found_come_last():
+    places = torch.tensor([[[.5, .5, .4, .4], [.5, .5, .4, .38], [.2, .2, .1, .1], [.5, .5, .2, .4], [.2, .2, .1, .1]]])
+    assert distinct_first(places, 0.7).tolist() == [[0, 2, 3, 1, 4]]
+    assert distinct_first(places, 0.4).tolist() == [[0, 2, 1, 3, 4]]
+    assert distinct_first(places, 1.0).tolist() == [[0, 1, 2, 3, 4]]
+
+
+def test_no_two_queries_start_at_the_same_proposal_while_others_are_left():
+    features, language, padding, samples = _inputs()
+    kept = {}
+    for max_iou in (0.05, 1.0):
+        tokenizer = _tokenizer(num_tokens=4, max_iou=max_iou)
+        torch.nn.init.normal_(tokenizer.proposals.objectness.weight)
+        tokenizer.proposals.place[-1].bias.data[2:] = 2.0  # boxes as large as to overlap their neighbours
+        boxes = bbox_cxcywh_to_xyxy(tokenizer(features, language, padding, samples).places_norm[0])
+        kept[max_iou] = bbox_overlaps(boxes, boxes).tril(-1).max()
+    assert kept[0.05] <= 0.05 < kept[1.0]
+
+
+def test_weights_of_another_number_of_tokens_are_repeated():
+    few, many = _tokenizer(num_tokens=3), _tokenizer(num_tokens=8, seed=1)
+    many.load_state_dict(few.state_dict())
+    content = few.query_embedding.weight
+    torch.testing.assert_close(many.query_embedding.weight, torch.cat([content, content, content[:2]]))
+    few.load_state_dict(many.state_dict())
+    torch.testing.assert_close(few.query_embedding.weight, content)
+
+
+def test_tokens_at_learned_places_can_not_be_repeated():
+    plain = dict(query_selection=False, refine_sizes=False, proposals=False)
+    with pytest.raises(ValueError, match='has 3 image tokens at learned places and this model 8: set .*num_tokens=3'):
+        _tokenizer(num_tokens=8, **plain).load_state_dict(_tokenizer(num_tokens=3, **plain).state_dict(), strict=False)
 
 
 def test_fewer_positions_than_tokens_is_an_error():

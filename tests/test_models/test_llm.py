@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from transformers import LlamaConfig
+from transformers import BertConfig, BertLMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from tests.tiny import LLM, build_decoder, instructions, save_llama
 from visionllm_mm.models import CausalLM
@@ -135,6 +135,26 @@ def test_folder_without_weights_is_named(tmp_path):
     LlamaConfig(vocab_size=64, **LLM['config']).save_pretrained(tmp_path)
     with pytest.raises(FileNotFoundError, match=f'{tmp_path}.*local folder'):
         CausalLM(path=str(tmp_path), tokenizer='builtin')
+
+
+def test_other_kinds_of_models_are_refused(tmp_path):
+    BertLMHeadModel(BertConfig(vocab_size=8, hidden_size=32, num_hidden_layers=1, num_attention_heads=2,
+                               intermediate_size=32, is_decoder=True)).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=f"'{tmp_path}' is a bert model: give one of LLaMA's architecture"):
+        CausalLM(path=str(tmp_path), tokenizer='builtin')
+
+
+def test_a_tokenizer_of_more_words_than_the_model_is_refused(tmp_path):
+    LlamaForCausalLM(LlamaConfig(vocab_size=64, **LLM['config'])).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match='the tokenizer has 4096 words, but the model .* only 64'):
+        CausalLM(path=str(tmp_path), tokenizer='builtin')
+
+
+@pytest.mark.parametrize('text', ['star', 'red star', '"x" y'])
+def test_names_and_answers_are_read_as_within_a_sentence(text):
+    llm = CausalLM(**LLM)
+    assert llm.word_ids(f'a big {text}') == [*llm.word_ids('a big'), *llm.inner_ids(text)]
+    assert llm.tokenizer.decode(llm.inner_ids(text)).strip() == text
 
 
 def test_an_instruction_that_just_fits_is_read_and_one_token_more_is_an_error():

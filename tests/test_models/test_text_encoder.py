@@ -4,6 +4,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel
 
+from tests.tiny import save_llama
 from visionllm_mm.models import TextEncoder
 
 CONFIG = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
@@ -106,3 +107,9 @@ def test_bad_sources_are_named(arguments, error, message):
 def test_folder_without_weights_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=str(tmp_path)):
         TextEncoder(path=str(tmp_path), tokenizer='builtin')
+
+
+def test_other_kinds_of_models_are_refused(tmp_path):
+    save_llama(tmp_path)
+    with pytest.raises(ValueError, match=f"'{tmp_path}' is no text encoder of BERT's architecture"):
+        TextEncoder(path=str(tmp_path))

@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+from mmdet.registry import MODELS
 from mmengine.optim import OptimWrapper
 from torch.optim import SGD
 
-from tests.tiny import NAMES, batch, build_model
+from tests.tiny import NAMES, batch, build_model, model_config
 from visionllm_mm.instructions import Vocabulary, build_instruction, point_format
 from visionllm_mm.models.postprocess import location_certainty
 
@@ -229,6 +230,21 @@ def test_state_dict_round_trip_gives_the_same_answers(model, tmp_path):
     after, expected = _predict(other, images, samples)[0], _predict(model, images, samples)[0]
     _assert_same(after, expected)
     assert (before.scores - expected.scores).abs().max() > 1e-3
+
+
+def test_weights_of_another_model_are_refused(model):
+    for others in (dict(model.backbone.state_dict(prefix='backbone.'), **{'bbox_head.fc.weight': torch.zeros(1)}), {}):
+        with pytest.raises(ValueError, match='holds no VisionLLM: .*no task_decoder. To begin with the backbone'):
+            model.load_state_dict(others, strict=False)
+
+
+def test_weights_of_another_vocabulary_of_the_same_size_are_refused(model):
+    cfg = model_config().model
+    cfg.vocabulary.update(num_classes=cfg.vocabulary.num_classes + 2, coord_range=cfg.vocabulary.coord_range - 1)
+    other = MODELS.build(cfg)
+    assert other.vocabulary.size == model.vocabulary.size
+    with pytest.raises(ValueError, match=r'another vocabulary.* = \[64, 64, 24\] there and \[66, 63, 24\] in this'):
+        other.load_state_dict(model.state_dict(), strict=False)
 
 
 @pytest.mark.parametrize('counts', [[2, 0, 3], [0, 0], [25]])

@@ -79,8 +79,8 @@ def parse_instruction(text: str, vocabulary: Vocabulary, output_format: tuple[st
 
     Raises:
         ValueError: when ``<image>`` is missing or repeated; when the text states no category set, no output format,
-            or two different ones; when a class name is no JSON string; when a class token is used twice or is not in
-            the vocabulary; when the points are not numbered x1, y1, x2, y2, ...; when there are not as
+            or two different ones; when a class name is no JSON string; when a class token is used twice, is not in
+            the vocabulary, or is mentioned and not in the set; when the points are not numbered x1, y1, x2, y2, ...; when there are not as
             many names as points; when the range is larger than the vocabulary's; when it states no or two numbers of
             words.
     """
@@ -97,6 +97,9 @@ def parse_instruction(text: str, vocabulary: Vocabulary, output_format: tuple[st
         return Instruction(text=text, class_names=names, class_indices=indices, output_format=output_format,
                            coord_range=vocabulary.coord_range)
     rest = _CLASS_SET.sub('', text)  # a class may be called "range 9000", and so may a point
+    strangers = set(re.findall(r'<c\d+>', rest)) - {f'<c{index}>' for index in indices}
+    if strangers:
+        raise ValueError(f'{", ".join(sorted(strangers))} is mentioned, but not in the category set: {text!r}')
     named, rest = rest, POINT_NAMES.sub('', rest)
     output_format = output_format or _parse_format(rest, vocabulary)
     return Instruction(text=text, class_names=names, class_indices=indices, output_format=output_format,

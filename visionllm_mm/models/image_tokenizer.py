@@ -15,7 +15,13 @@ from torch import Tensor, nn
 from ..structures import ImageTokens, Proposals
 from .layers.center_embedding import sine_embedding
 from .layers.cross_modal_fusion import CrossModalFusion
-from .layers.encoder_proposals import EncoderProposals, best_positions, objectness_head, place_head
+from .layers.encoder_proposals import (
+    EncoderProposals,
+    best_positions,
+    distinct_first,
+    objectness_head,
+    place_head,
+)
 
 
 @MODELS.register_module()
@@ -38,6 +44,8 @@ class LanguageGuidedImageTokenizer(nn.Module):
             at learned places.
         refine_sizes: whether heads and reference points have a size, too, as Deformable DETR's do with box refinement;
             it guides where the decoder looks. Needs ``query_selection``.
+        max_iou: overlap of two proposals, in [0, 1], above which only the better one is among the first that queries
+            start at; used where proposals have a size. 1: never.
     """
 
     # mmdet's own flattening of feature levels; it uses positional_encoding and level_embed below.
@@ -46,7 +54,7 @@ class LanguageGuidedImageTokenizer(nn.Module):
 
     def __init__(self, num_tokens: int, text_dims: int, encoder: dict, decoder: dict, positional_encoding: dict,
                  num_feature_levels: int = 4, fusion_heads: int = 8, proposals: bool = False,
-                 query_selection: bool = False, refine_sizes: bool = False) -> None:
+                 query_selection: bool = False, refine_sizes: bool = False, max_iou: float = 1.0) -> None:
         super().__init__()
         self.positional_encoding = SinePositionalEncoding(**positional_encoding)
         self.encoder = DeformableDetrTransformerEncoder(**encoder)
@@ -75,6 +83,7 @@ class LanguageGuidedImageTokenizer(nn.Module):
         self.proposals = EncoderProposals(dims, refine_sizes) if proposals else None
         self.query_selection = query_selection
         self.refine_sizes = refine_sizes
+        self.max_iou = max_iou
         self.init_weights()
 
     @property
@@ -95,6 +104,21 @@ class LanguageGuidedImageTokenizer(nn.Module):
         if not self.query_selection:
             nn.init.xavier_uniform_(self.reference_points_fc.weight)
             nn.init.zeros_(self.reference_points_fc.bias)
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
+        """Weights with another number of tokens: the contents of the queries are repeated, or the first ones used.
+
+        Raises:
+            ValueError: when the queries also have learned places, which can't be repeated.
+        """
+        name = f'{prefix}query_embedding.weight'
+        saved = state_dict.get(name)
+        if saved is not None and len(saved) != self.num_tokens:
+            if not self.query_selection:
+                raise ValueError(f'the checkpoint has {len(saved)} image tokens at learned places and this model '
+                                 f'{self.num_tokens}: set image_tokenizer.num_tokens={len(saved)}')
+            state_dict[name] = saved[torch.arange(self.num_tokens, device=saved.device) % len(saved)]
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def forward(self, features: tuple[Tensor, ...], language: Tensor, language_padding: Tensor,
                 data_samples: list, extra_places: Tensor | None = None) -> ImageTokens:
@@ -165,8 +189,14 @@ class LanguageGuidedImageTokenizer(nn.Module):
         if proposals.objectness.shape[1] < self.num_tokens:
             raise ValueError(f'the feature scales have {proposals.objectness.shape[1]} positions, fewer than '
                              f'num_tokens = {self.num_tokens}: resize images to a larger scale or lower num_tokens')
-        best = best_positions(proposals.objectness.detach(), spatial_shapes, self.num_tokens)
+        # Enough that what is put back leaves its place to others.
+        count = min(5 * self.num_tokens, proposals.objectness.shape[1])
+        best = best_positions(proposals.objectness.detach(), spatial_shapes, count)
         places = proposals.centers_norm
         if self.refine_sizes:
             places = torch.cat([places, proposals.sizes_norm], dim=2)
-        return places.gather(1, best[..., None].expand(-1, -1, places.shape[2])).detach()
+        places = places.detach().gather(1, best[..., None].expand(-1, -1, places.shape[2]))
+        if self.refine_sizes:
+            order = distinct_first(places, self.max_iou)
+            places = places.gather(1, order[..., None].expand_as(places))
+        return places[:, :self.num_tokens]

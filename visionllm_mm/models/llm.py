@@ -28,8 +28,8 @@ class CausalLM(nn.Module):
         dtype: dtype of the base weights, e.g. ``bfloat16``.
 
     Raises:
-        ValueError: when neither or both of ``path`` and ``config`` are given, or nothing would be left to train that
-            could learn the added tokens.
+        ValueError: when neither or both of ``path`` and ``config`` are given, when ``path`` is another kind of model,
+            or when the tokenizer has more words than the model.
         FileNotFoundError: when weights or tokenizer are missing.
     """
 
@@ -48,6 +48,7 @@ class CausalLM(nn.Module):
             self._start_with_content_matching()
         else:
             self.base = load_pretrained(AutoModelForCausalLM, path, dtype=torch_dtype)
+            self._check_kind(path)
         self.frozen = freeze
         if freeze:
             self.base.requires_grad_(False)
@@ -55,6 +56,15 @@ class CausalLM(nn.Module):
             inject_adapter_in_model(LoraConfig(**lora), self.base.model)
             if not freeze:
                 self.base.requires_grad_(True)  # peft freezes the base, asked or not
+
+    def _check_kind(self, path: str) -> None:
+        if not hasattr(getattr(self.base, 'model', None), 'embed_tokens'):
+            raise ValueError(f'CausalLM: {path!r} is a {self.base.config.model_type} model: give one of '
+                             "LLaMA's architecture")
+        words, known = len(self.tokenizer), self.base.config.vocab_size
+        if words > known:
+            raise ValueError(f'CausalLM: the tokenizer has {words} words, but the model {path!r} only {known}: give '
+                             'the tokenizer that the model was trained with')
 
     @torch.no_grad()
     def _start_with_content_matching(self) -> None:
@@ -83,6 +93,14 @@ class CausalLM(nn.Module):
     def word_ids(self, text: str) -> list[int]:
         """Ids of a text's words, no begin or end token added."""
         return self.tokenizer(text, add_special_tokens=False)['input_ids']
+
+    def inner_ids(self, text: str) -> list[int]:
+        """Ids of words as they are within a sentence, where many tokenizers write the space before a word as its part.
+
+        Names and answers are read so, whatever stands before them: a word of a caption is the one of a class set.
+        """
+        before = 'the'
+        return self.word_ids(f'{before} {text}')[len(self.word_ids(before)):]
 
     def embed_words(self, ids: Tensor) -> Tensor:
         """Word embeddings, (...,) int64 -> (..., ``embed_dims``)."""

@@ -87,7 +87,7 @@ class PrefixBuilder:
         device, num_tokens = token_inputs.device, token_inputs.shape[1]
         sequences = [self._sequence(instruction) for instruction in instructions]
         lengths = [len(sequence.ids) + num_tokens for sequence in sequences]
-        self._check_length(instructions, lengths, answer_length)
+        self.check_lengths(instructions, num_tokens, answer_length)
         starts = torch.tensor([sequence.image_start for sequence in sequences], device=device)
         class_ids = self._pad([self._long(instruction.class_indices) for instruction in instructions]).to(device)
         counts = torch.tensor([len(instruction.class_indices) for instruction in instructions], device=device)
@@ -120,7 +120,7 @@ class PrefixBuilder:
         return _Sequence(tuple(ids), image_start, tuple(class_positions), tuple(class_rows))
 
     def _tokenize_name(self, name: str) -> tuple[int, ...]:
-        ids = tuple(self.llm.word_ids(name))
+        ids = tuple(self.llm.inner_ids(name))
         if not ids:
             raise ValueError(f'the tokenizer has no token for the class name {name!r}: rename the class')
         return ids
@@ -163,9 +163,11 @@ class PrefixBuilder:
         mentioned = F.pad(names, (0, 0, 0, 1)).gather(1, rows[..., None].expand(-1, -1, width))
         return embeddings.scatter_add(1, positions[..., None].expand(-1, -1, width), mentioned.to(embeddings.dtype))
 
-    def _check_length(self, instructions: list[Instruction], lengths: list[int], answer_length: int | None) -> None:
-        for instruction, length in zip(instructions, lengths, strict=True):
-            needed = length + (answer_length or len(instruction.output_format))
+    def check_lengths(self, instructions: list[Instruction], num_tokens: int, answer_length: int | None = None) -> None:
+        """Raises a ValueError where an instruction with M image tokens and its answer is too long for the LLM."""
+        for instruction in instructions:
+            needed = len(self._sequence(instruction).ids) + num_tokens + (
+                answer_length or len(instruction.output_format))
             if needed > self.llm.max_length:
                 raise ValueError(
                     f'the instruction needs {needed} positions with its image tokens and its answer, but the LLM has '

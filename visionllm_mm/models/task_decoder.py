@@ -51,6 +51,9 @@ class OpenEndedTaskDecoder(nn.Module):
         self.vocabulary = vocabulary
         words = llm.base.model.embed_tokens.weight.detach().float()
         self.added_tokens = AddedTokens(vocabulary.size, llm.embed_dims, std=words.std().item())
+        # Part of every checkpoint: equal counts of added tokens may be other tokens.
+        sizes = (vocabulary.num_classes, vocabulary.coord_range, vocabulary.max_points)
+        self.register_buffer('vocabulary_sizes', torch.tensor(sizes))
         self.projector = TokenProjector(
             token_dims, llm.embed_dims, place_dims, word_norm=words.norm(dim=1).mean().item())
         self.prefix_builder = PrefixBuilder(llm, vocabulary)
@@ -62,9 +65,16 @@ class OpenEndedTaskDecoder(nn.Module):
         self._text_cache.clear()
         return super().train(mode)
 
-    def _load_from_state_dict(self, *args, **kwargs) -> None:
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
+        """Refuses weights of another vocabulary, which a non-strict load would take or pass over with a warning."""
         self._text_cache.clear()
-        super()._load_from_state_dict(*args, **kwargs)
+        saved = state_dict.get(f'{prefix}vocabulary_sizes')
+        if saved is not None and not torch.equal(saved.cpu(), self.vocabulary_sizes.cpu()):
+            raise ValueError(
+                'the checkpoint was made with another vocabulary: num_classes, coord_range, max_points = '
+                f"{saved.tolist()} there and {self.vocabulary_sizes.tolist()} in this model. Set the config's "
+                'vocabulary as it was when it was trained')
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def embed_prefix(self, instructions: list[Instruction], token_inputs: Tensor,
                      answer_length: int | None = None) -> Prefix:

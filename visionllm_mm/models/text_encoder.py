@@ -21,7 +21,7 @@ class TextEncoder(nn.Module):
         cache_size: how many instructions keep their features while evaluating.
 
     Raises:
-        ValueError: when neither or both of ``path`` and ``config`` are given.
+        ValueError: when neither or both of ``path`` and ``config`` are given, or ``path`` is another kind of model.
         FileNotFoundError: when a folder or file is missing.
     """
 
@@ -37,7 +37,11 @@ class TextEncoder(nn.Module):
                 settings.pop('model_type', 'bert'), vocab_size=len(self.tokenizer), **settings)
             self.encoder = AutoModel.from_config(hf_config, add_pooling_layer=False)
         else:
-            self.encoder = load_pretrained(AutoModel, path, add_pooling_layer=False)
+            try:
+                self.encoder = load_pretrained(AutoModel, path, add_pooling_layer=False)
+            except TypeError as error:  # other architectures have no pooling layer to leave out
+                raise ValueError(f"TextEncoder: {path!r} is no text encoder of BERT's architecture: give one such as "
+                                 'bert-base-uncased') from error
         self.cache_size = cache_size
         self._cache: OrderedDict[tuple[str, ...], tuple[Tensor, Tensor]] = OrderedDict()
 
@@ -82,13 +86,17 @@ class TextEncoder(nn.Module):
         features, padding = self._cache[key]
         return features.expand(len(texts), -1, -1), padding.expand(len(texts), -1)
 
+    def check_lengths(self, texts: list[str]) -> None:
+        """Raises a ValueError where a text is longer than the encoder's context."""
+        for text, ids in zip(texts, self.tokenizer(texts)['input_ids'], strict=True):
+            if len(ids) > self.max_length:
+                raise ValueError(f'the instruction has {len(ids)} tokens, but the text encoder takes '
+                                 f'{self.max_length}: shorten it or list fewer classes. It begins: {text[:120]!r}')
+
     def _encode(self, texts: list[str]) -> tuple[Tensor, Tensor]:
         batch = self.tokenizer(texts, padding=True, return_tensors='pt')
-        length = batch['input_ids'].shape[1]
-        if length > self.max_length:
-            longest = max(texts, key=lambda text: len(self.tokenizer(text)['input_ids']))
-            raise ValueError(f'the instruction has {length} tokens, but the text encoder takes {self.max_length}: '
-                             f'shorten it or list fewer classes. It begins: {longest[:120]!r}')
+        if batch['input_ids'].shape[1] > self.max_length:
+            self.check_lengths(texts)
         device = next(self.encoder.parameters()).device
         mask = batch['attention_mask'].to(device)
         output = self.encoder(input_ids=batch['input_ids'].to(device), attention_mask=mask)

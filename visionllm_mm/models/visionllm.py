@@ -79,9 +79,16 @@ class VisionLLM(BaseDetector):
         self._forget_formats()
         return super().train(mode)
 
-    def _load_from_state_dict(self, *args, **kwargs) -> None:
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
+        """Refuses weights of another model, which a non-strict load would pass over with a warning."""
         self._forget_formats()
-        super()._load_from_state_dict(*args, **kwargs)
+        parts = sorted({name.removeprefix(prefix).split('.')[0] for name in state_dict if name.startswith(prefix)})
+        if 'task_decoder' not in parts:
+            raise ValueError(
+                f'the checkpoint holds no VisionLLM: it has {parts}, but no task_decoder. To begin with the backbone of '
+                "another detector set model.backbone.init_cfg=dict(type='Pretrained', checkpoint=..., "
+                "prefix='backbone.')")
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _forget_formats(self) -> None:
         if self.format_reader is not None:
@@ -241,6 +248,16 @@ class VisionLLM(BaseDetector):
     def _ask_group(sample: DetDataSample, group: int) -> DetDataSample:
         text, labels = sample.class_groups[group]
         return DetDataSample(metainfo=sample.metainfo | dict(instruction=text, class_labels=labels))
+
+    def check_instructions(self, texts: list[str]) -> None:
+        """Reads instructions without images.
+
+        Raises:
+            ValueError: when one can't be parsed, or is too long for the text encoder or, with its answer, the LLM.
+        """
+        instructions = [parse_instruction(text, self.vocabulary) for text in texts]
+        self.text_encoder.check_lengths([instruction.language for instruction in instructions])
+        self.task_decoder.prefix_builder.check_lengths(instructions, self.image_tokenizer.num_tokens)
 
     def _predict_objects(self, features: tuple[Tensor, ...], data_samples: SampleList,
                          rescale: bool) -> list[InstanceData]:

@@ -48,6 +48,8 @@ class SetInstruction(BaseTransform):
     """
     task: str
     point_names: Sequence[str] | None = None
+    num_points: tuple[int, int]
+    """Fewest and most points N of an instruction."""
 
     def __init__(self, vocabulary: dict, classes: Sequence[str] | None = None, training: bool = False,
                  templates: Sequence[str] | str | None = None, template_index: int = 0, subset_prob: float = 0.5,
@@ -67,10 +69,6 @@ class SetInstruction(BaseTransform):
             check_class_names(classes, len(classes) if self.grouped else self.vocabulary.num_classes)
 
     @abstractmethod
-    def draw_num_points(self) -> int:
-        """N of the next instruction."""
-
-    @abstractmethod
     def make_points(self, results: dict, num_points: int) -> np.ndarray:
         """Points of all objects, (K, N, 2) float32 px; may take out objects that have none."""
 
@@ -83,7 +81,8 @@ class SetInstruction(BaseTransform):
                                       max_classes=self.max_classes)
             chosen = chosen if self.shuffle else sorted(chosen)
             template = self.templates[np.random.randint(len(self.templates))]
-        num_points = self.draw_num_points()
+        low, high = self.num_points
+        num_points = low if low == high else np.random.randint(low, high + 1)
         groups = [chosen]
         if self.grouped:
             check_class_names(names, len(names))
@@ -100,6 +99,13 @@ class SetInstruction(BaseTransform):
             results['gt_bboxes_labels'] = np.array(
                 [position.get(label, -1) for label in results['gt_bboxes_labels']], dtype=np.int64)
         return results
+
+    def longest_instructions(self, names: Sequence[str]) -> list[str]:
+        """What the transform may write at most for a data set with these classes: every wording, its longest set."""
+        longest = sorted(names, key=len, reverse=True)[:self.max_classes]
+        templates = self.templates if self.training else self.templates[self.template_index:self.template_index + 1]
+        return [build_instruction(template, longest, point_format(self.num_points[1]), self.vocabulary,
+                                  self.point_names) for template in templates]
 
     def _class_names(self, results: dict) -> list[str]:
         text = results.get('text')
@@ -120,9 +126,7 @@ class SetInstruction(BaseTransform):
 class DetectionInstruction(SetInstruction):
     """Asks for boxes: N = 2, the top-left and the bottom-right corner. Arguments: see :class:`SetInstruction`."""
     task = 'detection'
-
-    def draw_num_points(self) -> int:
-        return 2
+    num_points = 2, 2
 
     def make_points(self, results: dict, num_points: int) -> np.ndarray:
         return results['gt_bboxes'].tensor.numpy().astype(np.float32).reshape(-1, num_points, 2)
@@ -175,9 +179,6 @@ class SegmentationInstruction(SetInstruction):
             raise ValueError(f'evaluation needs one number of points, got the range {num_points}')
         self.num_points = low, high
 
-    def draw_num_points(self) -> int:
-        return np.random.randint(self.num_points[0], self.num_points[1] + 1)
-
     def make_points(self, results: dict, num_points: int) -> np.ndarray:
         masks = results['gt_masks'].to_ndarray()
         seen = masks.any(axis=(1, 2))
@@ -211,9 +212,7 @@ class KeypointInstruction(SetInstruction):
             raise ValueError(f'{len(point_names)} point names, but a format has 1 .. {self.vocabulary.max_points} '
                              'points (max_points of the vocabulary)')
         self.point_names = tuple(point_names)
-
-    def draw_num_points(self) -> int:
-        return len(self.point_names)
+        self.num_points = len(point_names), len(point_names)
 
     def make_points(self, results: dict, num_points: int) -> np.ndarray:
         if results.get('flip'):

@@ -1,23 +1,26 @@
-"""Refuses data whose classes don't fit before hours are spent."""
+"""Refuses data whose classes or instructions don't fit before hours are spent."""
 
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from torch import nn
 
 from ...datasets.coco_classes import read_class_names
+from ...datasets.transforms.set_instructions import SetInstruction
 from ...instructions import check_class_names
 
 
 @HOOKS.register_module()
 class CheckClassNamesHook(Hook):
-    """Compares the class names of every COCO-format data set with its annotation file.
+    """Compares the class names of every COCO-format data set with its annotation file, and their length with the model.
 
     mmdet numbers classes in the order of the file, whatever the order of ``classes``, and passes silently over names
     that the file lacks; both would teach a model that reads names the wrong ones.
 
     Raises:
         ValueError: before training or testing starts, when names are missing from the file, are in another order, or
-            are more than the model has class tokens.
+            are more than the model has class tokens; or when the longest wording with the longest class set is longer
+            than the text encoder or the LLM can read.
     """
 
     def before_train(self, runner: Runner) -> None:
@@ -30,18 +33,31 @@ class CheckClassNamesHook(Hook):
             self._check(runner, loop.dataloader.dataset)
 
     def _check(self, runner: Runner, dataset) -> None:
+        model = getattr(runner.model, 'module', runner.model)
         for part in getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', dataset)]:
-            if not str(getattr(part, 'ann_file', '')).endswith('.json') or 'classes' not in part.metainfo:
-                continue
-            names, in_file = list(part.metainfo['classes']), list(read_class_names(part.ann_file))
-            known = [name for name in in_file if name in names]
-            if known != names:
-                missing = [name for name in names if name not in in_file]
-                problem = f'{missing} are not in it' if missing else 'they stand in another order'
-                raise ValueError(f'the classes {names} of the data set do not match {part.ann_file}: {problem}. Its '
-                                 f"categories are {in_file}: set metainfo=dict(classes=...) to these, in this order")
-            model = getattr(runner.model, 'module', runner.model)
-            if hasattr(model, 'vocabulary') and part.test_mode:
-                transforms = getattr(getattr(part, 'pipeline', None), 'transforms', ())
-                grouped = any(getattr(transform, 'grouped', False) for transform in transforms)
-                check_class_names(names, len(names) if grouped else model.vocabulary.num_classes)
+            if str(getattr(part, 'ann_file', '')).endswith('.json') and 'classes' in part.metainfo:
+                names = list(part.metainfo['classes'])
+                self._compare_with_file(names, part.ann_file)
+                if hasattr(model, 'vocabulary'):
+                    self._check_instructions(model, part, names)
+
+    @staticmethod
+    def _compare_with_file(names: list[str], ann_file: str) -> None:
+        in_file = list(read_class_names(ann_file))
+        known = [name for name in in_file if name in names]
+        if known != names:
+            missing = [name for name in names if name not in in_file]
+            problem = f'{missing} are not in it' if missing else 'they stand in another order'
+            raise ValueError(f'the classes {names} of the data set do not match {ann_file}: {problem}. Its categories '
+                             f"are {in_file}: set metainfo=dict(classes=...) to these, in this order")
+
+    @staticmethod
+    def _check_instructions(model: nn.Module, dataset, names: list[str]) -> None:
+        transforms = getattr(getattr(dataset, 'pipeline', None), 'transforms', ())
+        if dataset.test_mode:
+            grouped = any(getattr(transform, 'grouped', False) for transform in transforms)
+            check_class_names(names, len(names) if grouped else model.vocabulary.num_classes)
+        if getattr(dataset, 'return_classes', False):
+            for transform in transforms:
+                if isinstance(transform, SetInstruction):
+                    model.check_instructions(transform.longest_instructions(names))

@@ -3,6 +3,7 @@
 import logging
 
 from mmdet.registry import HOOKS
+from mmengine.dist import all_gather_object
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
@@ -49,6 +50,7 @@ class ReportFailuresHook(Hook):
         if failures is None:
             return
         self._model(runner).failures = None
+        failures = [failure for of_one_rank in all_gather_object(failures) for failure in of_one_rank]
         if failures:
             listed = '\n'.join(f'  {path}: {reason}' for path, reason in failures[:10])
             runner.logger.log(logging.WARNING, f'{len(failures)} of the samples could not be answered and count as '

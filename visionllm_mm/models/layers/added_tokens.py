@@ -20,13 +20,13 @@ class AddedTokens(nn.Module):
         self.output_rows = nn.Parameter(self.embedding.weight.detach().clone())
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
-        """Refuses weights of another vocabulary, which a non-strict load would pass over with a warning."""
+        """Refuses weights of another size, which a non-strict load would pass over with a warning."""
         saved = state_dict.get(f'{prefix}output_rows')
         if saved is not None and saved.shape != self.output_rows.shape:
             raise ValueError(
-                f'the checkpoint was made with another vocabulary: {prefix}output_rows is {tuple(saved.shape)} there '
-                f'and {tuple(self.output_rows.shape)} in this model. Set the config\'s vocabulary (num_classes, '
-                'coord_range, max_points) and LLM as they were when it was trained')
+                f'the checkpoint was made with another vocabulary or LLM: {prefix}output_rows, (added tokens, LLM '
+                f'width), is {tuple(saved.shape)} there and {tuple(self.output_rows.shape)} in this model. Set the '
+                "config's vocabulary (num_classes, coord_range, max_points) and llm as they were when it was trained")
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def forward(self, ids: Tensor) -> Tensor:

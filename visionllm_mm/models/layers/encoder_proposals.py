@@ -3,6 +3,7 @@
 import torch
 from mmdet.models.layers import DeformableDetrTransformerEncoder
 from mmdet.models.layers.transformer.utils import inverse_sigmoid
+from mmdet.structures.bbox import bbox_cxcywh_to_xyxy, bbox_overlaps
 from mmengine.model import bias_init_with_prob
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -99,3 +100,22 @@ def best_positions(objectness: Tensor, spatial_shapes: Tensor, count: int) -> Te
         peak = (scores == F.max_pool2d(scores, 3, stride=1, padding=1)) & (scores > 0)
         ranks.append((scores + peak).flatten(1))
     return torch.cat(ranks, dim=1).topk(count, dim=1).indices
+
+
+def distinct_first(places: Tensor, max_iou: float) -> Tensor:
+    """Orders proposals so that those which find an object that a better one has found come last.
+
+    Two scales, or two peaks on a large object, often propose the same box; a token for each of them is a token that
+    another object may lack ("dense distinct queries", arXiv 2303.12776; the overlaps are taken as in YOLACT's fast NMS,
+    where one that is put back counts, too).
+
+    Args:
+        places: (B, C, 4), centre and size of the proposals, best first.
+        max_iou: overlap with a better proposal above which one is put back, in [0, 1].
+
+    Returns:
+        (B, C) int64, the new order; else as it was.
+    """
+    boxes = bbox_cxcywh_to_xyxy(places)
+    overlap = bbox_overlaps(boxes, boxes).tril(diagonal=-1).amax(dim=2)
+    return (overlap > max_iou).int().argsort(dim=1, stable=True)
