@@ -85,8 +85,8 @@ class VisionLLM(BaseDetector):
         parts = sorted({name.removeprefix(prefix).split('.')[0] for name in state_dict if name.startswith(prefix)})
         if 'task_decoder' not in parts:
             raise ValueError(
-                f'the checkpoint holds no VisionLLM: it has {parts}, but no task_decoder. To begin with the backbone of '
-                "another detector set model.backbone.init_cfg=dict(type='Pretrained', checkpoint=..., "
+                f'the checkpoint holds no VisionLLM: it has {parts}, but no task_decoder. To begin with the backbone '
+                "of another detector set model.backbone.init_cfg=dict(type='Pretrained', checkpoint=..., "
                 "prefix='backbone.')")
         super()._load_from_state_dict(state_dict, prefix, *args)
 
