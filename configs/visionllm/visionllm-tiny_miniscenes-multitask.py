@@ -170,19 +170,31 @@ test_cfg = dict(
                 ann_file=annotations + 'instances_pairs_val.json',
                 metric='bbox',
                 groups=dict(seen=seen_pairs, unseen=unseen_pairs)))),
-    # The paper's figures are VisionLLM-R50's on COCO and RefCOCO. The trivial ones are those of dataset.json, random
-    # boxes, and "a picture of a red circle and a blue square" as every caption.
+    # The paper's figures are VisionLLM-R50's on COCO and RefCOCO. The trivial ones are those of dataset.json (per type
+    # of question and expression, too), random boxes, and "a picture of a red circle and a blue square" as every
+    # caption. The bounds are those of the true masks as so many points (docs/design.md).
     references={
         'detection/coco/bbox_mAP': dict(paper=0.446, trivial=0.0),
-        'segmentation-8/coco/segm_mAP': dict(paper=0.185),
-        'segmentation-14/coco/segm_mAP': dict(paper=0.229),
-        'segmentation-16/coco/segm_mAP': dict(paper=0.242),
-        'segmentation-24/coco/segm_mAP': dict(paper=0.251, trivial=0.0),
+        'segmentation-8/coco/segm_mAP': dict(paper=0.185, trivial=0.0, bound=0.569),
+        'segmentation-14/coco/segm_mAP': dict(paper=0.229, trivial=0.0, bound=0.797),
+        'segmentation-16/coco/segm_mAP': dict(paper=0.242, trivial=0.0, bound=0.824),
+        'segmentation-24/coco/segm_mAP': dict(paper=0.251, trivial=0.0, bound=0.883),
         'grounding/grounding/P@0.5': dict(paper=0.806, trivial=0.308),
+        'grounding/grounding/attribute_P@0.5': dict(trivial=0.399),
+        'grounding/grounding/comparison_P@0.5': dict(trivial=0.277),
+        'grounding/grounding/position_P@0.5': dict(trivial=0.290),
+        'grounding/grounding/relation_P@0.5': dict(trivial=0.235),
         'caption/caption/BLEU-4': dict(paper=0.310, trivial=0.236),
         'caption/caption/CIDEr': dict(paper=1.125, trivial=0.550),
         'caption/caption/all_objects_named': dict(trivial=0.0),
         'vqa/vqa/accuracy': dict(trivial=0.346),
+        'vqa/vqa/color_accuracy': dict(trivial=0.159),
+        'vqa/vqa/comparison_accuracy': dict(trivial=0.495),
+        'vqa/vqa/count_accuracy': dict(trivial=0.428),
+        'vqa/vqa/existence_accuracy': dict(trivial=0.495),
+        'vqa/vqa/relation_accuracy': dict(trivial=0.483),
+        'vqa/vqa/shape_accuracy': dict(trivial=0.103),
+        'vqa/vqa/first_turn_accuracy': dict(),
         'keypoints/keypoints/AP': dict(trivial=0.0),
         'pairs/coco/bbox_mAP_seen': dict(trivial=0.0),
         'pairs/coco/bbox_mAP_unseen': dict(trivial=0.0)
@@ -198,4 +210,8 @@ param_scheduler = [
 # Which parts learn depends on the task of the batch.
 model_wrapper_cfg = dict(type='MMDistributedDataParallel', find_unused_parameters=True)
 # The LLM comes with stage 1's weights; no text-only warm-up.
-custom_hooks = [dict(type='SampleSeedHook'), dict(type='CheckClassNamesHook', priority='VERY_HIGH')]
+custom_hooks = [
+    dict(type='SampleSeedHook'),
+    dict(type='CheckClassNamesHook', priority='VERY_HIGH'),
+    dict(type='ReportFailuresHook')
+]

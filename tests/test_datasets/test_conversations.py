@@ -24,7 +24,9 @@ def test_every_answer_is_a_sample_with_what_was_said_before(tmp_path):
     first, second = dataset.get_data_info(0), dataset.get_data_info(1)
     assert len(dataset) == 2
     assert (first['question'], first['gt_caption']) == ('What is it?', ['a star'])
-    assert (second['question'], second['gt_caption']) == ('What is it? a star Which color?', ['red'])
+    assert (second['question'], second['gt_caption']) == (
+        'Human: What is it? Assistant: a star Human: Which color?', ['red'])
+    assert (first['turn'], second['turn']) == (0, 1)
     assert first['img_path'] == str(tmp_path / 'images/a.png') and first['question_type'] == ''
 
 
@@ -40,6 +42,7 @@ def test_types_and_image_at_the_end(tmp_path):
     (_talk('<image> What?', ' '), 'turn 1 is empty'),
     (_talk('<image> What?'), 'must take turns'),
     (_talk(), 'must take turns'),
+    (_talk('<image> What?', 'a star', question_types=['shape', 'color']), 'has 1 answers, but 2 question_types'),
 ])
 def test_bad_conversations_are_named(tmp_path, conversation, message):
     with pytest.raises(ValueError, match=message):

@@ -1,5 +1,8 @@
 """The instruction transform inside a pipeline: targets, packing, degenerate samples."""
 
+import json
+
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -9,6 +12,7 @@ from mmdet.structures.mask import BitmapMasks
 from mmengine.registry import init_default_scope
 
 from tests.integration.scenes import NAMES, make_coco_folder, small_config
+from tests.tiny import batch, build_model
 from visionllm_mm.datasets import (
     DetectionInstruction,
     GroundingInstruction,
@@ -16,6 +20,7 @@ from visionllm_mm.datasets import (
     SegmentationInstruction,
 )
 from visionllm_mm.instructions import DETECTION_TEMPLATES, Vocabulary, parse_instruction
+from visionllm_mm.models import VisionLLM
 
 VOCABULARY = dict(num_classes=8, coord_range=64, max_points=24)
 
@@ -156,6 +161,43 @@ def test_grounding_asks_for_the_expression_alone():
     assert result['gt_points'].shape == (3, 2, 2)
     nothing = _sample(labels=(), ignore=()) | dict(text='the ring', custom_entities=False)
     assert GroundingInstruction(VOCABULARY, training=True)(nothing)['gt_points'].shape == (0, 2, 2)
+
+
+def test_an_expression_of_1000_words_is_asked_as_it_is_and_refused_by_a_model_that_can_not_read_it():
+    expression = ' '.join(['the red star'] * 333 + ['there'])
+    text = GroundingInstruction(VOCABULARY)(_sample() | dict(text=expression))['instruction']
+    assert parse_instruction(text, Vocabulary(**VOCABULARY)).class_names == (expression,)
+    model = build_model()
+    with pytest.raises(ValueError, match='but the text encoder takes 512: shorten it'):
+        model.check_instructions([text])
+    images, samples = batch([1, 1])
+    samples[0].set_metainfo(dict(instruction=text))
+    model.failures = []
+    assert [len(sample.pred_instances) > 0 for sample in model.eval().predict(images, samples)] == [False, True]
+    assert len(model.failures) == 1
+
+
+def test_crowds_are_neither_targets_nor_distractors(tmp_path):
+    init_default_scope('mmdet')
+    crowd = dict(segmentation=dict(size=[30, 40], counts=[0, 300, 900]), bbox=[0, 0, 10, 30], area=300, iscrowd=1)
+    single = dict(segmentation=[[20, 5, 30, 5, 30, 15, 20, 15]], bbox=[20, 5, 10, 10], area=100, iscrowd=0)
+    (tmp_path / 'ann.json').write_text(json.dumps(dict(
+        images=[dict(id=1, file_name='a.png', width=40, height=30)],
+        categories=[dict(id=1, name='cat'), dict(id=2, name='dog')],
+        annotations=[dict(id=1, image_id=1, category_id=1, **crowd), dict(id=2, image_id=1, category_id=1, **single)])))
+    cv2.imwrite(str(tmp_path / 'a.png'), np.zeros((30, 40, 3), np.uint8))
+    segment = dict(type='SegmentationInstruction', vocabulary=VOCABULARY, num_points=8, training=True, subset_prob=0.0)
+    dataset = DATASETS.build(dict(
+        type='CocoDataset', ann_file='ann.json', data_root=str(tmp_path), data_prefix=dict(img=''), return_classes=True,
+        metainfo=dict(classes=('cat', 'dog')), pipeline=[
+            dict(type='LoadImageFromFile'), dict(type='LoadAnnotations', with_bbox=True, with_mask=True), segment,
+            dict(type='PackInstructionInputs')]))
+    sample = dataset[0]['data_samples']
+    assert len(sample.gt_instances) == len(sample.ignored_instances) == 1
+    assert sample.gt_instances.points.shape == (1, 8, 2) and sample.gt_instances.points[..., 0].min() >= 19
+    sample.gt_instances.bboxes = sample.gt_instances.bboxes.tensor  # as the data preprocessor does
+    target = VisionLLM._targets([sample])[0]
+    assert len(target) == 1 and len(target.distractors_norm) == 0
 
 
 @pytest.mark.parametrize('text', [None, '', '  ', ('circle', 'star')])

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from mmdet.datasets.transforms import RandomCrop, Resize
 from mmdet.structures.bbox import HorizontalBoxes
 
 from visionllm_mm.datasets import (
@@ -45,16 +46,29 @@ def _sample(keypoints, **more):
     count = len(keypoints)
     return dict(text=('cat',), img_path='a.png', gt_bboxes=HorizontalBoxes(torch.ones(count, 4)),
                 gt_bboxes_labels=np.zeros(count, np.int64), gt_ignore_flags=np.zeros(count, bool),
-                gt_keypoints=np.array(keypoints, dtype=np.float64).reshape(count, -1, 3)) | more
+                gt_keypoints=np.array(keypoints, dtype=np.float64).reshape(count, -1, 3), img_shape=(30, 40)) | more
 
 
 def test_targets_are_scaled_and_unlabelled_points_unknown():
     transform = KeypointInstruction(VOCABULARY, point_names=NAMES, training=True, subset_prob=0.0)
-    result = transform(_sample([[[10, 20, 2], [0, 0, 0], [5, 6, 1]], [[0, 0, 0]] * 3], scale_factor=(2.0, 0.5)))
+    result = transform(_sample([[[10, 20, 2], [0, 0, 0], [5, 6, 1]], [[0, 0, 0]] * 3],
+                               homography_matrix=np.diag([2.0, 0.5, 1.0])))
     np.testing.assert_allclose(result['gt_points'], [[[20, 10], [np.nan] * 2, [10, 3]]])
     assert len(result['gt_bboxes']) == len(result['gt_bboxes_labels']) == 1
     asked = parse_instruction(result['instruction'], Vocabulary(**VOCABULARY))
     assert asked.point_names == tuple(NAMES) and asked.num_points == 3
+
+
+def test_points_follow_crops_and_those_cropped_off_are_unknown():
+    transform = KeypointInstruction(VOCABULARY, point_names=NAMES, training=True, subset_prob=0.0)
+    sample = _sample([[[10, 20, 2], [25, 20, 1], [15, 9, 2]]], img=np.zeros((30, 40, 3), np.uint8),
+                     gt_bboxes=HorizontalBoxes(torch.tensor([[0.0, 0.0, 40.0, 30.0]])))
+    sample = RandomCrop((20, 10))(Resize(scale=(40, 30))(sample))
+    left, top = -sample['homography_matrix'][:2, 2]
+    points = transform(sample)['gt_points'][0] + [left, top]
+    for point, true in zip(points, [[10, 20], [25, 20], [15, 9]], strict=True):
+        inside = left <= true[0] <= left + 20 and top <= true[1] <= top + 10
+        np.testing.assert_allclose(point, true if inside else [np.nan] * 2)
 
 
 def test_misuse_is_named():
@@ -63,5 +77,7 @@ def test_misuse_is_named():
         transform(_sample([[[1, 2, 2]] * 2]))
     with pytest.raises(ValueError, match='take RandomFlip out'):
         transform(_sample([[[1, 2, 2]] * 3], flip=True))
+    with pytest.raises(ValueError, match='a.png has keypoints of 1 objects, but 0 boxes.*RandomCrop'):
+        transform(_sample([[[1, 2, 2]] * 3], gt_bboxes=HorizontalBoxes(torch.ones(0, 4))))
     with pytest.raises(ValueError, match='6 point names, but a format has 1 .. 5'):
         KeypointInstruction(VOCABULARY, point_names=list('abcdef'))

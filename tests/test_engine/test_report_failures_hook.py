@@ -1,5 +1,7 @@
 """An evaluation goes on past samples that can't be answered."""
 
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -28,6 +30,21 @@ def test_failures_are_counted_and_listed(tmp_path, monkeypatch, capsys):
     log = capsys.readouterr()
     assert '1 of the samples could not be answered' in log.out + log.err and 'no format' in log.out + log.err
     assert runner.model.failures is None
+
+
+@pytest.mark.parametrize('workers', [0, 1])
+def test_unreadable_images_are_counted_and_the_others_evaluated(tmp_path, monkeypatch, capsys, workers):
+    data = make_coco_folder(tmp_path / 'coco', 1, 4)
+    cfg = small_config(monkeypatch, data, tmp_path / 'work')
+    cfg.experiment_name = f'unreadable{workers}'
+    cfg.test_dataloader.num_workers = workers
+    whole = Path(data / 'val/2.png').read_bytes()
+    Path(data / 'val/2.png').write_bytes(whole[:len(whole) // 2])
+    Path(data / 'val/3.png').unlink()
+    assert 'coco/bbox_mAP' in Runner.from_cfg(cfg).test()
+    log = ''.join(capsys.readouterr())
+    assert '2 of the samples could not be answered' in log
+    assert re.search('2.png: ValueError: .*truncated', log) and re.search('3.png: FileNotFoundError', log)
 
 
 def test_a_config_that_answers_nothing_is_an_error(tmp_path, monkeypatch):

@@ -61,13 +61,13 @@ def test_image_without_caption_is_named():
 
 def test_answers_count_by_type_without_case_and_punctuation():
     samples = [
-        dict(pred_text='Red.', gt_caption=['red'], question_type='color'),
+        dict(pred_text='Red.', gt_caption=['red'], question_type='color', turn=0),
         dict(pred_text='blue', gt_caption=['red'], question_type='color'),
         dict(pred_text='2', gt_caption=['2', 'two'], question_type='count'),
         dict(pred_text='yes', gt_caption=['no']),
     ]
     assert _evaluate(AnswerMetric(), samples) == pytest.approx({
-        'vqa/accuracy': 0.5, 'vqa/color_accuracy': 0.5, 'vqa/count_accuracy': 1.0})
+        'vqa/accuracy': 0.5, 'vqa/first_turn_accuracy': 1.0, 'vqa/color_accuracy': 0.5, 'vqa/count_accuracy': 1.0})
 
 
 def test_share_of_captions_that_name_every_object(tmp_path):

@@ -4,6 +4,7 @@ import pytest
 import torch
 from mmdet.registry import MODELS
 from mmengine.optim import OptimWrapper
+from pycocotools import mask as coco_mask
 from torch.optim import SGD
 
 from tests.tiny import NAMES, batch, build_model, model_config
@@ -108,6 +109,8 @@ def test_outlines_are_also_masks(model):
     for result in _predict(model, images, samples):
         assert result.points.shape == (80, 6, 2) and result.masks.shape == (80, 32, 128)
         assert result.masks.dtype == torch.bool and result.masks.any()
+        decoded = coco_mask.decode(result[:3].mask_rles).transpose(2, 0, 1)
+        torch.testing.assert_close(torch.from_numpy(decoded.copy()).bool(), result.masks[:3])
         for box, mask, points in zip(result.bboxes, result.masks, result.points, strict=True):
             torch.testing.assert_close(box, torch.cat([points.amin(dim=0), points.amax(dim=0)]))
             rows, columns = mask.nonzero(as_tuple=True)
@@ -319,3 +322,16 @@ def test_one_bad_sample_is_noted_while_evaluating_and_an_error_otherwise(model):
     assert len(found[1]) == 0 and found[1].masks.shape == (0, 64, 64) and samples[1].pred_text == ''
     _assert_same(found[0], expected[0])
     _assert_same(found[2], expected[1])
+
+
+def test_a_sample_that_could_not_be_loaded_is_noted_beside_others(model):
+    images, samples = batch([1, 1])
+    expected = _predict(model, images[1:], samples[1:])
+    samples[0].set_metainfo(dict(img_path='bad.png', failure='no image'))
+    model.failures = []
+    try:
+        found = _predict(model, images, samples)
+        assert model.failures == [('bad.png', 'no image')] and len(found[0]) == 0
+    finally:
+        model.failures = None
+    _assert_same(found[1], expected[0])

@@ -1,6 +1,7 @@
 """Conversations about images in the format of LLaVA-Instruct (paper, section 4.1)."""
 
 import json
+from itertools import cycle
 from pathlib import Path
 
 from mmdet.registry import DATASETS
@@ -16,13 +17,14 @@ class ConversationDataset(BaseDataset):
     The annotation file is a list of ``{"id", "image", "conversations": [{"from": "human", "value": "<image>\\n..."},
     {"from": "gpt", "value": "..."}, ...]}``; ``question_types``, one per answer, is optional.
 
-    Samples have ``img_path``, ``img_id`` (position of the conversation), ``question``, ``gt_caption`` ([answer]) and
-    ``question_type`` ('' where the file names none).
+    Samples have ``img_path``, ``img_id`` (position of the conversation), ``question``, ``gt_caption`` ([answer]),
+    ``question_type`` ('' where the file names none) and ``turn`` (0 for the first question). What was said before are
+    the file's questions and answers, as ``Human: ... Assistant: ... Human: ...``.
 
     Raises:
         FileNotFoundError: when the annotation file is missing.
-        ValueError: when a conversation has no or more than one ``<image>``, an empty question or answer, or speakers
-            that do not take turns; the message names the conversation.
+        ValueError: when a conversation has no or more than one ``<image>``, an empty question or answer, speakers
+            that do not take turns, or another number of question types than of answers; the message names it.
     """
 
     def load_data_list(self) -> list[dict]:
@@ -46,8 +48,19 @@ class ConversationDataset(BaseDataset):
         if not all(said):
             raise ValueError(f'conversation {name!r}: turn {said.index("")} is empty')
         types = entry.get('question_types', [''] * (len(said) // 2))
+        if len(types) != len(said) // 2:
+            raise ValueError(f'conversation {name!r} has {len(said) // 2} answers, but {len(types)} question_types: '
+                             f'{types}')
         image = str(Path(self.data_prefix.get('img', '')) / entry['image'])
         return [
-            dict(img_path=image, img_id=number, question=' '.join(said[:2 * i + 1]), gt_caption=[said[2 * i + 1]],
-                 question_type=kind) for i, kind in enumerate(types)
+            dict(img_path=image, img_id=number, question=self._ask(said[:2 * i + 1]), gt_caption=[said[2 * i + 1]],
+                 question_type=kind, turn=i) for i, kind in enumerate(types)
         ]
+
+    @staticmethod
+    def _ask(said: list[str]) -> str:
+        """The last of the turns as a question; where there are earlier ones, with all of them and their speakers."""
+        if len(said) == 1:
+            return said[0]
+        speakers = cycle(('Human', 'Assistant'))
+        return ' '.join(f'{speaker}: {text}' for speaker, text in zip(speakers, said, strict=False))

@@ -81,8 +81,8 @@ def parse_instruction(text: str, vocabulary: Vocabulary, output_format: tuple[st
         ValueError: when ``<image>`` is missing or repeated; when the text states no category set, no output format,
             or two different ones; when a class name is no JSON string; when a class token is used twice, is not in
             the vocabulary, or is mentioned and not in the set; when the points are not numbered x1, y1, x2, y2, ...;
-            when there are not as many names as points; when the range is larger than the vocabulary's; when it states no or two numbers of
-            words.
+            when there are not as many names as points; when the range is larger than the vocabulary's; when it states
+            no or two numbers of words.
     """
     count = text.count(IMAGE_PLACEHOLDER)
     if count != 1:

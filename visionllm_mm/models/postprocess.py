@@ -111,7 +111,7 @@ class SetPostprocessor:
         height, width = sample.ori_shape[:2]
         sample.pred_instances = InstanceData(
             bboxes=torch.zeros(0, 4), scores=torch.zeros(0), labels=torch.zeros(0, dtype=torch.long), label_names=[],
-            points=torch.zeros(0, 1, 2), masks=torch.zeros(0, height, width, dtype=torch.bool))
+            points=torch.zeros(0, 1, 2), mask_rles=[], masks=torch.zeros(0, height, width, dtype=torch.bool))
         sample.pred_text = ''
         return sample
 
@@ -134,7 +134,9 @@ class SetPostprocessor:
             result.points = points
         if instruction.asks_for_outlines:
             height, width = sample.ori_shape[:2] if rescale else (height, width)
-            result.masks = _fill(points, height, width)
+            outlines = points.cpu().double().numpy()
+            result.mask_rles = [decode_boundary(outline, height, width) for outline in outlines]
+            result.masks = _fill(result.mask_rles, height, width).to(points.device)
         return result
 
 
@@ -155,8 +157,7 @@ def location_certainty(point_logits: Tensor) -> Tensor:
     return 1 / (1 + (variance.sqrt().mean(dim=1) / extent).sum(dim=-1))
 
 
-def _fill(points: Tensor, height: int, width: int) -> Tensor:
-    """Outlines (P, N, 2) in px -> masks (P, H, W) bool."""
-    masks = [coco_mask.decode(decode_boundary(outline, height, width)) for outline in points.cpu().double().numpy()]
-    filled = torch.from_numpy(np.stack(masks)) if masks else torch.zeros(0, height, width)
-    return filled.bool().to(points.device)
+def _fill(rles: list[dict], height: int, width: int) -> Tensor:
+    """P of COCO's RLE masks -> (P, H, W) bool."""
+    masks = coco_mask.decode(rles).transpose(2, 0, 1) if rles else np.zeros((0, height, width))
+    return torch.from_numpy(np.ascontiguousarray(masks)).bool()

@@ -199,7 +199,8 @@ class VisionLLM(BaseDetector):
         """Predictions as mmdet's ``pred_instances``, or as ``pred_text`` where words are asked for.
 
         ``pred_instances`` has bboxes (xyxy, px), scores, labels and label_names; for named points, or three and more,
-        also points (P, N, 2) in px, and for outlines the masks (P, H, W) that they enclose.
+        also points (P, N, 2) in px, and for outlines the masks (P, H, W) that they enclose, once more as COCO's RLE in
+        mask_rles.
 
         Args:
             batch_inputs: (B, 3, H, W).
@@ -210,19 +211,28 @@ class VisionLLM(BaseDetector):
 
         Raises:
             ValueError: when a sample can't be answered; where ``failures`` is a list, it is noted there instead, and
-                the sample gets an empty answer, see :class:`ReportFailuresHook`.
+                the sample gets an empty answer, as do those with a ``failure``, see :class:`ReportFailuresHook`.
         """
-        try:
+        if self.failures is None:
             return self._predict(batch_inputs, batch_data_samples, rescale)
+        for sample in batch_data_samples:
+            if 'failure' in sample:
+                self._fail(sample, sample.failure)
+        rows = [i for i, sample in enumerate(batch_data_samples) if 'failure' not in sample]
+        try:
+            if rows:
+                self._predict(batch_inputs[rows], [batch_data_samples[i] for i in rows], rescale)
         except ValueError as error:
-            if self.failures is None:
-                raise
-            if len(batch_data_samples) == 1:
-                self.failures.append((batch_data_samples[0].get('img_path'), str(error)))
-                return [self.postprocessor.answer_nothing(batch_data_samples[0])]
-        for i in range(len(batch_data_samples)):
-            self.predict(batch_inputs[i:i + 1], batch_data_samples[i:i + 1], rescale)
+            if len(rows) == 1:
+                self._fail(batch_data_samples[rows[0]], str(error))
+            else:
+                for i in rows:
+                    self.predict(batch_inputs[i:i + 1], batch_data_samples[i:i + 1], rescale)
         return batch_data_samples
+
+    def _fail(self, sample: DetDataSample, reason: str) -> None:
+        self.failures.append((sample.get('img_path'), reason))
+        self.postprocessor.answer_nothing(sample)
 
     def _predict(self, batch_inputs: Tensor, batch_data_samples: SampleList, rescale: bool) -> SampleList:
         asks_for_words = [i.asks_for_words for i in self.parse_instructions(batch_data_samples)]

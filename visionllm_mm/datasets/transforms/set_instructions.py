@@ -193,16 +193,16 @@ class KeypointInstruction(SetInstruction):
     """Asks for named keypoints, as (c, x1, y1, ..., xK, yK) with the names in the instruction.
 
     While training it needs ``gt_keypoints`` (K, P, 3), x and y in px of the image file and COCO's visibility, from
-    KeypointCocoDataset, and no flip before it: the points would keep their places. Points that are not labelled
-    (visibility 0) are no targets; an object without a labelled point is none either.
+    KeypointCocoDataset, and no flip before it: left points would be called right. Points that are not labelled
+    (visibility 0) or cropped off are no targets; an object without a labelled point is none either.
 
     Args:
         point_names: names of the points, in the data set's order.
         kwargs: see :class:`SetInstruction`.
 
     Raises:
-        ValueError: also when there are more points than the vocabulary has, the data has another number of points, or
-            the image was flipped.
+        ValueError: also when there are more points than the vocabulary has, the data has another number of points, the
+            image was flipped, or a transform removed boxes.
     """
     task = 'keypoints'
 
@@ -221,10 +221,17 @@ class KeypointInstruction(SetInstruction):
         if keypoints.shape[1] != num_points:
             raise ValueError(f'{results.get("img_path")} has {keypoints.shape[1]} keypoints per object, but '
                              f'{num_points} names are given: {list(self.point_names)}')
-        labelled = keypoints[..., 2] > 0
+        if len(keypoints) != len(results['gt_bboxes']):
+            raise ValueError(f'{results.get("img_path")} has keypoints of {len(keypoints)} objects, but '
+                             f'{len(results["gt_bboxes"])} boxes: take the transform that removes boxes, such as '
+                             'RandomCrop, out of the pipeline')
+        # mmdet's record of what resizing and cropping did to the image.
+        matrix = results.get('homography_matrix', np.eye(3))
+        points = keypoints[..., :2] @ matrix[:2, :2].T + matrix[:2, 2]
+        height, width = results['img_shape'][:2]
+        labelled = (keypoints[..., 2] > 0) & ((points >= 0) & (points <= (width, height))).all(axis=-1)
         known = labelled.any(axis=1)
         for key in ('gt_bboxes', 'gt_bboxes_labels', 'gt_ignore_flags'):
             results[key] = results[key][known]
-        points = keypoints[..., :2] * np.array(results.get('scale_factor', (1.0, 1.0)))
         points[~labelled] = np.nan
         return points[known].astype(np.float32)

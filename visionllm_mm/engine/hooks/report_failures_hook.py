@@ -1,22 +1,41 @@
 """Samples that can't be answered do not stop an evaluation; they are counted and reported."""
 
 import logging
+from collections.abc import Iterable
 
 from mmdet.registry import HOOKS
+from mmengine.dataset import Compose
 from mmengine.dist import all_gather_object
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
+
+from ...datasets.tolerant_pipeline import TolerantPipeline
 
 
 @HOOKS.register_module()
 class ReportFailuresHook(Hook):
-    """While evaluating, a bad instruction gets an empty answer, and the log says how many there were and why.
+    """While evaluating, a sample that fails gets an empty answer, and the log says how many there were and why.
 
-    Outside of evaluations ``VisionLLM.predict`` raises. Other detectors are left alone.
+    A sample fails when its image or annotation can't be loaded, see :class:`TolerantPipeline`, or when its instruction
+    can't be answered. Outside of evaluations both raise. Other detectors are left alone.
 
     Raises:
         ValueError: when no sample of the first batch can be answered.
     """
+
+    def before_val(self, runner: Runner) -> None:
+        self._tolerate(runner, [runner.val_loop])
+
+    def before_test(self, runner: Runner) -> None:
+        self._tolerate(runner, getattr(runner.test_loop, 'loops', dict(only=runner.test_loop)).values())
+
+    def _tolerate(self, runner: Runner, loops: Iterable[BaseLoop]) -> None:
+        if not hasattr(self._model(runner), 'failures'):
+            return
+        for loop in loops:
+            dataset = loop.dataloader.dataset
+            if isinstance(getattr(dataset, 'pipeline', None), Compose):
+                dataset.pipeline = TolerantPipeline(dataset.pipeline)
 
     def _before_epoch(self, runner: Runner, mode: str = 'train') -> None:
         if mode != 'train':

@@ -1,0 +1,46 @@
+"""tools/evaluate_instructions.py and tools/benchmark.py as commands, on a narrow model."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+from mmengine.runner import Runner
+from mmengine.runner.checkpoint import save_checkpoint
+
+from tests.integration.scenes import make_coco_folder, small_config
+from tests.tiny import ROOT
+
+
+def _run(*arguments) -> str:
+    done = subprocess.run([sys.executable, *map(str, arguments)], capture_output=True, text=True, timeout=300, cwd=ROOT)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+@pytest.fixture
+def config(tmp_path, monkeypatch):
+    cfg = small_config(monkeypatch, make_coco_folder(tmp_path / 'coco', 2, 3), tmp_path / 'work')
+    cfg.dump(tmp_path / 'narrow.py')
+    return tmp_path / 'narrow.py'
+
+
+@pytest.mark.slow
+def test_instruction_following_is_measured(config, tmp_path, monkeypatch):
+    cfg = small_config(monkeypatch, tmp_path / 'coco', tmp_path / 'work')
+    cfg.experiment_name = 'weights'
+    save_checkpoint(dict(state_dict=Runner.from_cfg(cfg).model.state_dict()), str(tmp_path / 'weights.pth'))
+    said = _run('tools/evaluate_instructions.py', config, tmp_path / 'weights.pth', '--work-dir', tmp_path / 'work')
+    wordings = re.search(r'box AP with (\d+) wordings: (.*?)  \(largest difference', said)
+    assert int(wordings[1]) == len(wordings[2].split()) >= 8
+    assert re.search(r'classes in 3 random orders: (0\.\d+ ){2}0\.\d+', said)
+    assert len(re.findall(r'without (box|blue disk): objects hit [01]\.\d+ -> [01]\.\d+, AP of the others', said)) == 2
+
+
+@pytest.mark.slow
+def test_decoding_is_timed(config):
+    said = _run('tools/benchmark.py', config, '--tokens', 6, '--kept', 2, '--points', 2, 3, '--repeat', 1,
+                '--classes', 2)
+    rows = re.findall(r'^ +(\d) +(\d+) +(\d+) +[\d.]+ +[\d.]+ +[\d.]+$', said, flags=re.MULTILINE)
+    # M (1 + 2N) queries in one pass, M + 2N k in two
+    assert rows == [('2', '30', '14'), ('3', '42', '18')] and 'with the instruction cached, ratio' in said

@@ -1,0 +1,31 @@
+"""A pipeline for evaluations, which a sample that can't be loaded does not stop."""
+
+import torch
+from mmdet.structures import DetDataSample
+from mmengine.dataset import Compose
+
+from .transforms import PackInstructionInputs
+
+_SIZE = 32
+
+
+class TolerantPipeline(Compose):
+    """The pipeline of a data set; where a transform fails, the sample says so in ``failure`` instead of raising.
+
+    Such a sample has a small black image and what the metrics need to count it; ``VisionLLM.predict`` answers it with
+    nothing and notes the failure, see :class:`ReportFailuresHook`.
+    """
+
+    def __init__(self, pipeline: Compose) -> None:
+        super().__init__(pipeline.transforms)
+
+    def __call__(self, data: dict) -> dict | None:
+        try:
+            return super().__call__(data)
+        except Exception as error:  # whatever a file or an annotation may cause
+            known = {key: data[key] for key in PackInstructionInputs().meta_keys if key in data}
+            shape = (data.get('height', _SIZE), data.get('width', _SIZE))
+            known |= dict(ori_shape=shape, img_shape=(_SIZE, _SIZE), scale_factor=(1.0, 1.0),
+                          failure=f'{type(error).__name__}: {error}')
+            image = torch.zeros(3, _SIZE, _SIZE, dtype=torch.uint8)
+            return dict(inputs=image, data_samples=DetDataSample(metainfo=known))
