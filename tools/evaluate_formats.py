@@ -76,7 +76,11 @@ def main() -> None:
     reader = runner.model.eval().format_reader
     lines = Path(args.wordings).read_text(encoding='utf-8').splitlines()
     held_out = [line for line in lines if line.strip() and not line.startswith('#')]
-    for name, wordings in [*TASK_TEMPLATES.items(), ('held out', held_out)]:
+    # A text without a class set can only ask for words: there the grammar reads for the LLM.
+    objects = [line for line in held_out if '<class>' in line]
+    words = [line for line in held_out if '<class>' not in line]
+    for name, wordings in [*TASK_TEMPLATES.items(), ('held out', held_out), ('held out, with a class set', objects),
+                           ('held out, without', words)]:
         share, wrong = agreement(reader, wordings, [*cfg.classes, EXPRESSION], args.repeats)
         print(f'{name}: {share:.1%} of {len(wordings)} wordings x {args.repeats}')
         for line in wrong:

@@ -23,6 +23,11 @@ class Proposals:
     priors: Tensor
     sizes_norm: Tensor | None = None
 
+    @property
+    def places_norm(self) -> Tensor:
+        """(B, S, 2 or 4): centres, and sizes where the model refines them."""
+        return self.centers_norm if self.sizes_norm is None else torch.cat([self.centers_norm, self.sizes_norm], dim=-1)
+
 
 @dataclass
 class ImageTokens:

@@ -192,10 +192,8 @@ class LanguageGuidedImageTokenizer(nn.Module):
         # Enough that what is put back leaves its place to others.
         count = min(5 * self.num_tokens, proposals.objectness.shape[1])
         best = best_positions(proposals.objectness.detach(), spatial_shapes, count)
-        places = proposals.centers_norm
-        if self.refine_sizes:
-            places = torch.cat([places, proposals.sizes_norm], dim=2)
-        places = places.detach().gather(1, best[..., None].expand(-1, -1, places.shape[2]))
+        places = proposals.places_norm.detach()
+        places = places.gather(1, best[..., None].expand(-1, -1, places.shape[2]))
         if self.refine_sizes:
             order = distinct_first(places, self.max_iou)
             places = places.gather(1, order[..., None].expand_as(places))
