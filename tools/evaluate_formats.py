@@ -46,19 +46,26 @@ def fill_wording(wording: str, classes: Sequence[str], vocabulary, rng) -> tuple
     return build_instruction(wording, names, point_format(num_points), vocabulary), num_points
 
 
-def agreement(reader, wordings: Sequence[str], classes: Sequence[str], repeats: int) -> tuple[float, list[str]]:
-    """Share of right readings, and a line per wrong one."""
+def read(reader, wordings: Sequence[str], classes: Sequence[str], repeats: int) -> dict[str, list[str]]:
+    """By wording, a line for each of its fillings that is not read as it should be."""
     import numpy as np
 
     rng = np.random.default_rng(0)
-    asked = [fill_wording(wording, classes, reader.vocabulary, rng) for wording in wordings for _ in range(repeats)]
-    wrong = []
+    wrong = {wording: [] for wording in wordings}
+    asked = [(wording, *fill_wording(wording, classes, reader.vocabulary, rng))
+             for wording in wordings for _ in range(repeats)]
     for start in range(0, len(asked), 16):
-        texts, counts = zip(*asked[start:start + 16], strict=True)
-        for text, count, read in zip(texts, counts, reader.generate(list(texts)), strict=True):
-            if (len(read) - 1) // 2 != count:
-                wrong.append(f'{(len(read) - 1) // 2} points instead of {count}: {text}')
-    return 1 - len(wrong) / len(asked), wrong
+        part = asked[start:start + 16]
+        for (wording, text, count), found in zip(part, reader.generate([text for _, text, _ in part]), strict=True):
+            if (len(found) - 1) // 2 != count:
+                wrong[wording].append(f'{(len(found) - 1) // 2} points instead of {count}: {text}')
+    return wrong
+
+
+def summary(name: str, wrong: dict[str, list[str]], repeats: int) -> str:
+    """Share of right readings of some wordings."""
+    share = 1 - sum(map(len, wrong.values())) / max(1, len(wrong) * repeats)
+    return f'{name}: {share:.1%} of {len(wrong)} wordings x {repeats}'
 
 
 def main() -> None:
@@ -76,15 +83,15 @@ def main() -> None:
     reader = runner.model.eval().format_reader
     lines = Path(args.wordings).read_text(encoding='utf-8').splitlines()
     held_out = [line for line in lines if line.strip() and not line.startswith('#')]
-    # A text without a class set can only ask for words: there the grammar reads for the LLM.
-    objects = [line for line in held_out if '<class>' in line]
-    words = [line for line in held_out if '<class>' not in line]
-    for name, wordings in [*TASK_TEMPLATES.items(), ('held out', held_out), ('held out, with a class set', objects),
-                           ('held out, without', words)]:
-        share, wrong = agreement(reader, wordings, [*cfg.classes, EXPRESSION], args.repeats)
-        print(f'{name}: {share:.1%} of {len(wordings)} wordings x {args.repeats}')
-        for line in wrong:
+    for name, wordings in [*TASK_TEMPLATES.items(), ('held out', held_out)]:
+        wrong = read(reader, wordings, [*cfg.classes, EXPRESSION], args.repeats)
+        print(summary(name, wrong, args.repeats))
+        for line in (line for lines in wrong.values() for line in lines):
             print(f'  {line}')
+    # A text without a class set can only ask for words: there the grammar reads for the LLM.
+    for name, with_set in (('held out, with a class set', True), ('held out, without', False)):
+        print(summary(name, {key: lines for key, lines in wrong.items() if ('<class>' in key) == with_set},
+                      args.repeats))
 
 
 if __name__ == '__main__':

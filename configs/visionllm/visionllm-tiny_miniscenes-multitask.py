@@ -210,8 +210,4 @@ param_scheduler = [
 # Which parts learn depends on the task of the batch.
 model_wrapper_cfg = dict(type='MMDistributedDataParallel', find_unused_parameters=True)
 # The LLM comes with stage 1's weights; no text-only warm-up.
-custom_hooks = [
-    dict(type='SampleSeedHook'),
-    dict(type='CheckClassNamesHook', priority='VERY_HIGH'),
-    dict(type='ReportFailuresHook')
-]
+custom_hooks = [dict(type='SampleSeedHook'), dict(type='CheckClassNamesHook', priority='VERY_HIGH')]

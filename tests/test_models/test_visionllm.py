@@ -319,7 +319,7 @@ def test_one_bad_sample_is_noted_while_evaluating_and_an_error_otherwise(model):
         assert [path for path, _ in model.failures] == ['bad.png'] and 'one output format' in model.failures[0][1]
     finally:
         model.failures = None
-    assert len(found[1]) == 0 and found[1].masks.shape == (0, 64, 64) and samples[1].pred_text == ''
+    assert len(found[1]) == 0 and 'masks' not in found[1] and samples[1].pred_text == ''
     _assert_same(found[0], expected[0])
     _assert_same(found[2], expected[1])
 
@@ -327,11 +327,13 @@ def test_one_bad_sample_is_noted_while_evaluating_and_an_error_otherwise(model):
 def test_a_sample_that_could_not_be_loaded_is_noted_beside_others(model):
     images, samples = batch([1, 1])
     expected = _predict(model, images[1:], samples[1:])
-    samples[0].set_metainfo(dict(img_path='bad.png', failure='no image'))
+    samples[0].set_metainfo(dict(img_path='bad.png', failure='no image', asks_for_outlines=True))
+    with pytest.raises(ValueError, match='bad.png could not be loaded: no image'):
+        _predict(model, images, samples)
     model.failures = []
     try:
         found = _predict(model, images, samples)
-        assert model.failures == [('bad.png', 'no image')] and len(found[0]) == 0
+        assert model.failures == [('bad.png', 'no image')] and found[0].masks.shape == (0, 64, 64)
     finally:
         model.failures = None
     _assert_same(found[1], expected[0])

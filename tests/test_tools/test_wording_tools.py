@@ -43,10 +43,14 @@ def test_agreement_counts_what_is_read_otherwise(formats):
     by_rules = SimpleNamespace(vocabulary=Vocabulary(), generate=lambda texts: [
         parse_instruction(text, Vocabulary()).output_format for text in texts])
     wordings = [template for templates in TASK_TEMPLATES.values() for template in templates]
-    assert formats.agreement(by_rules, wordings, ['a', 'b'], repeats=2) == (1.0, [])
+    right = formats.read(by_rules, wordings, ['a', 'b'], repeats=2)
+    assert not any(right.values())
+    assert formats.summary('all', right, 2) == f'all: 100.0% of {len(wordings)} wordings x 2'
     words = SimpleNamespace(vocabulary=Vocabulary(), generate=lambda texts: [('<bos>',)] * len(texts))
-    share, wrong = formats.agreement(words, [TASK_TEMPLATES['detection'][0], TASK_TEMPLATES['caption'][0]], ['a'], 3)
-    assert share == 0.5 and len(wrong) == 3 and wrong[0].startswith('0 points instead of ')
+    box, caption = TASK_TEMPLATES['detection'][0], TASK_TEMPLATES['caption'][0]
+    wrong = formats.read(words, [box, caption], ['a'], 3)
+    assert formats.summary('two', wrong, 3) == 'two: 50.0% of 2 wordings x 3'
+    assert len(wrong[box]) == 3 and wrong[box][0].startswith('0 points instead of ') and not wrong[caption]
 
 
 def _expand(*arguments):

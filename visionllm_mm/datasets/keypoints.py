@@ -30,6 +30,8 @@ class KeypointCocoDataset(CocoDataset):
 class LoadKeypoints(BaseTransform):
     """Adds ``gt_keypoints`` (K, P, 3) float64, px of the image file, from the instances of KeypointCocoDataset.
 
+    Also ``gt_instances_ids``, their numbers, of which RandomCrop keeps those of the boxes that it keeps.
+
     Args:
         num_points: P, for images without objects.
     """
@@ -41,4 +43,5 @@ class LoadKeypoints(BaseTransform):
         keypoints = [instance['keypoints'] for instance in results['instances']]
         shape = (len(keypoints), -1, 3) if keypoints else (0, self.num_points, 3)
         results['gt_keypoints'] = np.array(keypoints, dtype=np.float64).reshape(shape)
+        results['gt_instances_ids'] = np.arange(len(keypoints))
         return results

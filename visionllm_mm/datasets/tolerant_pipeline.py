@@ -1,10 +1,12 @@
 """A pipeline for evaluations, which a sample that can't be loaded does not stop."""
 
+import traceback
+
 import torch
 from mmdet.structures import DetDataSample
 from mmengine.dataset import Compose
 
-from .transforms import PackInstructionInputs
+from .transforms import PackInstructionInputs, SegmentationInstruction
 
 _SIZE = 32
 
@@ -12,20 +14,30 @@ _SIZE = 32
 class TolerantPipeline(Compose):
     """The pipeline of a data set; where a transform fails, the sample says so in ``failure`` instead of raising.
 
-    Such a sample has a small black image and what the metrics need to count it; ``VisionLLM.predict`` answers it with
-    nothing and notes the failure, see :class:`ReportFailuresHook`.
+    Such a sample has a small black image and the keys that PackInstructionInputs packs, as far as they are known;
+    ``VisionLLM.predict`` answers it with nothing and notes the failure, see :class:`ReportFailuresHook`. Every sample
+    also has ``asks_for_outlines``: mmdet's CocoMetric wants masks of all samples or of none.
     """
 
     def __init__(self, pipeline: Compose) -> None:
         super().__init__(pipeline.transforms)
+        self.asks_for_outlines = any(isinstance(t, SegmentationInstruction) for t in self.transforms)
 
-    def __call__(self, data: dict) -> dict | None:
+    def __call__(self, data: dict) -> dict:
         try:
-            return super().__call__(data)
+            packed = super().__call__(data)
+            if packed is None:
+                raise ValueError('a transform of the pipeline returned None')
         except Exception as error:  # whatever a file or an annotation may cause
-            known = {key: data[key] for key in PackInstructionInputs().meta_keys if key in data}
-            shape = (data.get('height', _SIZE), data.get('width', _SIZE))
-            known |= dict(ori_shape=shape, img_shape=(_SIZE, _SIZE), scale_factor=(1.0, 1.0),
-                          failure=f'{type(error).__name__}: {error}')
-            image = torch.zeros(3, _SIZE, _SIZE, dtype=torch.uint8)
-            return dict(inputs=image, data_samples=DetDataSample(metainfo=known))
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            packed = self._pack(data, f'{type(error).__name__}: {error} ({place.filename}:{place.lineno})')
+        packed['data_samples'].set_metainfo(dict(asks_for_outlines=self.asks_for_outlines))
+        return packed
+
+    @staticmethod
+    def _pack(data: dict, failure: str) -> dict:
+        known = {key: data[key] for key in PackInstructionInputs().meta_keys if key in data}
+        shape = (data.get('height', _SIZE), data.get('width', _SIZE))
+        known |= dict(ori_shape=shape, img_shape=(_SIZE, _SIZE), scale_factor=(1.0, 1.0), failure=failure)
+        image = torch.zeros(3, _SIZE, _SIZE, dtype=torch.uint8)
+        return dict(inputs=image, data_samples=DetDataSample(metainfo=known))

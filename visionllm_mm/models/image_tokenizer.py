@@ -189,12 +189,13 @@ class LanguageGuidedImageTokenizer(nn.Module):
         if proposals.objectness.shape[1] < self.num_tokens:
             raise ValueError(f'the feature scales have {proposals.objectness.shape[1]} positions, fewer than '
                              f'num_tokens = {self.num_tokens}: resize images to a larger scale or lower num_tokens')
-        # Enough that what is put back leaves its place to others.
-        count = min(5 * self.num_tokens, proposals.objectness.shape[1])
+        distinct = self.refine_sizes and self.max_iou < 1
+        # With enough of them, others take the places of those that are put back.
+        count = min(5 * self.num_tokens if distinct else self.num_tokens, proposals.objectness.shape[1])
         best = best_positions(proposals.objectness.detach(), spatial_shapes, count)
         places = proposals.places_norm.detach()
         places = places.gather(1, best[..., None].expand(-1, -1, places.shape[2]))
-        if self.refine_sizes:
+        if distinct:
             order = distinct_first(places, self.max_iou)
             places = places.gather(1, order[..., None].expand_as(places))
         return places[:, :self.num_tokens]

@@ -107,11 +107,13 @@ class SetPostprocessor:
 
     @staticmethod
     def answer_nothing(sample: DetDataSample) -> DetDataSample:
-        """Fills in empty predictions of every kind."""
-        height, width = sample.ori_shape[:2]
+        """Fills in empty predictions of every kind; masks only where the sample ``asks_for_outlines``."""
         sample.pred_instances = InstanceData(
             bboxes=torch.zeros(0, 4), scores=torch.zeros(0), labels=torch.zeros(0, dtype=torch.long), label_names=[],
-            points=torch.zeros(0, 1, 2), mask_rles=[], masks=torch.zeros(0, height, width, dtype=torch.bool))
+            points=torch.zeros(0, 1, 2))
+        if sample.get('asks_for_outlines'):
+            sample.pred_instances.mask_rles = []
+            sample.pred_instances.masks = _fill([], *sample.ori_shape[:2])
         sample.pred_text = ''
         return sample
 

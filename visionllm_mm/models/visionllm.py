@@ -214,6 +214,9 @@ class VisionLLM(BaseDetector):
                 the sample gets an empty answer, as do those with a ``failure``, see :class:`ReportFailuresHook`.
         """
         if self.failures is None:
+            for sample in batch_data_samples:
+                if 'failure' in sample:
+                    raise ValueError(f'{sample.get("img_path")} could not be loaded: {sample.failure}')
             return self._predict(batch_inputs, batch_data_samples, rescale)
         for sample in batch_data_samples:
             if 'failure' in sample:
@@ -265,6 +268,8 @@ class VisionLLM(BaseDetector):
         Raises:
             ValueError: when one can't be parsed, or is too long for the text encoder or, with its answer, the LLM.
         """
+        if not texts:
+            return
         instructions = [parse_instruction(text, self.vocabulary) for text in texts]
         self.text_encoder.check_lengths([instruction.language for instruction in instructions])
         self.task_decoder.prefix_builder.check_lengths(instructions, self.image_tokenizer.num_tokens)

@@ -101,7 +101,7 @@ class SetInstruction(BaseTransform):
         return results
 
     def longest_instructions(self, names: Sequence[str]) -> list[str]:
-        """What the transform may write at most for a data set with these classes: every wording, its longest set."""
+        """Every wording with as many classes as it may list, those with the most letters."""
         longest = sorted(names, key=len, reverse=True)[:self.max_classes]
         templates = self.templates if self.training else self.templates[self.template_index:self.template_index + 1]
         return [build_instruction(template, longest, point_format(self.num_points[1]), self.vocabulary,
@@ -193,7 +193,8 @@ class KeypointInstruction(SetInstruction):
     """Asks for named keypoints, as (c, x1, y1, ..., xK, yK) with the names in the instruction.
 
     While training it needs ``gt_keypoints`` (K, P, 3), x and y in px of the image file and COCO's visibility, from
-    KeypointCocoDataset, and no flip before it: left points would be called right. Points that are not labelled
+    KeypointCocoDataset, and before it, of the transforms that move objects, no others than Resize and RandomCrop: after
+    a flip, left points would be called right. Points that are not labelled
     (visibility 0) or cropped off are no targets; an object without a labelled point is none either.
 
     Args:
@@ -221,12 +222,13 @@ class KeypointInstruction(SetInstruction):
         if keypoints.shape[1] != num_points:
             raise ValueError(f'{results.get("img_path")} has {keypoints.shape[1]} keypoints per object, but '
                              f'{num_points} names are given: {list(self.point_names)}')
+        keypoints = keypoints[results.get('gt_instances_ids', slice(None))]
         if len(keypoints) != len(results['gt_bboxes']):
             raise ValueError(f'{results.get("img_path")} has keypoints of {len(keypoints)} objects, but '
-                             f'{len(results["gt_bboxes"])} boxes: take the transform that removes boxes, such as '
-                             'RandomCrop, out of the pipeline')
-        # mmdet's record of what resizing and cropping did to the image.
-        matrix = results.get('homography_matrix', np.eye(3))
+                             f'{len(results["gt_bboxes"])} boxes: of the transforms that remove boxes only RandomCrop '
+                             'can be in the pipeline, after LoadKeypoints')
+        # mmdet's record of what Resize and RandomCrop did to the image; mmcv's own Resize leaves only the scale.
+        matrix = results.get('homography_matrix', np.diag([*results.get('scale_factor', (1.0, 1.0)), 1.0]))
         points = keypoints[..., :2] @ matrix[:2, :2].T + matrix[:2, 2]
         height, width = results['img_shape'][:2]
         labelled = (keypoints[..., 2] > 0) & ((points >= 0) & (points <= (width, height))).all(axis=-1)

@@ -4,5 +4,7 @@ from .class_names_hook import CheckClassNamesHook
 from .report_failures_hook import ReportFailuresHook
 from .sample_seed_hook import SampleSeedHook
 from .text_warmup_hook import TextWarmupHook
+from .visualization_hook import TolerantVisualizationHook
 
-__all__ = ['CheckClassNamesHook', 'ReportFailuresHook', 'SampleSeedHook', 'TextWarmupHook']
+__all__ = ['CheckClassNamesHook', 'ReportFailuresHook', 'SampleSeedHook', 'TextWarmupHook',
+           'TolerantVisualizationHook']

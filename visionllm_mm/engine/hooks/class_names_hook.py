@@ -7,6 +7,7 @@ from torch import nn
 
 from ...datasets.coco_classes import read_class_names
 from ...datasets.transforms.set_instructions import SetInstruction
+from ...datasets.wrapped import plain_datasets
 from ...instructions import check_class_names
 
 
@@ -19,8 +20,8 @@ class CheckClassNamesHook(Hook):
 
     Raises:
         ValueError: before training or testing starts, when names are missing from the file, are in another order, or
-            are more than the model has class tokens; or when the longest wording with the longest class set is longer
-            than the text encoder or the LLM can read.
+            are more than the model has class tokens; or when a wording with its longest class set is longer than the
+            text encoder or the LLM can read.
     """
 
     def before_train(self, runner: Runner) -> None:
@@ -34,7 +35,7 @@ class CheckClassNamesHook(Hook):
 
     def _check(self, runner: Runner, dataset) -> None:
         model = getattr(runner.model, 'module', runner.model)
-        for part in getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', dataset)]:
+        for part in plain_datasets(dataset):
             if str(getattr(part, 'ann_file', '')).endswith('.json') and 'classes' in part.metainfo:
                 names = list(part.metainfo['classes'])
                 self._compare_with_file(names, part.ann_file)
@@ -57,7 +58,7 @@ class CheckClassNamesHook(Hook):
         if dataset.test_mode:
             grouped = any(getattr(transform, 'grouped', False) for transform in transforms)
             check_class_names(names, len(names) if grouped else model.vocabulary.num_classes)
-        if getattr(dataset, 'return_classes', False):
-            for transform in transforms:
-                if isinstance(transform, SetInstruction):
-                    model.check_instructions(transform.longest_instructions(names))
+        for transform in transforms:
+            if isinstance(transform, SetInstruction):
+                asked = names if getattr(dataset, 'return_classes', False) else transform.classes
+                model.check_instructions(transform.longest_instructions(asked) if asked else [])

@@ -10,6 +10,10 @@ from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
 
 from ...datasets.tolerant_pipeline import TolerantPipeline
+from ...datasets.wrapped import plain_datasets
+
+ENOUGH = 8
+"""So many samples without an answer, and no other, are no bad samples but a bad config."""
 
 
 @HOOKS.register_module()
@@ -20,8 +24,11 @@ class ReportFailuresHook(Hook):
     can't be answered. Outside of evaluations both raise. Other detectors are left alone.
 
     Raises:
-        ValueError: when no sample of the first batch can be answered.
+        ValueError: when none of the first samples can be answered, or none at all; with the reason of the first.
     """
+
+    def __init__(self) -> None:
+        self.num_seen = 0
 
     def before_val(self, runner: Runner) -> None:
         self._tolerate(runner, [runner.val_loop])
@@ -32,44 +39,39 @@ class ReportFailuresHook(Hook):
     def _tolerate(self, runner: Runner, loops: Iterable[BaseLoop]) -> None:
         if not hasattr(self._model(runner), 'failures'):
             return
-        for loop in loops:
-            dataset = loop.dataloader.dataset
+        for dataset in (part for loop in loops for part in plain_datasets(loop.dataloader.dataset)):
             if isinstance(getattr(dataset, 'pipeline', None), Compose):
                 dataset.pipeline = TolerantPipeline(dataset.pipeline)
 
     def _before_epoch(self, runner: Runner, mode: str = 'train') -> None:
-        if mode != 'train':
-            self._start(runner)
+        if mode != 'train' and hasattr(self._model(runner), 'failures'):
+            self._model(runner).failures = []
+            self.num_seen = 0
 
     def _after_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None, mode: str = 'train') -> None:
-        if mode != 'train':
-            self._refuse_if_all_fail(runner, batch_idx, outputs)
+        if mode != 'train' and getattr(self._model(runner), 'failures', None) is not None:
+            self.num_seen += len(outputs)
+            if self.num_seen >= ENOUGH:
+                self._refuse_if_all_failed(runner, self._model(runner).failures, self.num_seen)
 
     def _after_epoch(self, runner: Runner, mode: str = 'train') -> None:
-        if mode != 'train':
+        if mode != 'train' and getattr(self._model(runner), 'failures', None) is not None:
             self._report(runner)
 
     @staticmethod
     def _model(runner: Runner):
         return getattr(runner.model, 'module', runner.model)
 
-    def _start(self, runner: Runner) -> None:
-        if hasattr(self._model(runner), 'failures'):
-            self._model(runner).failures = []
-
-    def _refuse_if_all_fail(self, runner: Runner, batch_idx: int, outputs) -> None:
-        """A first batch without any answer is no bad sample but a bad config."""
-        failures = getattr(self._model(runner), 'failures', None)
-        if batch_idx == 0 and failures and len(failures) == len(outputs) > 1:
+    def _refuse_if_all_failed(self, runner: Runner, failures: list[tuple[str | None, str]], num_seen: int) -> None:
+        if failures and len(failures) == num_seen:
             self._model(runner).failures = None
-            raise ValueError(f'no sample of the first batch could be answered; the first one: {failures[0][1]}')
+            raise ValueError(f'none of {num_seen} samples could be answered; {failures[0][0]}: {failures[0][1]}')
 
     def _report(self, runner: Runner) -> None:
-        failures = getattr(self._model(runner), 'failures', None)
-        if failures is None:
-            return
-        self._model(runner).failures = None
-        failures = [failure for of_one_rank in all_gather_object(failures) for failure in of_one_rank]
+        mine, self._model(runner).failures = self._model(runner).failures, None
+        of_processes, num_seen = zip(*all_gather_object((mine, self.num_seen)), strict=True)
+        failures = [failure for of_one_process in of_processes for failure in of_one_process]
+        self._refuse_if_all_failed(runner, failures, sum(num_seen))
         if failures:
             listed = '\n'.join(f'  {path}: {reason}' for path, reason in failures[:10])
             runner.logger.log(logging.WARNING, f'{len(failures)} of the samples could not be answered and count as '

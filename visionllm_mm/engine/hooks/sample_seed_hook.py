@@ -5,6 +5,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from ...datasets.transforms import SeedBySample
+from ...datasets.wrapped import plain_datasets
 
 
 @HOOKS.register_module()
@@ -17,9 +18,6 @@ class SampleSeedHook(Hook):
 
 
 def _seeders(dataset) -> list[SeedBySample]:
-    """Seeders in the pipelines of a data set and of those it wraps."""
-    inner = getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]
-    found = [seeder for part in inner if part is not None for seeder in _seeders(part)]
-    pipeline = getattr(dataset, 'pipeline', None)
-    found += [t for t in getattr(pipeline, 'transforms', ()) if isinstance(t, SeedBySample)]
-    return found
+    """Seeders in the pipelines of a data set, or of those it wraps."""
+    pipelines = [getattr(part, 'pipeline', None) for part in plain_datasets(dataset)]
+    return [t for pipeline in pipelines for t in getattr(pipeline, 'transforms', ()) if isinstance(t, SeedBySample)]
