@@ -52,7 +52,6 @@ model = dict(
         proposals=True,
         query_selection=True,
         refine_sizes=True,
-        max_iou=0.7,
         encoder=dict(
             num_layers=2,
             layer_cfg=dict(

@@ -150,13 +150,6 @@ def test_a_tokenizer_of_more_words_than_the_model_is_refused(tmp_path):
         CausalLM(path=str(tmp_path), tokenizer='builtin')
 
 
-@pytest.mark.parametrize('text', ['star', 'red star', '"x" y'])
-def test_names_and_answers_are_read_as_within_a_sentence(text):
-    llm = CausalLM(**LLM)
-    assert llm.word_ids(f'a big {text}') == [*llm.word_ids('a big'), *llm.inner_ids(text)]
-    assert llm.tokenizer.decode(llm.inner_ids(text)).strip() == text
-
-
 def test_an_instruction_that_just_fits_is_read_and_one_token_more_is_an_error():
     asked = instructions(1)
     need = build_decoder().embed_prefix(asked, torch.zeros(1, 3, 32)).embeddings.shape[1] + len(asked[0].output_format)

@@ -27,7 +27,7 @@ def _by_hand(decoder, instruction, token_inputs):
         elif mark:
             k = int(mark[2:-1])
             name = instruction.class_names[instruction.class_indices.index(k)]
-            mean = llm.embed_words(torch.tensor(llm.inner_ids(name))).mean(dim=0)
+            mean = llm.embed_words(torch.tensor(llm.word_ids(name))).mean(dim=0)
             rows.append((decoder.added_tokens.embedding.weight[k] + mean)[None])
         rest = rest[at + len(mark):]
     return torch.cat(rows)
@@ -59,7 +59,7 @@ def test_class_ids_and_names_follow_the_set():
     assert prefix.class_ids[prefix.class_valid].tolist() == [0, 1, 5, 3, 1, 0]
     assert prefix.class_valid.tolist() == [[True, True, False], [True, False, False], [True, True, True]]
     assert (prefix.name_embeddings[~prefix.class_valid] == 0).all()
-    words = torch.tensor(decoder.llm.inner_ids('big cross'))
+    words = torch.tensor(decoder.llm.word_ids('big cross'))
     assert len(words) > 1
     torch.testing.assert_close(prefix.name_embeddings[2, 0], decoder.llm.embed_words(words).mean(dim=0))
 
@@ -102,13 +102,13 @@ def test_name_embeddings_train_the_words():
     prefix = decoder.embed_prefix([_parse(TEXTS[1])], torch.zeros(1, 2, 32))
     prefix.name_embeddings.sum().backward()
     gradient = decoder.llm.base.model.embed_tokens.weight.grad.abs().sum(dim=1)
-    assert set(gradient.nonzero().flatten().tolist()) == set(decoder.llm.inner_ids('ring'))
+    assert set(gradient.nonzero().flatten().tolist()) == set(decoder.llm.word_ids('ring'))
 
 
 def test_name_without_tokens_is_an_error(monkeypatch):
     decoder = build_decoder()
-    plain = decoder.llm.inner_ids
-    monkeypatch.setattr(decoder.llm, 'inner_ids', lambda text: [] if text == 'ring' else plain(text))
+    plain = decoder.llm.word_ids
+    monkeypatch.setattr(decoder.llm, 'word_ids', lambda text: [] if text == 'ring' else plain(text))
     with pytest.raises(ValueError, match="no token for the class name 'ring'"):
         decoder.embed_prefix([_parse(TEXTS[1])], torch.zeros(1, 2, 32))
 

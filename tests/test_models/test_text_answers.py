@@ -25,9 +25,9 @@ def test_targets_are_the_words_and_the_end(asked):
     decoder, instructions, inputs = asked
     logits, targets = answer_logits(decoder, instructions, inputs, ['a red star', 'red'])
     llm = decoder.llm
-    words, end = llm.inner_ids('a red star'), llm.tokenizer.eos_token_id
+    words, end = llm.word_ids('a red star'), llm.tokenizer.eos_token_id
     assert targets[0].tolist() == [*words, end]
-    assert targets[1].tolist() == [*llm.inner_ids('red'), end] + [-100] * (len(words) - len(llm.inner_ids('red')))
+    assert targets[1].tolist() == [*llm.word_ids('red'), end] + [-100] * (len(words) - len(llm.word_ids('red')))
     assert logits.shape == (*targets.shape, len(llm.tokenizer)) and logits.dtype == torch.float32
 
 
@@ -35,7 +35,7 @@ def test_a_word_sees_only_what_was_said_before(asked):
     decoder, instructions, inputs = asked
     first, _ = answer_logits(decoder, instructions, inputs, ['a red star', 'one ring'])
     second, _ = answer_logits(decoder, instructions, inputs, ['a red circle', 'one ring'])
-    same = len(decoder.llm.inner_ids('a red')) + 1
+    same = len(decoder.llm.word_ids('a red')) + 1
     torch.testing.assert_close(first[0, :same], second[0, :same], atol=1e-4, rtol=1e-4)
     assert (first[0, same] - second[0, same]).abs().max() > 1e-2
 

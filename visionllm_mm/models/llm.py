@@ -94,14 +94,6 @@ class CausalLM(nn.Module):
         """Ids of a text's words, no begin or end token added."""
         return self.tokenizer(text, add_special_tokens=False)['input_ids']
 
-    def inner_ids(self, text: str) -> list[int]:
-        """Ids of words as they are within a sentence, where many tokenizers write the space before a word as its part.
-
-        Names and answers are read so, whatever stands before them: a word of a caption is the one of a class set.
-        """
-        before = 'the'
-        return self.word_ids(f'{before} {text}')[len(self.word_ids(before)):]
-
     def embed_words(self, ids: Tensor) -> Tensor:
         """Word embeddings, (...,) int64 -> (..., ``embed_dims``)."""
         return self.base.model.embed_tokens(ids)

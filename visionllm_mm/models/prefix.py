@@ -120,7 +120,7 @@ class PrefixBuilder:
         return _Sequence(tuple(ids), image_start, tuple(class_positions), tuple(class_rows))
 
     def _tokenize_name(self, name: str) -> tuple[int, ...]:
-        ids = tuple(self.llm.inner_ids(name))
+        ids = tuple(self.llm.word_ids(name))
         if not ids:
             raise ValueError(f'the tokenizer has no token for the class name {name!r}: rename the class')
         return ids

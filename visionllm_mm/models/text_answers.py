@@ -30,7 +30,7 @@ def answer_logits(decoder: OpenEndedTaskDecoder, instructions: list[Instruction]
         Logits (B, S, words) and targets (B, S) int64: the answer's words and the end token, then -100.
     """
     llm = decoder.llm
-    ids = [torch.tensor([start_id(llm), *llm.inner_ids(text), llm.tokenizer.eos_token_id]) for text in answers]
+    ids = [torch.tensor([start_id(llm), *llm.word_ids(text), llm.tokenizer.eos_token_id]) for text in answers]
     padded = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=-100).to(token_inputs.device)
     prefix = decoder.embed_prefix(instructions, token_inputs, answer_length=padded.shape[1])
     words = llm.embed_words(padded[:, :-1].clamp(min=0))

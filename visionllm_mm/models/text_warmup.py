@@ -99,7 +99,7 @@ def _step(decoder: OpenEndedTaskDecoder, names: list[str], batch_size: int, num_
     named = torch.rand(batch_size, num_tokens, generator=generator).to(device) < 0.75
     targets = torch.where(named, rows, prefix.class_valid.shape[1])
     content = prefix.name_embeddings.gather(1, rows[..., None].expand(-1, -1, width))
-    strangers = torch.tensor([decoder.llm.inner_ids(names[i])[0] for i in draw(
+    strangers = torch.tensor([decoder.llm.word_ids(names[i])[0] for i in draw(
         len(names), (batch_size * num_tokens,)).tolist()], device=device).view(batch_size, num_tokens)
     content = torch.where(named[..., None], content, decoder.llm.embed_words(strangers))
     content = torch.nn.functional.normalize(content, dim=-1)
