@@ -21,7 +21,7 @@ def test_overfits_one_batch(tmp_path, monkeypatch):
     warm_up(model.task_decoder, num_tokens=10, num_iters=150, batch_size=8, lr=1e-3, noise=0.5, seed=0)
     dataset = Runner.build_dataloader(cfg.train_dataloader).dataset
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-3, total_steps=500, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-3, total_steps=800, pct_start=0.1)
     # The images as evaluation shows them; only wording and order of the classes change.
     dataset.pipeline.transforms = [t for t in dataset.pipeline.transforms
                                    if type(t).__name__ not in ('SeedBySample', 'RandomFlip', 'RandomCrop')]
@@ -29,7 +29,7 @@ def test_overfits_one_batch(tmp_path, monkeypatch):
         if type(transform).__name__ == 'RandomResize':
             transform.ratio_range = (1.0, 1.0)
     np.random.seed(0)
-    for _ in range(500):
+    for _ in range(800):
         batch = model.data_preprocessor(pseudo_collate([dataset[i] for i in range(4)]), training=True)
         loss = sum(model.loss(batch['inputs'], batch['data_samples']).values())
         optimizer.zero_grad()

@@ -53,5 +53,5 @@ def test_warm_up_learns_to_look_names_up():
     init_default_scope('mmdet')
     torch.manual_seed(0)
     decoder = MODELS.build(Config.fromfile(CONFIG).model).task_decoder
-    accuracy = warm_up(decoder, num_tokens=20, num_iters=250, batch_size=16, lr=1e-3, noise=0.5, seed=0)
-    assert accuracy > 0.7
+    accuracy = warm_up(decoder, num_tokens=20, num_iters=400, batch_size=16, lr=1e-3, noise=0.5, seed=0)
+    assert accuracy > 0.9
