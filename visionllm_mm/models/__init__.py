@@ -2,6 +2,7 @@
 
 from .assigner import CenterL1Cost, ClassProbabilityCost, ObjectnessFocalCost
 from .image_tokenizer import LanguageGuidedImageTokenizer
+from .internimage import InternImage
 from .llm import CausalLM
 from .losses import AlignmentLoss, ClassTokenLoss, FormatLoss, LocationTokenLoss, WordLoss
 from .task_decoder import OpenEndedTaskDecoder
@@ -10,6 +11,6 @@ from .visionllm import VisionLLM
 
 __all__ = [
     'AlignmentLoss', 'CausalLM', 'CenterL1Cost', 'ClassProbabilityCost', 'ClassTokenLoss', 'FormatLoss',
-    'LanguageGuidedImageTokenizer', 'LocationTokenLoss', 'ObjectnessFocalCost', 'OpenEndedTaskDecoder', 'TextEncoder',
-    'VisionLLM', 'WordLoss'
+    'InternImage', 'LanguageGuidedImageTokenizer', 'LocationTokenLoss', 'ObjectnessFocalCost', 'OpenEndedTaskDecoder',
+    'TextEncoder', 'VisionLLM', 'WordLoss'
 ]
