@@ -1,20 +1,16 @@
 # Stage 2: all tasks with one set of weights and the backbone frozen, from the weights of stage 1:
-#   python tools/train.py configs/visionllm/visionllm-tiny_miniscenes-det-long.py
+#   python tools/train.py configs/visionllm/visionllm-tiny_miniscenes-stage1.py
 #   python tools/train.py configs/visionllm/visionllm-tiny_miniscenes-multitask.py
 #   python tools/test.py configs/visionllm/visionllm-tiny_miniscenes-multitask.py \
 #       work_dirs/visionllm-tiny_miniscenes-multitask/epoch_16.pth
-_base_ = ['./visionllm-tiny_miniscenes-det.py']
+_base_ = ['./visionllm-tiny_miniscenes-stage1.py']
 
-load_from = 'work_dirs/visionllm-tiny_miniscenes-det-long/epoch_12.pth'
+load_from = 'work_dirs/visionllm-tiny_miniscenes-stage1/epoch_3.pth'
 vocabulary = {{_base_.vocabulary}}
 classes = {{_base_.classes}}
-colors = ('red', 'green', 'blue', 'yellow', 'purple', 'orange', 'cyan', 'white')
-pairs = tuple(f'{color} {shape}' for color in colors for shape in ('circle', 'square', 'triangle', 'star', 'ring',
-                                                                     'cross', 'crescent', 'heart'))
-# These occur neither in the images nor in the texts of the training set, and no training instruction names them.
-unseen_pairs = ('red star', 'green heart', 'blue triangle', 'yellow ring', 'purple square', 'orange crescent',
-                'cyan circle', 'white cross')
-seen_pairs = tuple(sorted(set(pairs) - set(unseen_pairs), key=pairs.index))
+pairs = {{_base_.pairs}}
+seen_pairs = {{_base_.seen_pairs}}
+unseen_pairs = {{_base_.unseen_pairs}}
 point_names = ('center', 'top', 'right', 'bottom', 'left')
 data_root = '{{$MINISCENES_ROOT:data/miniscenes}}/'
 annotations = data_root + 'annotations/'
@@ -79,7 +75,7 @@ train_sets = [
         train_words,
         type='ConversationDataset',
         ann_file='annotations/conversations_train.json',
-        pipeline=load + resize + [dict(type='QuestionInstruction', training=True)] + pack)
+        pipeline=load + resize + [dict(type='QuestionInstruction', training=True, shuffle_turns=True)] + pack)
 ]
 train_dataloader = dict(
     _delete_=True,

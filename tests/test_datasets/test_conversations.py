@@ -7,10 +7,11 @@ import pytest
 from visionllm_mm.datasets import ConversationDataset
 
 
-def _dataset(tmp_path, conversations):
+def _dataset(tmp_path, conversations, test_mode=True):
     path = tmp_path / 'talk.json'
     path.write_text(json.dumps(conversations))
-    return ConversationDataset(ann_file='talk.json', data_root=str(tmp_path), data_prefix=dict(img='images/'))
+    return ConversationDataset(ann_file='talk.json', data_root=str(tmp_path), data_prefix=dict(img='images/'),
+                               test_mode=test_mode)
 
 
 def _talk(*values, **more):
@@ -24,10 +25,16 @@ def test_every_answer_is_a_sample_with_what_was_said_before(tmp_path):
     first, second = dataset.get_data_info(0), dataset.get_data_info(1)
     assert len(dataset) == 2
     assert (first['question'], first['gt_caption']) == ('What is it?', ['a star'])
-    assert (second['question'], second['gt_caption']) == (
-        'Human: What is it? Assistant: a star Human: Which color?', ['red'])
+    assert (first['history'], second['history']) == ((), ('a star', 'Which color?'))
+    assert (second['question'], second['gt_caption']) == ('What is it?', ['red'])
     assert (first['turn'], second['turn']) == (0, 1)
     assert first['img_path'] == str(tmp_path / 'images/a.png') and first['question_type'] == ''
+
+
+def test_while_training_a_conversation_is_one_sample(tmp_path):
+    dataset = _dataset(tmp_path, [_talk('<image>\nWhat is it?', 'a star', 'Which color?', 'red')] * 2, test_mode=False)
+    assert len(dataset) == 2 and dataset.get_data_info(0)['history'] == ('a star', 'Which color?')
+    assert dataset.get_data_info(0)['gt_caption'] == ['red']
 
 
 def test_types_and_image_at_the_end(tmp_path):

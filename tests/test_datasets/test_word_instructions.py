@@ -24,7 +24,7 @@ def test_captions_are_drawn_while_training():
     np.random.seed(0)
     transform = CaptionInstruction(training=True, length_prob=0.0)
     drawn = [transform(_sample(gt_caption=['a star', 'one star ', ' '])) for _ in range(150)]
-    assert {result['answer'] for result in drawn} == {'a star', 'one star'}
+    assert {result['answer'] for result in drawn} == {('a star',), ('one star',)}
     assert {result['instruction'] for result in drawn} == set(CAPTION_TEMPLATES)
 
 
@@ -36,7 +36,7 @@ def test_stated_lengths_are_true_of_the_captions():
         result = transform(_sample(gt_caption=['a star', 'a big red star']))
         limits.append(parse_instruction(result['instruction'], Vocabulary()).max_words)
         if limits[-1] is not None:
-            assert len(result['answer'].split()) <= limits[-1] <= 4 + 3
+            assert len(result['answer'][0].split()) <= limits[-1] <= 4 + 3
     assert {2, 4, 7} <= set(limits) and 15 < limits.count(None) < 45
     asked = CaptionInstruction(max_words=5)(_sample())['instruction']
     assert parse_instruction(asked, Vocabulary()).max_words == 5
@@ -55,8 +55,32 @@ def test_evaluation_uses_one_wording_and_no_answer():
 def test_packed_sample_has_what_metrics_need():
     result = QuestionInstruction(training=True)(_sample(question='Why?', gt_caption=['so'], question_type='reason'))
     sample = PackInstructionInputs()(result)['data_samples']
-    assert (sample.answer, sample.gt_caption, sample.question_type) == ('so', ['so'], 'reason')
+    assert (sample.answer, sample.gt_caption, sample.question_type) == (('so',), ['so'], 'reason')
     assert 'Why?' in sample.instruction
+
+
+def test_conversations_are_learnt_whole_and_asked_turn_by_turn():
+    sample = dict(question='Which shape?', history=('star', 'Which color?'), gt_caption=['red'])
+    learnt = QuestionInstruction(training=True)(_sample(**sample))
+    assert 'Which shape?' in learnt['instruction'] and 'history' not in learnt
+    assert learnt['answer'] == ('star', 'Which color?', 'red')
+    asked = QuestionInstruction()(_sample(**sample))
+    assert 'Which shape?' in asked['instruction'] and asked['history'] == ('star', 'Which color?')
+    packed = PackInstructionInputs()(asked)['data_samples']
+    assert packed.history == ('star', 'Which color?') and 'answer' not in packed
+
+
+def test_shuffled_turns_keep_question_and_answer_together():
+    np.random.seed(0)
+    said = dict(zip(('Which shape?', 'Which color?', 'How many?'), ('star', 'red', '1'), strict=True))
+    transform, seen = QuestionInstruction(training=True, shuffle_turns=True), set()
+    for _ in range(60):
+        result = transform(_sample(question='Which shape?', history=('star', 'Which color?', 'red', 'How many?'),
+                                   gt_caption=['1']))
+        turns = (result['question'], *result['answer'])
+        assert dict(zip(turns[::2], turns[1::2], strict=True)) == said and turns[0] in result['instruction']
+        seen.add(turns[::2])
+    assert len(seen) == 6
 
 
 @pytest.mark.parametrize('captions', [None, [], ['', '  ']])

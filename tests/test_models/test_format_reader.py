@@ -10,7 +10,6 @@ from tests.tiny import VOCABULARY, batch, build_decoder, build_model, instructio
 from visionllm_mm.instructions import Vocabulary, parse_instruction, point_format
 from visionllm_mm.models import FormatLoss
 from visionllm_mm.models.format_reader import FormatReader, format_logits
-from visionllm_mm.models.text_answers import start_id
 
 TEXTS = ['Describe <image> in one sentence.', 'Outline {"star": <c0>} as (c, x1, y1, ..., x8, y8). <image>']
 
@@ -41,7 +40,7 @@ def _generate_by_steps(decoder, instruction):
             return float(llm.word_logits(hidden[0, -1])[token])
         return float(decoder.added_tokens.logits(hidden[:, -1:], torch.tensor([vocabulary.token_id(token)])))
 
-    if logit(start_id(llm)) >= logit('<cls>'):
+    if logit(llm.start_id) >= logit('<cls>'):
         return ('<bos>',)
     tokens.append('<cls>')
     for k in range(1, vocabulary.max_points + 1):

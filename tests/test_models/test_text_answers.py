@@ -9,7 +9,7 @@ import torch
 from tests.tiny import VOCABULARY, build_decoder
 from visionllm_mm.instructions import Vocabulary, parse_instruction
 from visionllm_mm.models.prefix import Prefix
-from visionllm_mm.models.text_answers import answer_logits, generate, start_id
+from visionllm_mm.models.text_answers import answer_logits, generate
 
 TEXTS = ['Describe <image> in one sentence.', 'What color is the star in the picture below? <image>']
 
@@ -23,7 +23,7 @@ def asked():
 
 def test_targets_are_the_words_and_the_end(asked):
     decoder, instructions, inputs = asked
-    logits, targets = answer_logits(decoder, instructions, inputs, ['a red star', 'red'])
+    logits, targets = answer_logits(decoder, instructions, inputs, [['a red star'], ['red']])
     llm = decoder.llm
     words, end = llm.word_ids('a red star'), llm.tokenizer.eos_token_id
     assert targets[0].tolist() == [*words, end]
@@ -33,8 +33,8 @@ def test_targets_are_the_words_and_the_end(asked):
 
 def test_a_word_sees_only_what_was_said_before(asked):
     decoder, instructions, inputs = asked
-    first, _ = answer_logits(decoder, instructions, inputs, ['a red star', 'one ring'])
-    second, _ = answer_logits(decoder, instructions, inputs, ['a red circle', 'one ring'])
+    first, _ = answer_logits(decoder, instructions, inputs, [['a red star'], ['one ring']])
+    second, _ = answer_logits(decoder, instructions, inputs, [['a red circle'], ['one ring']])
     same = len(decoder.llm.word_ids('a red')) + 1
     torch.testing.assert_close(first[0, :same], second[0, :same], atol=1e-4, rtol=1e-4)
     assert (first[0, same] - second[0, same]).abs().max() > 1e-2
@@ -42,19 +42,43 @@ def test_a_word_sees_only_what_was_said_before(asked):
 
 def test_images_of_a_batch_do_not_mix(asked):
     decoder, instructions, inputs = asked
-    both, _ = answer_logits(decoder, instructions, inputs, ['a star', 'a star'])
-    alone, _ = answer_logits(decoder, instructions[1:], inputs[1:], ['a star'])
+    both, _ = answer_logits(decoder, instructions, inputs, [['a star'], ['a star']])
+    alone, _ = answer_logits(decoder, instructions[1:], inputs[1:], [['a star']])
     torch.testing.assert_close(both[1:], alone, atol=1e-4, rtol=1e-4)
     together = generate(decoder, instructions, inputs, max_length=6, num_beams=3)
     assert together == [generate(decoder, instructions[i:i + 1], inputs[i:i + 1], max_length=6, num_beams=3)[0]
                         for i in range(2)]
 
 
+def test_all_answers_of_a_conversation_are_targets(asked):
+    decoder, instructions, inputs = asked
+    llm, turns = decoder.llm, ('a red star', 'How many?', 'one')
+    logits, targets = answer_logits(decoder, instructions[:1], inputs[:1], [turns])
+    end = llm.tokenizer.eos_token_id
+    first, question, second = (llm.word_ids(text) for text in turns)
+    # At <bos> of the second answer its first word is wanted; the question's own words are not.
+    assert targets[0].tolist() == [*first, end, *[-100] * (len(question) + 1), *second, end]
+    alone, _ = answer_logits(decoder, instructions[:1], inputs[:1], [turns[:1]])
+    torch.testing.assert_close(logits[:, :alone.shape[1]], alone, atol=1e-4, rtol=1e-4)
+
+
+def test_a_question_is_answered_as_the_conversation_was_learnt(asked):
+    """What was said before is read as part of the prefix; the answer's logits are those of teacher forcing."""
+    decoder, instructions, inputs = asked
+    history = ('a red star', 'How many are there?')
+    found = generate(decoder, instructions, inputs, histories=[history, ()], max_length=4)
+    assert found[1] == generate(decoder, instructions[1:], inputs[1:], max_length=4)[0]
+    words = decoder.llm.word_ids(found[0])
+    logits, targets = answer_logits(decoder, instructions[:1], inputs[:1], [(*history, found[0])])
+    start = targets.shape[1] - len(words) - 1
+    assert logits[0, start:start + len(words)].argmax(dim=-1).tolist() == words
+
+
 @torch.no_grad()
 def _greedy_without_cache(decoder, instruction, inputs, max_length):
     """Reads everything anew for each word."""
     llm, said = decoder.llm, []
-    tokens = torch.tensor([[start_id(llm)]])
+    tokens = torch.tensor([[llm.start_id]])
     prefix = decoder.embed_prefix([instruction], inputs)
     for _ in range(max_length):
         embeddings = torch.cat([prefix.embeddings, llm.embed_words(tokens)], dim=1)
@@ -86,7 +110,9 @@ class _Table:
         self.tokenizer = SimpleNamespace(bos_token_id=0, eos_token_id=1,
                                          decode=lambda ids, **_: ' '.join(map(str, ids)))
 
-    def embed_prefix(self, instructions, inputs, answer_length=None):
+    start_id = 0
+
+    def embed_prefix(self, instructions, inputs, answer_length=None, histories=None):
         batch = len(instructions)
         nothing = torch.zeros(batch, 0, dtype=torch.long)
         return Prefix(torch.zeros(batch, 2, 1), torch.full((batch,), 2), torch.zeros(batch, dtype=torch.long), nothing,

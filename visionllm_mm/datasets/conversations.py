@@ -1,7 +1,6 @@
 """Conversations about images in the format of LLaVA-Instruct (paper, section 4.1)."""
 
 import json
-from itertools import cycle
 from pathlib import Path
 
 from mmdet.registry import DATASETS
@@ -12,14 +11,14 @@ IMAGE_MARK = '<image>'
 
 @DATASETS.register_module()
 class ConversationDataset(BaseDataset):
-    """One sample per answer; the question of a later turn is preceded by what was said before.
+    """Conversations: while training one sample each, in ``test_mode`` one per answer, with what was said before it.
 
     The annotation file is a list of ``{"id", "image", "conversations": [{"from": "human", "value": "<image>\\n..."},
     {"from": "gpt", "value": "..."}, ...]}``; ``question_types``, one per answer, is optional.
 
-    Samples have ``img_path``, ``img_id`` (position of the conversation), ``question``, ``gt_caption`` ([answer]),
-    ``question_type`` ('' where the file names none) and ``turn`` (0 for the first question). What was said before are
-    the file's questions and answers, as ``Human: ... Assistant: ... Human: ...``.
+    Samples have ``img_path``, ``img_id`` (position of the conversation), the first ``question``, its ``history``: the
+    file's turns from its answer to the question asked now, (answer, question, ...), empty for the first; ``gt_caption``
+    ([answer]), ``question_type`` ('' where the file names none) and ``turn`` (0 for the first question).
 
     Raises:
         FileNotFoundError: when the annotation file is missing.
@@ -52,15 +51,8 @@ class ConversationDataset(BaseDataset):
             raise ValueError(f'conversation {name!r} has {len(said) // 2} answers, but {len(types)} question_types: '
                              f'{types}')
         image = str(Path(self.data_prefix.get('img', '')) / entry['image'])
-        return [
-            dict(img_path=image, img_id=number, question=self._ask(said[:2 * i + 1]), gt_caption=[said[2 * i + 1]],
-                 question_type=kind, turn=i) for i, kind in enumerate(types)
+        samples = [
+            dict(img_path=image, img_id=number, question=said[0], history=tuple(said[1:2 * i + 1]),
+                 gt_caption=[said[2 * i + 1]], question_type=kind, turn=i) for i, kind in enumerate(types)
         ]
-
-    @staticmethod
-    def _ask(said: list[str]) -> str:
-        """The last of the turns as a question; where there are earlier ones, with all of them and their speakers."""
-        if len(said) == 1:
-            return said[0]
-        speakers = cycle(('Human', 'Assistant'))
-        return ' '.join(f'{speaker}: {text}' for speaker, text in zip(speakers, said, strict=False))
+        return samples if self.test_mode else samples[-1:]

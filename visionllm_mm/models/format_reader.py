@@ -11,7 +11,6 @@ from torch.nn import functional as F
 from ..instructions import Instruction, Vocabulary, parse_instruction, point_format, states_format
 from ..instructions.vocabulary import CLASS_QUERY, TEXT_START
 from .task_decoder import OpenEndedTaskDecoder
-from .text_answers import start_id
 
 
 def format_logits(decoder: OpenEndedTaskDecoder, instructions: list[Instruction], num_points: int) -> Tensor:
@@ -41,7 +40,7 @@ def format_logits(decoder: OpenEndedTaskDecoder, instructions: list[Instruction]
     last_word = hidden.gather(1, (prefix.lengths - 1)[:, None, None].expand(-1, 1, hidden.shape[2]))
     decisions = torch.cat([last_word, hidden[:, -len(tokens):][:, 2::2]], dim=1)
     words = llm.word_logits(decisions)
-    ends = torch.cat([words[:, :1, start_id(llm)], words[:, 1:, llm.tokenizer.eos_token_id]], dim=1)
+    ends = torch.cat([words[:, :1, llm.start_id], words[:, 1:, llm.tokenizer.eos_token_id]], dim=1)
     further = [CLASS_QUERY, *(f'<x{k}>' for k in range(2, min(num_points + 1, vocabulary.max_points) + 1))]
     rows = decoder.added_tokens.output_rows[vocabulary.format_ids(tuple(further))].float()
     goes_on = (decisions[:, :len(further)].float() * rows).sum(dim=2)

@@ -72,7 +72,7 @@ class PrefixBuilder:
         self._name_ids = lru_cache(maxsize=8192)(self._tokenize_name)
 
     def build(self, instructions: list[Instruction], token_inputs: Tensor, added_tokens: AddedTokens,
-              answer_length: int | None = None) -> Prefix:
+              answer_length: int | None = None, histories: list[Sequence[str]] | None = None) -> Prefix:
         """Embeds a batch; ``<ck>`` is embedded as E[ck] + mean word embedding of its name ("named class tokens").
 
         Args:
@@ -80,14 +80,16 @@ class PrefixBuilder:
             token_inputs: (B, M, width), what stands at ``<image>``.
             added_tokens: embeddings of the added vocabulary.
             answer_length: positions to keep free for the answer; None: as many as the output format has tokens.
+            histories: B times what was said since the instruction, (answer, question, ...); None: nothing.
 
         Raises:
             ValueError: when prefix and answer would not fit into the LLM's context.
         """
         device, num_tokens = token_inputs.device, token_inputs.shape[1]
-        sequences = [self._sequence(instruction) for instruction in instructions]
+        histories = [()] * len(instructions) if histories is None else [tuple(turns) for turns in histories]
+        sequences = [self._sequence(*pair) for pair in zip(instructions, histories, strict=True)]
         lengths = [len(sequence.ids) + num_tokens for sequence in sequences]
-        self.check_lengths(instructions, num_tokens, answer_length)
+        self.check_lengths(instructions, num_tokens, answer_length, histories)
         starts = torch.tensor([sequence.image_start for sequence in sequences], device=device)
         class_ids = self._pad([self._long(instruction.class_indices) for instruction in instructions]).to(device)
         counts = torch.tensor([len(instruction.class_indices) for instruction in instructions], device=device)
@@ -101,7 +103,7 @@ class PrefixBuilder:
         embeddings = self._name_class_tokens(embeddings, names, sequences, num_tokens)
         return Prefix(embeddings, torch.tensor(lengths, device=device), starts, class_ids, class_valid, names)
 
-    def _tokenize(self, instruction: Instruction) -> _Sequence:
+    def _tokenize(self, instruction: Instruction, history: tuple[str, ...] = ()) -> _Sequence:
         """Ids of all pieces; the words between added tokens are tokenised on their own."""
         num_words = self.llm.base.config.vocab_size
         begin = self.llm.tokenizer.bos_token_id
@@ -117,6 +119,7 @@ class PrefixBuilder:
                 ids.append(num_words + self.vocabulary.token_id(piece))
             else:
                 ids.extend(self.llm.word_ids(piece))
+        ids.extend(self.llm.turn_ids(history)[0])
         return _Sequence(tuple(ids), image_start, tuple(class_positions), tuple(class_rows))
 
     def _tokenize_name(self, name: str) -> tuple[int, ...]:
@@ -163,10 +166,11 @@ class PrefixBuilder:
         mentioned = F.pad(names, (0, 0, 0, 1)).gather(1, rows[..., None].expand(-1, -1, width))
         return embeddings.scatter_add(1, positions[..., None].expand(-1, -1, width), mentioned.to(embeddings.dtype))
 
-    def check_lengths(self, instructions: list[Instruction], num_tokens: int, answer_length: int | None = None) -> None:
+    def check_lengths(self, instructions: list[Instruction], num_tokens: int, answer_length: int | None = None,
+                      histories: list[tuple[str, ...]] | None = None) -> None:
         """Raises a ValueError where an instruction with M image tokens and its answer is too long for the LLM."""
-        for instruction in instructions:
-            needed = len(self._sequence(instruction).ids) + num_tokens + (
+        for instruction, history in zip(instructions, histories or [()] * len(instructions), strict=True):
+            needed = len(self._sequence(instruction, history).ids) + num_tokens + (
                 answer_length or len(instruction.output_format))
             if needed > self.llm.max_length:
                 raise ValueError(

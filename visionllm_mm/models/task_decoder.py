@@ -1,6 +1,7 @@
 """LLM-based open-ended task decoder with output-format-as-query decoding (paper, section 3.4; design 3.1 to 3.3)."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -77,9 +78,9 @@ class OpenEndedTaskDecoder(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def embed_prefix(self, instructions: list[Instruction], token_inputs: Tensor,
-                     answer_length: int | None = None) -> Prefix:
-        """Embeds instructions with the image tokens (B, M, width) in the place of ``<image>``."""
-        return self.prefix_builder.build(instructions, token_inputs, self.added_tokens, answer_length)
+                     answer_length: int | None = None, histories: list[Sequence[str]] | None = None) -> Prefix:
+        """Embeds instructions with the image tokens (B, M, width) in the place of ``<image>``, and what was said."""
+        return self.prefix_builder.build(instructions, token_inputs, self.added_tokens, answer_length, histories)
 
     def continue_prefix(self, prefix: Prefix, num_tokens: int, queries: Tensor, block_length: int | None = None,
                         past: KeyValues | None = None) -> tuple[Tensor, KeyValues]:

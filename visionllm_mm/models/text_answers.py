@@ -1,41 +1,39 @@
 """Answers in words, token by token from ``<bos>`` (paper, section 3.4): teacher forcing, greedy and beam search."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from ..instructions import Instruction
-from .llm import CausalLM, KeyValues
+from .llm import KeyValues
 from .task_decoder import OpenEndedTaskDecoder
 
 
-def start_id(llm: CausalLM) -> int:
-    """Id of ``<bos>``; an LLM without one begins with its end token, as such models do."""
-    begin = llm.tokenizer.bos_token_id
-    return llm.tokenizer.eos_token_id if begin is None else begin
-
-
 def answer_logits(decoder: OpenEndedTaskDecoder, instructions: list[Instruction], token_inputs: Tensor,
-                  answers: list[str]) -> tuple[Tensor, Tensor]:
-    """Teacher forcing: logits of the words of known answers.
+                  answers: list[Sequence[str]]) -> tuple[Tensor, Tensor]:
+    """Teacher forcing: logits of the words of known answers, those to all questions of a conversation at once.
 
     Args:
         decoder: the task decoder.
         instructions: B instructions that ask for words.
         token_inputs: (B, M, width), projected image tokens.
-        answers: B texts.
+        answers: B times the turns behind the first question, (answer, question, answer, ...).
 
     Returns:
-        Logits (B, S, words) and targets (B, S) int64: the answer's words and the end token, then -100.
+        Logits (B, S, words) and targets (B, S) int64: the answers' words and end tokens; -100 elsewhere.
     """
     llm = decoder.llm
-    ids = [torch.tensor([start_id(llm), *llm.word_ids(text), llm.tokenizer.eos_token_id]) for text in answers]
-    padded = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=-100).to(token_inputs.device)
-    prefix = decoder.embed_prefix(instructions, token_inputs, answer_length=padded.shape[1])
-    words = llm.embed_words(padded[:, :-1].clamp(min=0))
+    ids, said = zip(*(llm.turn_ids(turns) for turns in answers), strict=True)
+    ids, said = (pad_sequence([torch.tensor(row) for row in rows], batch_first=True).to(token_inputs.device)
+                 for rows in (ids, said))
+    prefix = decoder.embed_prefix(instructions, token_inputs, answer_length=ids.shape[1])
+    words = llm.embed_words(ids[:, :-1])
     hidden, _ = decoder.continue_prefix(prefix, token_inputs.shape[1], words)
-    return llm.word_logits(hidden[:, -words.shape[1]:]), padded[:, 1:]
+    targets = ids[:, 1:].masked_fill(~said[:, 1:], -100)
+    return llm.word_logits(hidden[:, -words.shape[1]:]), targets
 
 
 @dataclass
@@ -54,21 +52,23 @@ class _Beams:
 
 @torch.no_grad()
 def generate(decoder: OpenEndedTaskDecoder, instructions: list[Instruction], token_inputs: Tensor, *,
-             max_length: int = 50, num_beams: int = 1, length_penalty: float = 1.0) -> list[str]:
+             histories: list[Sequence[str]] | None = None, max_length: int = 50, num_beams: int = 1,
+             length_penalty: float = 1.0) -> list[str]:
     """Answers in words; keys and values of what was read are kept, so each step reads one word.
 
     Args:
         decoder: the task decoder.
         instructions: B instructions that ask for words.
         token_inputs: (B, M, width), projected image tokens.
+        histories: B times what was said since the first question, (answer, question, ...); None: nothing yet.
         max_length: the most tokens of an answer; a longer one is cut, and so is one with more words than its
             instruction allows.
         num_beams: width of the beam search; 1: greedy.
         length_penalty: answers are ranked by log-probability / length ** ``length_penalty``.
     """
     llm, (batch, num_tokens) = decoder.llm, token_inputs.shape[:2]
-    prefix = decoder.embed_prefix(instructions, token_inputs, answer_length=max_length)
-    start = torch.full((batch, 1), start_id(llm), device=token_inputs.device)
+    prefix = decoder.embed_prefix(instructions, token_inputs, answer_length=max_length, histories=histories)
+    start = torch.full((batch, 1), llm.start_id, device=token_inputs.device)
     hidden, past = decoder.continue_prefix(prefix, num_tokens, llm.embed_words(start))
     rows = torch.arange(batch, device=start.device).repeat_interleave(num_beams)
     past = _select(past, rows)

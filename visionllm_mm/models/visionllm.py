@@ -285,8 +285,9 @@ class VisionLLM(BaseDetector):
     def _predict_words(self, features: tuple[Tensor, ...], data_samples: SampleList) -> SampleList:
         instructions = self.parse_instructions(data_samples)
         _, inputs = self.project(self.tokenize(features, data_samples, instructions))
-        for sample, text in zip(data_samples, generate(self.task_decoder, instructions, inputs, **self.generation),
-                                strict=True):
+        histories = [sample.get('history', ()) for sample in data_samples]
+        texts = generate(self.task_decoder, instructions, inputs, histories=histories, **self.generation)
+        for sample, text in zip(data_samples, texts, strict=True):
             sample.pred_text = text
         return data_samples
 

@@ -12,7 +12,8 @@ from ...instructions import build_text_instruction, choose_templates
 class WordInstruction(BaseTransform):
     """Writes an instruction that asks for words.
 
-    Added keys: ``instruction`` and, while training, ``answer``, the words to say.
+    Added keys: ``instruction`` and, while training, ``answer``, the turns behind it: words to say, and, in a
+    conversation, further questions and what to say to them.
 
     Args:
         training: whether the wording is drawn at random and an answer is needed.
@@ -42,7 +43,7 @@ class WordInstruction(BaseTransform):
             if not known:
                 raise ValueError(f'{results.get("img_path")} has no text to learn from: give the annotation file\'s '
                                  'entry a caption or an answer, or take it out')
-            results['answer'] = known[np.random.randint(len(known))].strip()
+            results['answer'] = (known[np.random.randint(len(known))].strip(),)
         return results
 
 
@@ -70,7 +71,7 @@ class CaptionInstruction(WordInstruction):
         if self.training:
             slack = np.random.randint(4)
             stated = np.random.random_sample() < self.length_prob
-            limit = len(results['answer'].split()) + slack if stated else None
+            limit = len(results['answer'][0].split()) + slack if stated else None
         if limit is not None:
             results['instruction'] = f'In at most {limit} words. {results["instruction"]}'
         return results
@@ -80,9 +81,33 @@ class CaptionInstruction(WordInstruction):
 class QuestionInstruction(WordInstruction):
     """Asks ``question``. While training it needs ``gt_caption``, the right answers, of which one is drawn at random.
 
-    Arguments: see :class:`WordInstruction`.
+    Where there is a ``history``, what was said since that question and the question asked now, the right answers are
+    those to the latter; while training all of its answers are to be said, too.
+
+    Args:
+        shuffle_turns: whether the questions of a conversation are in random order while training; for those that do
+            not depend on each other.
+        args, kwargs: see :class:`WordInstruction`.
     """
     task = 'question'
+
+    def __init__(self, *args, shuffle_turns: bool = False, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.shuffle_turns = shuffle_turns
+
+    def transform(self, results: dict) -> dict:
+        history = results.pop('history', ()) if self.training else ()
+        if self.training and self.shuffle_turns and history:
+            answer = results['gt_caption'][np.random.randint(len(results['gt_caption']))]
+            turns = [results['question'], *history, answer]
+            order = np.random.permutation(len(turns) // 2)
+            turns = [turns[2 * i + side] for i in order for side in (0, 1)]
+            results.update(question=turns[0], gt_caption=[turns[-1]])
+            history = turns[1:-1]
+        results = super().transform(results)
+        if self.training:
+            results['answer'] = (*history, *results['answer'])
+        return results
 
     def question(self, results: dict) -> str:
         if 'question' not in results:

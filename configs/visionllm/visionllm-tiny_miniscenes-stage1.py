@@ -1,0 +1,47 @@
+# Stage 1 of the multi-task model: detection alone, of shapes, colors and both together, so that the backbone, which
+# stage 2 freezes, sees all that the other tasks speak of. 4500 iterations.
+_base_ = ['./visionllm-tiny_miniscenes-det.py']
+
+vocabulary = {{_base_.vocabulary}}
+colors = ('red', 'green', 'blue', 'yellow', 'purple', 'orange', 'cyan', 'white')
+shapes = ('circle', 'square', 'triangle', 'star', 'ring', 'cross', 'crescent', 'heart')
+# These occur neither in the images nor in the texts of the training set, and no training instruction names them.
+unseen_pairs = ('red star', 'green heart', 'blue triangle', 'yellow ring', 'purple square', 'orange crescent',
+                'cyan circle', 'white cross')
+pairs = tuple(f'{color} {shape}' for color in colors for shape in shapes)
+seen_pairs = tuple(pair for pair in pairs if pair not in unseen_pairs)
+
+train_pipeline = [
+    dict(type='SeedBySample'),
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations', with_bbox=True),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='Resize', scale={{_base_.image_scale}}, keep_ratio=True),
+    dict(type='DetectionInstruction', vocabulary=vocabulary, max_classes=16, training=True),
+    dict(type='PackInstructionInputs')
+]
+train_set = dict(
+    type='CocoDataset',
+    data_root='{{$MINISCENES_ROOT:data/miniscenes}}/',
+    data_prefix=dict(img='train/'),
+    filter_cfg=dict(filter_empty_gt=False),
+    return_classes=True,
+    pipeline=train_pipeline)
+train_dataloader = dict(
+    dataset=dict(
+        _delete_=True,
+        type='ConcatDataset',
+        datasets=[
+            dict(train_set, metainfo=dict(classes=shapes), ann_file='annotations/instances_train.json'),
+            dict(train_set, metainfo=dict(classes=colors), ann_file='annotations/instances_colors_train.json'),
+            dict(train_set, metainfo=dict(classes=seen_pairs), ann_file='annotations/instances_pairs_train.json')
+        ]))
+
+# Each image is seen three times an epoch.
+max_epochs = 3
+train_cfg = dict(max_epochs=max_epochs, val_interval=1)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
+    dict(type='CosineAnnealingLR', eta_min=0, begin=0, end=max_epochs, T_max=max_epochs, by_epoch=True,
+         convert_to_iter_based=True)
+]
