@@ -27,6 +27,7 @@ VOCABULARY = dict(num_classes=8, coord_range=16, max_points=24)
 LLM = dict(tokenizer='builtin', freeze=False, config=dict(
     hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
     max_position_embeddings=2048, tie_word_embeddings=True, bos_token_id=1, eos_token_id=2, pad_token_id=0))
+LORA = dict(r=4, lora_alpha=8, target_modules=['q_proj', 'k_proj', 'v_proj', 'o_proj'])
 
 
 def build_decoder(seed: int = 0, **llm) -> OpenEndedTaskDecoder:
@@ -40,15 +41,23 @@ def build_decoder(seed: int = 0, **llm) -> OpenEndedTaskDecoder:
     return decoder
 
 
-def save_llama(folder: Path) -> tuple[LlamaForCausalLM, PreTrainedTokenizerBase]:
+def save_llama(folder: Path, seed: int = 0) -> tuple[LlamaForCausalLM, PreTrainedTokenizerBase]:
     """A LLaMA with random weights and its tokenizer, saved as Hugging Face saves them."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     tokenizer = CausalLM(**LLM).tokenizer
     saved = LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), **(
         LLM['config'] | dict(tie_word_embeddings=False, num_key_value_heads=4)))).eval()
     saved.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return saved, tokenizer
+
+
+def randomize_adapters(module: torch.nn.Module) -> None:
+    """LoRA starts as the identity and passes no gradient to half of its weights; not so any longer."""
+    generator = torch.Generator().manual_seed(0)
+    for name, parameter in module.named_parameters():
+        if 'lora_' in name:
+            parameter.data.normal_(std=0.1, generator=generator)
 
 
 def instructions(count: int, num_points: int = 2, names: list[str] | None = None) -> list:
@@ -72,10 +81,13 @@ def model_config() -> Config:
     return cfg
 
 
-def build_model(seed: int = 0) -> VisionLLM:
+def build_model(seed: int = 0, llm: dict | None = None) -> VisionLLM:
+    """The tiny model; ``llm`` changes arguments of the language model."""
     init_default_scope('mmdet')
+    cfg = model_config().model
+    cfg.llm = dict(type='CausalLM', **llm) if llm and 'path' in llm else cfg.llm | (llm or {})
     torch.manual_seed(seed)
-    model = MODELS.build(model_config().model)
+    model = MODELS.build(cfg)
     model.backbone.init_weights()
     model.neck.init_weights()
     return model

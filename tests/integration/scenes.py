@@ -2,6 +2,9 @@
 
 import copy
 import json
+import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -83,11 +86,31 @@ class LossLog(Hook):
         self.losses.append(float(outputs['loss']))
 
 
-def train(cfg: Config) -> tuple[Runner, list[float]]:
+def train(cfg: Config, hooks: Sequence[Hook] = ()) -> tuple[Runner, list[float]]:
     """Trains and returns the runner and its losses."""
     cfg = copy.deepcopy(cfg)
     cfg.experiment_name = f'run{id(cfg)}'
     runner, log = Runner.from_cfg(cfg), LossLog()
-    runner.register_hook(log)
+    for hook in (log, *hooks):
+        runner.register_hook(hook, priority='LOWEST')
     runner.train()
     return runner, log.losses
+
+
+def launch(cfg: Config, work_dir: Path, processes: int, *arguments: str) -> None:
+    """Runs tools/train.py, under torchrun where there are several processes."""
+    work_dir.mkdir(exist_ok=True)
+    cfg.dump(work_dir / 'config.py')
+    torchrun = ['-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', str(processes)]
+    command = [sys.executable, *(torchrun if processes > 1 else []), str(ROOT / 'tools/train.py'),
+               str(work_dir / 'config.py'), '--work-dir', str(work_dir), *arguments]
+    command += ['--launcher', 'pytorch'] if processes > 1 else []
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def logged_losses(work_dir: Path) -> list[float]:
+    """Losses in the logs of all runs in a folder, in their order; the first process's own."""
+    logs = sorted(work_dir.glob('*/vis_data/scalars.json'))
+    lines = [line for log in logs for line in log.read_text().splitlines() if '"loss"' in line]
+    return [json.loads(line)['loss'] for line in lines]

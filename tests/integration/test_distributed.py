@@ -1,20 +1,10 @@
 """Two gloo processes train as one process with the same effective batch."""
 
-import json
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
 
-from tests.integration.scenes import make_coco_folder, small_config
-from tests.tiny import ROOT
-
-
-def _losses(folder) -> list[float]:
-    log = next(folder.glob('*/vis_data/scalars.json'))
-    return [json.loads(line)['loss'] for line in log.read_text().splitlines() if '"loss"' in line]
+from tests.integration.scenes import launch, logged_losses, make_coco_folder, small_config
 
 
 @pytest.mark.slow
@@ -26,16 +16,10 @@ def test_two_processes_equal_one(tmp_path, monkeypatch):
     next(t for t in cfg.train_dataloader.dataset.pipeline if t['type'] == 'RandomResize').ratio_range = (1.0, 1.0)
     # AdamW makes a full step of a gradient that is zero but for rounding; SGD does not.
     cfg.optim_wrapper.optimizer = dict(type='SGD', lr=0.01)
-    for name, batch_size, launch in (('one', 4, []), ('two', 2, [
-            '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', '2'])):
+    for name, batch_size, processes in (('one', 4, 1), ('two', 2, 2)):
         cfg.train_dataloader.batch_size = batch_size
-        path = tmp_path / f'{name}.py'
-        cfg.dump(path)
-        command = [sys.executable, *launch, str(ROOT / 'tools/train.py'), str(path), '--work-dir', str(tmp_path / name)]
-        command += ['--launcher', 'pytorch'] if launch else []
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT)
-        assert done.returncode == 0, done.stderr[-2000:]
-    one, two = _losses(tmp_path / 'one'), _losses(tmp_path / 'two')
+        launch(cfg, tmp_path / name, processes)
+    one, two = logged_losses(tmp_path / 'one'), logged_losses(tmp_path / 'two')
     assert len(one) == len(two) == 3 and np.isfinite(one).all()
     # The log has the first process's own losses, so the weights after training are compared.
     start = torch.load(next((tmp_path / 'one/warmup').glob('*.pth')), weights_only=True)

@@ -4,10 +4,8 @@ import pytest
 import torch
 from transformers import BertConfig, BertLMHeadModel, LlamaConfig, LlamaForCausalLM
 
-from tests.tiny import LLM, build_decoder, instructions, save_llama
+from tests.tiny import LLM, LORA, build_decoder, instructions, save_llama
 from visionllm_mm.models import CausalLM
-
-LORA = dict(r=4, lora_alpha=8, target_modules=['q_proj', 'k_proj', 'v_proj', 'o_proj'])
 
 
 def _llm(seed=0, **changes) -> CausalLM:
@@ -170,3 +168,47 @@ def test_lora_starts_as_the_identity_and_trains_alone():
     torch.testing.assert_close(adapted(x, mask, positions)[0], plain(x, mask, positions)[0])
     trained = {name for name, p in adapted.named_parameters() if p.requires_grad}
     assert trained and all('lora_' in name for name in trained)
+
+
+def test_adapters_of_a_base_of_half_the_precision_are_float32():
+    llm = CausalLM(**(LLM | dict(lora=LORA, freeze=True, dtype='bfloat16')))
+    assert {p.dtype for p in llm.parameters() if p.requires_grad} == {torch.float32}
+    assert {p.dtype for p in llm.parameters() if not p.requires_grad} == {torch.bfloat16}
+
+
+NF4 = dict(load_in_4bit=True, bnb_4bit_quant_type='nf4', bnb_4bit_compute_dtype='bfloat16')
+
+
+@pytest.mark.parametrize('arguments, message', [
+    (LLM | dict(freeze=True), 'config='),
+    (dict(path='/a/llama', freeze=False), 'freeze=False'),
+])
+def test_a_quantized_base_is_pretrained_and_frozen(arguments, message):
+    with pytest.raises(ValueError, match=f"quantization={{'load_in_4bit': True.*{message}"):
+        CausalLM(**arguments, quantization=NF4)
+
+
+def test_a_quantized_base_needs_bitsandbytes(tmp_path, monkeypatch):
+    save_llama(tmp_path)
+    monkeypatch.setattr('visionllm_mm.models.llm.is_bitsandbytes_available', lambda: False)
+    with pytest.raises(ImportError, match='quantization=.*needs bitsandbytes.*pip install'):
+        CausalLM(path=str(tmp_path), quantization=NF4)
+
+
+def test_quantization_reaches_hugging_face(tmp_path, monkeypatch):
+    saved, _ = save_llama(tmp_path)
+    calls = []
+
+    def from_pretrained(source, **kwargs):
+        calls.append((source, kwargs))
+        return saved
+
+    monkeypatch.setattr('visionllm_mm.models.llm.is_bitsandbytes_available', lambda: True)
+    monkeypatch.setattr('visionllm_mm.models.llm.AutoModelForCausalLM.from_pretrained', from_pretrained)
+    llm = CausalLM(path=str(tmp_path), lora=LORA, dtype='bfloat16', quantization=NF4)
+    [(source, kwargs)] = calls
+    asked = kwargs['quantization_config']
+    assert source == str(tmp_path) and kwargs['dtype'] == torch.bfloat16
+    assert asked.load_in_4bit and asked.bnb_4bit_quant_type == 'nf4' and asked.bnb_4bit_compute_dtype == torch.bfloat16
+    assert {name for name, p in llm.named_parameters() if p.requires_grad} == {
+        name for name, _ in llm.named_parameters() if 'lora_' in name}

@@ -1,6 +1,9 @@
-"""Training machinery: hooks and loops."""
+"""Training machinery: hooks, loops, optimizer groups and averaged weights."""
 
+from .averaged_model import TrainedPartsEMA
 from .hooks import CheckClassNamesHook, SampleSeedHook, TextWarmupHook
 from .loops import MultiTaskTestLoop
+from .optim_wrapper_constructor import TrainedPartsOptimWrapperConstructor
 
-__all__ = ['CheckClassNamesHook', 'MultiTaskTestLoop', 'SampleSeedHook', 'TextWarmupHook']
+__all__ = ['CheckClassNamesHook', 'MultiTaskTestLoop', 'SampleSeedHook', 'TextWarmupHook', 'TrainedPartsEMA',
+           'TrainedPartsOptimWrapperConstructor']

@@ -122,7 +122,10 @@ class LanguageGuidedImageTokenizer(nn.Module):
 
     def forward(self, features: tuple[Tensor, ...], language: Tensor, language_padding: Tensor,
                 data_samples: list, extra_places: Tensor | None = None) -> ImageTokens:
-        """Makes the image tokens of a batch.
+        """Makes the image tokens of a batch, in float32 also within autocast.
+
+        mmcv's deformable attention on GPUs knows no bfloat16, and a place with its 8 bits would be coarser than a
+        location token.
 
         Args:
             features: L maps (B, D, H_l, W_l).
@@ -134,6 +137,12 @@ class LanguageGuidedImageTokenizer(nn.Module):
         Returns:
             The tokens, with objectness and centres of every decoder layer.
         """
+        with torch.autocast(language.device.type, enabled=False):
+            return self._tokenize(tuple(x.float() for x in features), language.float(), language_padding,
+                                  data_samples, extra_places)
+
+    def _tokenize(self, features: tuple[Tensor, ...], language: Tensor, language_padding: Tensor,
+                  data_samples: list, extra_places: Tensor | None) -> ImageTokens:
         language = self.text_projection(language)
         fused = [fuse(x, language, language_padding) for fuse, x in zip(self.fusions, features, strict=True)]
         encoder_inputs, decoder_inputs = self.pre_transformer(fused, data_samples)

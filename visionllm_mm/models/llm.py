@@ -5,19 +5,25 @@ from collections.abc import Sequence
 import torch
 from mmdet.registry import MODELS
 from peft import LoraConfig, inject_adapter_in_model
-from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
+from torch import Tensor
+from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig, DynamicCache
+from transformers.utils import is_bitsandbytes_available
 
 from .hugging_face import load_pretrained, load_tokenizer
 from .layers.block_attention import to_additive
+from .layers.layer_checkpointing import checkpoint_layers
+from .named_base import NamedBaseModule
 
 KeyValues = list[tuple[Tensor, Tensor]]
 """Keys and values per layer, each (B, heads, length, head width)."""
 
 
 @MODELS.register_module()
-class CausalLM(nn.Module):
+class CausalLM(NamedBaseModule):
     """Hidden states of a causal LM for embeddings, an explicit mask and explicit positions.
+
+    Checkpoints hold what trains. A frozen base with pretrained weights is named in them by path and content hash, see
+    :class:`NamedBaseModule`.
 
     Args:
         path: Hugging Face name or local folder of pretrained weights; None for random weights from ``config``.
@@ -25,21 +31,31 @@ class CausalLM(nn.Module):
             is None.
         tokenizer: ``builtin``, tokenizer file, folder or name; None: the one that lies beside the weights.
         lora: arguments of :class:`peft.LoraConfig`, e.g. ``dict(r=64, lora_alpha=16, target_modules=['q_proj',
-            'k_proj', 'v_proj', 'o_proj'])`` (paper: LoRA on a frozen Alpaca-7B); None: no LoRA.
+            'k_proj', 'v_proj', 'o_proj'])`` (paper: LoRA on a frozen Alpaca-7B); None: no LoRA. LoRA weights are
+            float32, whatever the base.
         freeze: whether the base model's own weights stay as they are.
         dtype: dtype of the base weights, e.g. ``bfloat16``.
+        gradient_checkpointing: whether the layers' activations are computed again in the backward pass instead of
+            kept; same results, less memory, a forward pass more.
+        quantization: arguments of :class:`transformers.BitsAndBytesConfig` for a frozen base of few bits, e.g.
+            ``dict(load_in_4bit=True, bnb_4bit_quant_type='nf4', bnb_4bit_compute_dtype='bfloat16')`` (QLoRA,
+            arXiv 2305.14314); None: the base as it is.
 
     Raises:
         ValueError: when neither or both of ``path`` and ``config`` are given, when ``path`` is another kind of model,
-            or when the tokenizer has more words than the model.
+            when the tokenizer has more words than the model, or when a quantized base has no pretrained weights or is
+            to be trained.
         FileNotFoundError: when weights or tokenizer are missing.
+        ImportError: when ``quantization`` is given and bitsandbytes is missing.
     """
 
     def __init__(self, path: str | None = None, config: dict | None = None, tokenizer: str | None = None,
-                 lora: dict | None = None, freeze: bool = True, dtype: str = 'float32') -> None:
+                 lora: dict | None = None, freeze: bool = True, dtype: str = 'float32',
+                 gradient_checkpointing: bool = False, quantization: dict | None = None) -> None:
         super().__init__()
         if (path is None) == (config is None):
             raise ValueError('CausalLM: give either path= (pretrained) or config= (random weights)')
+        loading = {} if quantization is None else self._check_quantization(quantization, path, freeze)
         self.tokenizer = load_tokenizer(tokenizer or path)
         torch_dtype = getattr(torch, dtype)
         if path is None:
@@ -49,15 +65,31 @@ class CausalLM(nn.Module):
             self.base = AutoModelForCausalLM.from_config(hf_config, dtype=torch_dtype)
             self._start_with_content_matching()
         else:
-            self.base = load_pretrained(AutoModelForCausalLM, path, dtype=torch_dtype)
+            self.base = load_pretrained(AutoModelForCausalLM, path, dtype=torch_dtype, **loading)
             self._check_kind(path)
         self.frozen = freeze
-        if freeze:
-            self.base.requires_grad_(False)
+        self.base.requires_grad_(False)
         if lora is not None:
-            inject_adapter_in_model(LoraConfig(**lora), self.base.model)
-            if not freeze:
-                self.base.requires_grad_(True)  # peft freezes the base, asked or not
+            inject_adapter_in_model(LoraConfig(**lora), self.base)
+            for parameter in self.base.parameters():
+                if parameter.requires_grad:  # peft gives adapters the dtype of the base; bfloat16 loses small updates
+                    parameter.data = parameter.data.float()
+        self.name_base(path, frozen=freeze)
+        if not freeze:
+            self.base.requires_grad_(True)
+        if gradient_checkpointing:
+            checkpoint_layers(self.base.model.layers)
+
+    @staticmethod
+    def _check_quantization(quantization: dict, path: str | None, freeze: bool) -> dict:
+        if path is None or not freeze:
+            wrong = 'freeze=False' if path else 'config='
+            raise ValueError(f'CausalLM: quantization={quantization} can not be combined with {wrong}: a quantized LLM '
+                             'has pretrained weights (path=) and does not train (freeze=True); train lora= with it')
+        if not is_bitsandbytes_available():
+            raise ImportError(f'CausalLM: quantization={quantization} needs bitsandbytes, which is missing or too old: '
+                              'run `pip install -U bitsandbytes`, or leave quantization out')
+        return dict(quantization_config=BitsAndBytesConfig(**quantization))
 
     def _check_kind(self, path: str) -> None:
         if not hasattr(getattr(self.base, 'model', None), 'embed_tokens'):

@@ -1,5 +1,6 @@
 """Embeddings and output rows of the added vocabulary, apart from the base LLM's tables (design 5, issue part 1)."""
 
+import torch
 from torch import Tensor, nn
 
 
@@ -41,6 +42,7 @@ class AddedTokens(nn.Module):
             ids: (B, A) or (A,) int64, admissible added tokens.
 
         Returns:
-            (B, Q, A), float32.
+            (B, Q, A), float32 also within autocast: neighbouring location tokens differ by little.
         """
-        return hidden.float() @ self.output_rows[ids].float().transpose(-1, -2)
+        with torch.autocast(hidden.device.type, enabled=False):
+            return hidden.float() @ self.output_rows[ids].float().transpose(-1, -2)
