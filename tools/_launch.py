@@ -118,6 +118,16 @@ def prepare_cpu_processes(cfg: Config) -> None:
     cfg.model_wrapper_cfg = {**wrapper, "device_ids": None}
 
 
+def require_data(cfg: Config, *keys: str) -> None:
+    """Stop where files that these parts of the config name are missing, and say where to get them."""
+    from visionllm_mm.datasets.required_files import check_files
+
+    try:
+        check_files(*(cfg.get(key) for key in keys))
+    except FileNotFoundError as error:
+        sys.exit(f"{Path(sys.argv[0]).name}: {error}")
+
+
 def build_runner(cfg: Config):
     """The Runner, or the runner class that the config names."""
     from mmengine.registry import RUNNERS

@@ -12,6 +12,7 @@ from _launch import (
     build_runner,
     import_plugin,
     load_config,
+    require_data,
     require_file,
 )
 
@@ -66,6 +67,7 @@ def main() -> None:
     cfg.load_from = args.checkpoint
     if args.show or args.show_dir:
         enable_drawing(cfg, args)
+    require_data(cfg, "test_dataloader", "test_evaluator", "test_cfg")
     runner = build_runner(cfg)
     if args.out:
         from mmdet.evaluation import DumpDetResults

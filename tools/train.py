@@ -11,6 +11,7 @@ from _launch import (
     build_runner,
     import_plugin,
     load_config,
+    require_data,
     require_file,
 )
 
@@ -79,6 +80,7 @@ def main() -> None:
     if args.resume:
         cfg.resume = True
         cfg.load_from = None if args.resume == "auto" else args.resume
+    require_data(cfg, "train_dataloader", "val_dataloader", "val_evaluator")
     build_runner(cfg).train()
 
 

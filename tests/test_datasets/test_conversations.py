@@ -7,11 +7,11 @@ import pytest
 from visionllm_mm.datasets import ConversationDataset
 
 
-def _dataset(tmp_path, conversations, test_mode=True):
+def _dataset(tmp_path, conversations, test_mode=True, **kwargs):
     path = tmp_path / 'talk.json'
     path.write_text(json.dumps(conversations))
     return ConversationDataset(ann_file='talk.json', data_root=str(tmp_path), data_prefix=dict(img='images/'),
-                               test_mode=test_mode)
+                               test_mode=test_mode, **kwargs)
 
 
 def _talk(*values, **more):
@@ -49,11 +49,23 @@ def test_types_and_image_at_the_end(tmp_path):
     (_talk('<image> What?', ' '), 'turn 1 is empty'),
     (_talk('<image> What?'), 'must take turns'),
     (_talk(), 'must take turns'),
+    (dict(id='talk 7'), "'talk 7' has no image and no conversations"),
     (_talk('<image> What?', 'a star', question_types=['shape', 'color']), 'has 1 answers, but 2 question_types'),
 ])
 def test_bad_conversations_are_named(tmp_path, conversation, message):
     with pytest.raises(ValueError, match=message):
         _dataset(tmp_path, [conversation])
+
+
+def test_some_bad_conversations_may_be_left_out(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr('visionllm_mm.datasets.conversations.print_log', lambda text, logger: said.append(text))
+    talks = [_talk('What?', 'a star'), _talk('<image> And?', 'a ring'), _talk('<image> Then?', '')]
+    dataset = _dataset(tmp_path, talks, max_bad=2)
+    assert [dataset.get_data_info(i)['question'] for i in range(len(dataset))] == ['And?']
+    assert len(said) == 1 and "2 bad conversations are left out; the first: conversation 'talk 7' must hold" in said[0]
+    with pytest.raises(ValueError, match='turn 1 is empty'):
+        _dataset(tmp_path, talks, max_bad=1)
 
 
 def test_missing_file_is_named(tmp_path):

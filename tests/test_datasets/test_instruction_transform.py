@@ -83,6 +83,21 @@ def test_max_classes_asks_for_a_large_set_in_groups():
         DetectionInstruction(VOCABULARY, max_classes=3)(_sample(names=[*names, 'name 0']))
 
 
+def test_plain_names_have_no_underscores_and_brackets():
+    names = ['bow_(weapon)', 'flip-flop_(sandal)', 'Band_Aid']
+    for training in (False, True):
+        transform = DetectionInstruction(VOCABULARY, training=training, plain_names=True, subset_prob=0.0)
+        result = transform(_sample(names=names))
+        assert sorted(result['class_names']) == ['Band Aid', 'bow weapon', 'flip-flop sandal']
+        assert [names[k].replace('_', ' ').replace('(', '').replace(')', '') for k in result['class_labels']
+                ] == result['class_names']
+        assert '"bow weapon": <c' in result['instruction'] and 'bow_' not in result['instruction']
+        assert all('"bow weapon"' in text for text in transform.longest_instructions(names))
+    assert '"bow_(weapon)"' in DetectionInstruction(VOCABULARY)(_sample(names=names))['instruction']
+    with pytest.raises(ValueError, match="'a b'.* more than once"):
+        DetectionInstruction(VOCABULARY, plain_names=True)(_sample(names=['a_b', 'a b']))
+
+
 def test_more_classes_than_tokens_are_an_error_for_evaluation_and_subsets_while_training():
     names = [f'name {i}' for i in range(9)]
     with pytest.raises(ValueError, match='9 classes, but the vocabulary has only 8'):

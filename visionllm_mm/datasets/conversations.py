@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mmdet.registry import DATASETS
 from mmengine.dataset import BaseDataset
+from mmengine.logging import print_log
 
 IMAGE_MARK = '<image>'
 
@@ -20,23 +21,42 @@ class ConversationDataset(BaseDataset):
     file's turns from its answer to the question asked now, (answer, question, ...), empty for the first; ``gt_caption``
     ([answer]), ``question_type`` ('' where the file names none) and ``turn`` (0 for the first question).
 
+    Args:
+        max_bad: how many bad conversations are left out, with a line in the log, before one is an error.
+        kwargs: of mmengine's BaseDataset.
+
     Raises:
         FileNotFoundError: when the annotation file is missing.
-        ValueError: when a conversation has no or more than one ``<image>``, an empty question or answer, speakers
-            that do not take turns, or another number of question types than of answers; the message names it.
+        ValueError: when a conversation has no image, no or more than one ``<image>``, an empty question or answer,
+            speakers that do not take turns, or another number of question types than of answers; the message names it.
     """
+
+    def __init__(self, *args, max_bad: int = 0, **kwargs) -> None:
+        self.max_bad = max_bad
+        super().__init__(*args, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         path = Path(self.ann_file)
         if not path.is_file():
             raise FileNotFoundError(f'no annotation file {path}')
-        samples = []
+        samples, bad = [], []
         for number, entry in enumerate(json.loads(path.read_text())):
-            samples += self._turns(entry, number)
+            try:
+                samples += self._turns(entry, number)
+            except ValueError as error:
+                bad.append(str(error))
+                if len(bad) > self.max_bad:
+                    raise
+        if bad:
+            print_log(f'{path}: {len(bad)} bad conversations are left out; the first: {bad[0]}', logger='current')
         return samples
 
     def _turns(self, entry: dict, number: int) -> list[dict]:
-        name, turns = entry.get('id', number), entry['conversations']
+        name = entry.get('id', number)
+        missing = [key for key in ('image', 'conversations') if key not in entry]
+        if missing:
+            raise ValueError(f'conversation {name!r} has no {" and no ".join(missing)}')
+        turns = entry['conversations']
         speakers = [turn['from'] for turn in turns]
         if not turns or speakers != ['human', 'gpt'] * (len(turns) // 2):
             raise ValueError(f'conversation {name!r}: human and gpt must take turns, got {speakers}')

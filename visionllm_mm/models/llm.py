@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from mmdet.registry import MODELS
 from peft import LoraConfig, inject_adapter_in_model
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig, DynamicCache
 from transformers.utils import is_bitsandbytes_available
 
@@ -143,7 +143,7 @@ class CausalLM(NamedBaseModule):
         return self.tokenizer.eos_token_id if begin is None else begin
 
     def turn_ids(self, turns: Sequence[str]) -> tuple[list[int], list[bool]]:
-        """Ids of a conversation's turns, the model's first: ``<bos> answer <end> next question <bos> answer <end> ...``.
+        """Ids of turns, the model's first: ``<bos> answer <end> next question <bos> answer <end> ...``.
 
         Returns:
             Ids, and for each whether the model is to say it (an answer's words and its end).

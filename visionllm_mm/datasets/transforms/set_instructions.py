@@ -1,5 +1,6 @@
 """Instructions that ask for objects, and their targets."""
 
+import re
 from abc import abstractmethod
 from collections.abc import Sequence
 
@@ -42,6 +43,8 @@ class SetInstruction(BaseTransform):
         shuffle: whether the set is in random order while training; off: in the data set's.
         max_classes: the most classes per instruction; where a data set has more, evaluation asks for them in groups,
             and training for a random group. None: one instruction asks for all of them.
+        plain_names: whether names are written without underscores and brackets, LVIS's ``bow_(weapon)`` as
+            ``bow weapon``.
 
     Raises:
         ValueError: for a class set that can't be asked for, or a bad ``template_index``.
@@ -53,9 +56,10 @@ class SetInstruction(BaseTransform):
 
     def __init__(self, vocabulary: dict, classes: Sequence[str] | None = None, training: bool = False,
                  templates: Sequence[str] | str | None = None, template_index: int = 0, subset_prob: float = 0.5,
-                 shuffle: bool = True, max_classes: int | None = None) -> None:
+                 shuffle: bool = True, max_classes: int | None = None, plain_names: bool = False) -> None:
         self.vocabulary = Vocabulary(**vocabulary)
         self.classes = classes
+        self.plain_names = plain_names
         self.training = training
         self.templates = choose_templates(self.task, templates)
         if not 0 <= template_index < len(self.templates):
@@ -73,7 +77,7 @@ class SetInstruction(BaseTransform):
         """Points of all objects, (K, N, 2) float32 px; may take out objects that have none."""
 
     def transform(self, results: dict) -> dict:
-        names = self._class_names(results)
+        names = self._written(self._class_names(results))
         template, chosen = self.templates[self.template_index], list(range(len(names)))
         if self.training:
             present = np.unique(results['gt_bboxes_labels']).tolist()
@@ -102,10 +106,13 @@ class SetInstruction(BaseTransform):
 
     def longest_instructions(self, names: Sequence[str]) -> list[str]:
         """Every wording with as many classes as it may list, those with the most letters."""
-        longest = sorted(names, key=len, reverse=True)[:self.max_classes]
+        longest = sorted(self._written(names), key=len, reverse=True)[:self.max_classes]
         templates = self.templates if self.training else self.templates[self.template_index:self.template_index + 1]
         return [build_instruction(template, longest, point_format(self.num_points[1]), self.vocabulary,
                                   self.point_names) for template in templates]
+
+    def _written(self, names: Sequence[str]) -> list[str]:
+        return [re.sub(r'[_()\s]+', ' ', name).strip() if self.plain_names else name for name in names]
 
     def _class_names(self, results: dict) -> list[str]:
         text = results.get('text')

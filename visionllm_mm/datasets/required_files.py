@@ -1,0 +1,63 @@
+"""Finds out which files of a config are missing before hours are spent, and says where to get them (docs/data.md)."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from fnmatch import fnmatch
+from pathlib import Path
+
+_COCO = 'https://cocodataset.org/#download'
+# The first pattern that the end of the path matches.
+SOURCES = (
+    ('annotations/*_norefcoco.json', 'python tools/remove_refcoco_images.py writes it'),
+    ('annotations/instances_*2017.json', f'from annotations_trainval2017.zip of {_COCO}'),
+    *((folder, f'from {folder}.zip of {_COCO}') for folder in ('train2017', 'val2017', 'train2014', 'val2014')),
+    ('mdetr_annotations/finetune_*.json', 'from mdetr_annotations.tar.gz of https://zenodo.org/record/4729015'),
+    ('annotations/dataset_coco.json',
+     'from https://cs.stanford.edu/people/karpathy/deepimagesent/caption_datasets.zip'),
+    ('llava/llava_instruct_150k.json', 'from https://huggingface.co/datasets/liuhaotian/LLaVA-Instruct-150K'),
+    ('lvis_v1/annotations/lvis_v1_*.json', 'from https://www.lvisdataset.org/dataset'),
+    ('*miniscenes/*', 'python tools/prepare_miniscenes.py makes it'),
+)
+
+
+def check_files(*parts) -> None:
+    """Looks for the annotation files and image folders that parts of a config name.
+
+    Args:
+        parts: dataloaders, evaluators or whatever holds them; None is passed over. Of every data set in it the
+            ``ann_file`` and the folders in ``data_prefix`` are looked for, of every metric the ``ann_file``. Other
+            storage than files (``backend_args``, addresses) is not looked into.
+
+    Raises:
+        FileNotFoundError: when some are missing. The message lists all of them and says where to get each.
+    """
+    missing = [path for path in dict.fromkeys(_named(parts)) if not path.exists()]
+    if missing:
+        raise FileNotFoundError(describe_missing(missing))
+
+
+def describe_missing(paths: Iterable[Path]) -> str:
+    """What is missing and where to get it, one line per path."""
+    lines = [f'{path} is missing{_source(path)}' for path in paths]
+    return '\n  '.join(['the data is not complete (docs/data.md shows the layout):', *lines])
+
+
+def _source(path: Path) -> str:
+    for pattern, source in SOURCES:
+        if fnmatch(path.as_posix(), f'*/{pattern}') or fnmatch(path.as_posix(), pattern):
+            return f': {source}'
+    return ''
+
+
+def _named(part) -> Iterator[Path]:
+    if isinstance(part, Mapping):
+        if isinstance(part.get('ann_file'), str) and not part.get('backend_args'):
+            prefix = part.get('data_prefix') or {}
+            folders = prefix.values() if isinstance(prefix, Mapping) else [prefix]
+            names = [part['ann_file'], *(folder for folder in folders if folder)]
+            root = part.get('data_root') or ''
+            yield from (Path(root, name) for name in names if '://' not in f'{root}{name}')
+        part = part.values()
+    elif not isinstance(part, (list, tuple)):
+        return
+    for inner in part:
+        yield from _named(inner)
