@@ -61,11 +61,14 @@ def main() -> None:
     tokenizer = Tokenizer(models.BPE(unk_token='<unk>'))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
-        # Each digit, and a run of punctuation such as '": ' or '", "', is a piece of its own.
-        pre_tokenizers.Split(Regex(r' ?\p{L}+|\d|\s*[^\p{L}\d\s]+ ?|\s+'), behavior='isolated'),
-        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        pre_tokenizers.Split(Regex(r'\s+'), behavior='removed'),
+        # Words, numbers and runs of punctuation such as '":' are pieces. All have one form, that with a space before
+        # them: a class name, the word in a question and the answer are the same tokens.
+        pre_tokenizers.Split(Regex(r'\p{L}+|\d+|[^\p{L}\d\s]+'), behavior='isolated'),
+        pre_tokenizers.ByteLevel(add_prefix_space=True, use_regex=False),
     ])
-    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.decoder = decoders.Sequence([
+        decoders.ByteLevel(), decoders.Replace(Regex(r' (?=[,.;:?!)\'])'), ''), decoders.Strip(' ', 1, 0)])
     tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
     tokenizer.train_from_iterator(corpus(), trainers.BpeTrainer(
         vocab_size=args.vocab_size, special_tokens=['<pad>', '<s>', '</s>', '<unk>'],

@@ -47,6 +47,10 @@ train_coco = dict(
     filter_cfg=dict(filter_empty_gt=False),
     return_classes=True)
 train_words = dict(data_root=data_root, data_prefix=dict(img='train/'))
+# What the images of texts show is known, and teaches the image tokens.
+train_texts = dict(
+    train_words,
+    objects=dict(metainfo=dict(classes=seen_pairs), ann_file='annotations/instances_pairs_train.json'))
 train_sets = [
     dict(train_coco, pipeline=load + boxes + flip + resize + [dict(detect, training=True)] + pack),
     dict(
@@ -67,15 +71,15 @@ train_sets = [
         type='KeypointCocoDataset',
         pipeline=load + keypoints + resize + [dict(locate, training=True)] + pack),
     dict(
-        train_words,
+        train_texts,
         type='CaptionDataset',
         ann_file='annotations/captions_train.json',
-        pipeline=load + resize + [dict(type='CaptionInstruction', training=True)] + pack),
+        pipeline=load + boxes + resize + [dict(type='CaptionInstruction', training=True)] + pack),
     dict(
-        train_words,
+        train_texts,
         type='ConversationDataset',
         ann_file='annotations/conversations_train.json',
-        pipeline=load + resize + [dict(type='QuestionInstruction', training=True, shuffle_turns=True)] + pack)
+        pipeline=load + boxes + resize + [dict(type='QuestionInstruction', training=True, shuffle_turns=True)] + pack)
 ]
 train_dataloader = dict(
     _delete_=True,
@@ -205,5 +209,22 @@ param_scheduler = [
 ]
 # Which parts learn depends on the task of the batch.
 model_wrapper_cfg = dict(type='MMDistributedDataParallel', find_unused_parameters=True)
-# The LLM comes with stage 1's weights; no text-only warm-up.
-custom_hooks = [dict(type='SampleSeedHook'), dict(type='CheckClassNamesHook', priority='VERY_HIGH')]
+# Before the first image the LLM learns to answer in words, from scenes that it is told of.
+told = [dict(type='SeedBySample'), dict(type='LoadAnnotations', with_bbox=True)]
+told_scenes = [
+    dict(
+        train_texts,
+        type='CaptionDataset',
+        ann_file='annotations/captions_train.json',
+        pipeline=told + [dict(type='CaptionInstruction', training=True), pack[1]]),
+    dict(
+        train_texts,
+        type='ConversationDataset',
+        ann_file='annotations/conversations_train.json',
+        pipeline=told + [dict(type='QuestionInstruction', training=True, shuffle_turns=True), pack[1]])
+]
+custom_hooks = [
+    dict(type='SampleSeedHook'),
+    dict(type='CheckClassNamesHook', priority='VERY_HIGH'),
+    dict(type='DescriptionWarmupHook', datasets=told_scenes, ratios=(1, 3), num_iters=6000, batch_size=8)
+]

@@ -128,7 +128,7 @@ def test_named_points_are_no_outline(model):
 
 def _ask_for_words(samples, answers):
     for sample, answer in zip(samples, answers, strict=True):
-        sample.set_metainfo(dict(instruction='Describe the picture in one sentence. <image>', answer=answer))
+        sample.set_metainfo(dict(instruction='Describe the picture in one sentence. <image>', answer=(answer,)))
 
 
 def test_words_are_learned_and_said():
@@ -146,6 +146,23 @@ def test_words_are_learned_and_said():
     for beams in (1, 3):
         model.eval().generation = dict(max_length=20, num_beams=beams)
         assert [s.pred_text for s in model.predict(images, samples)] == ['a red star', 'two blue rings and a circle']
+
+
+def test_known_objects_teach_the_tokens_of_a_text():
+    """L_tok and the alignment are those of a detection with the same tokens; nothing asks for points or classes."""
+    model = build_model().train()
+    images, samples = batch([2, 0, 3], text='Describe the picture in one sentence. <image>')
+    _ask_for_words(samples, ['a star', 'nothing', 'two rings'])
+    for sample in samples:
+        sample.set_metainfo(dict(object_names=NAMES))
+        del sample.gt_instances.points
+    losses = model.loss(images, samples)
+    with torch.no_grad():
+        _, detection = batch([2, 0, 3], names=NAMES)
+        expected = set(model.loss(images, detection)) - {'loss_class', 'loss_location'} | {'loss_words'}
+    assert set(losses) == expected
+    sum(losses.values()).backward()
+    assert all(head[-1].weight.grad.abs().sum() > 0 for head in model.image_tokenizer.place_heads)
 
 
 def test_a_batch_may_ask_for_objects_and_words_while_evaluating_only(model):

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mmdet.registry import DATASETS
-from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
+
+from .text_dataset import TextDataset
 
 
 @DATASETS.register_module()
-class CaptionDataset(BaseDataset):
+class CaptionDataset(TextDataset):
     """One sample per image, from COCO's ``captions_*.json`` or Karpathy's ``dataset_coco.json``.
 
     (For lists of ``{"image", "caption"}``, as BLIP uses them, mmdet has CocoCaptionDataset.) Samples have
@@ -20,7 +21,7 @@ class CaptionDataset(BaseDataset):
 
     Args:
         splits: of Karpathy's file, the splits to take, e.g. ``('train', 'restval')``; None: all.
-        kwargs: of mmengine's BaseDataset; ``data_prefix=dict(img=...)`` is the folder of the images. Karpathy's file
+        kwargs: see :class:`TextDataset`; ``data_prefix=dict(img=...)`` is the folder of the images. Karpathy's file
             has its own folders (``val2014``) below it.
 
     Raises:
@@ -49,7 +50,7 @@ class CaptionDataset(BaseDataset):
                       logger='current')
         if not kept:
             raise ValueError(f'{path} has no image with a caption' + (f' in {self.splits}' if self.splits else ''))
-        return kept
+        return self.with_objects(kept)
 
     def _karpathy(self, images: list[dict]) -> list[dict]:
         folder = Path(self.data_prefix.get('img', ''))

@@ -4,14 +4,15 @@ import json
 from pathlib import Path
 
 from mmdet.registry import DATASETS
-from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
+
+from .text_dataset import TextDataset
 
 IMAGE_MARK = '<image>'
 
 
 @DATASETS.register_module()
-class ConversationDataset(BaseDataset):
+class ConversationDataset(TextDataset):
     """Conversations: while training one sample each, in ``test_mode`` one per answer, with what was said before it.
 
     The annotation file is a list of ``{"id", "image", "conversations": [{"from": "human", "value": "<image>\\n..."},
@@ -23,7 +24,7 @@ class ConversationDataset(BaseDataset):
 
     Args:
         max_bad: how many bad conversations are left out, with a line in the log, before one is an error.
-        kwargs: of mmengine's BaseDataset.
+        kwargs: see :class:`TextDataset`.
 
     Raises:
         FileNotFoundError: when the annotation file is missing.
@@ -49,7 +50,7 @@ class ConversationDataset(BaseDataset):
                     raise
         if bad:
             print_log(f'{path}: {len(bad)} bad conversations are left out; the first: {bad[0]}', logger='current')
-        return samples
+        return self.with_objects(samples)
 
     def _turns(self, entry: dict, number: int) -> list[dict]:
         name = entry.get('id', number)

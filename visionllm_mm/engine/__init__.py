@@ -1,9 +1,14 @@
 """Training machinery: hooks, loops, optimizer groups and averaged weights."""
 
 from .averaged_model import TrainedPartsEMA
-from .hooks import CheckClassNamesHook, SampleSeedHook, TextWarmupHook
+from .hooks import (
+    CheckClassNamesHook,
+    DescriptionWarmupHook,
+    SampleSeedHook,
+    TextWarmupHook,
+)
 from .loops import MultiTaskTestLoop
 from .optim_wrapper_constructor import TrainedPartsOptimWrapperConstructor
 
-__all__ = ['CheckClassNamesHook', 'MultiTaskTestLoop', 'SampleSeedHook', 'TextWarmupHook', 'TrainedPartsEMA',
-           'TrainedPartsOptimWrapperConstructor']
+__all__ = ['CheckClassNamesHook', 'DescriptionWarmupHook', 'MultiTaskTestLoop', 'SampleSeedHook', 'TextWarmupHook',
+           'TrainedPartsEMA', 'TrainedPartsOptimWrapperConstructor']

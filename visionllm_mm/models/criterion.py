@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from ..structures import ImageTokens, Proposals, SetTargets
 from .layers.denoising import NoisyStarts
-from .prefix import Prefix
+from .prefix import NameSets, Prefix
 
 
 @dataclass
@@ -86,6 +86,12 @@ class SetCriterion(nn.Module):
             rows.append(self._row(assigned, target))
         return self._pad(rows)
 
+    def match_known(self, tokens: ImageTokens, targets: list[SetTargets]) -> Matches:
+        """As :meth:`match`, where no class answers are asked for: they cost the same everywhere."""
+        num_classes = 1 + max((int(target.class_index.max()) for target in targets if len(target)), default=0)
+        batch, num_tokens = tokens.objectness.shape[1:]
+        return self.match(tokens, tokens.objectness.new_zeros(batch, num_tokens, num_classes + 1), targets)
+
     @torch.no_grad()
     def match_proposals(self, proposals: Proposals, targets: list[SetTargets]) -> Matches:
         """Assigns positions of the encoder to the objects that they see, several to each; tokens = positions."""
@@ -136,8 +142,7 @@ class SetCriterion(nn.Module):
             matches: from :meth:`match`.
             targets: B targets.
         """
-        num_matched = reduce_mean(matches.valid.sum().float()).clamp(min=1)
-        losses = self._token_losses(tokens, matches, num_matched)
+        losses = self.known_object_losses(tokens, content, prefix, matches)
         class_targets = self._scatter(matches, matches.class_index, class_logits.shape[1], class_logits.shape[2] - 1)
         total, weight = self.loss_class(class_logits, class_targets, self._distracted(tokens, targets))
         losses['loss_class'] = total / reduce_mean(weight).clamp(min=1e-6)
@@ -147,8 +152,15 @@ class SetCriterion(nn.Module):
         valid = matches.point_valid[..., None].expand_as(offsets)
         losses['loss_location'] = self.loss_location(point_logits, offsets, valid) / reduce_mean(
             valid.sum().float()).clamp(min=1)
+        return losses
+
+    def known_object_losses(self, tokens: ImageTokens, content: Tensor, names: NameSets | Prefix,
+                            matches: Matches) -> dict[str, Tensor]:
+        """Losses by name of what the tokens should describe, whatever is asked: L_tok and the alignment with names."""
+        num_matched = reduce_mean(matches.valid.sum().float()).clamp(min=1)
+        losses = self._token_losses(tokens, matches, num_matched)
         content = torch.stack([self._take(layer, matches.tokens) for layer in content])
-        return losses | self._alignment_losses(content, prefix, matches, num_matched)
+        return losses | self._alignment_losses(content, names, matches, num_matched)
 
     @staticmethod
     def _distracted(tokens: ImageTokens, targets: list[SetTargets]) -> Tensor:
@@ -160,14 +172,14 @@ class SetCriterion(nn.Module):
             rows.append(inside.all(dim=2).any(dim=1))
         return torch.stack(rows)
 
-    def proposal_losses(self, proposals: Proposals, project: Callable[[Tensor], Tensor], prefix: Prefix,
+    def proposal_losses(self, proposals: Proposals, project: Callable[[Tensor], Tensor], names: NameSets | Prefix,
                         targets: list[SetTargets]) -> dict[str, Tensor]:
         """Losses of the encoder's proposals by name, prefixed ``enc.``.
 
         Args:
             proposals: of the image tokenizer.
             project: projects embeddings (B, k, D) to contents (B, k, width).
-            prefix: gives the name embeddings of the sets.
+            names: of the sets.
             targets: B targets.
         """
         matches = self.match_proposals(proposals, targets)
@@ -177,17 +189,17 @@ class SetCriterion(nn.Module):
                              sizes_norm=sizes)
         losses = self._token_losses(tokens, matches, num_matched)
         content = project(self._take(proposals.embeddings, matches.tokens))
-        losses |= self._alignment_losses(content[None], prefix, matches, num_matched)
+        losses |= self._alignment_losses(content[None], names, matches, num_matched)
         return {f'enc.{name}': loss for name, loss in losses.items()}
 
-    def denoising_losses(self, tokens: ImageTokens, content: Tensor, prefix: Prefix, starts: NoisyStarts,
+    def denoising_losses(self, tokens: ImageTokens, content: Tensor, names: NameSets | Prefix, starts: NoisyStarts,
                          targets: list[SetTargets]) -> dict[str, Tensor]:
         """Losses of tokens that began near their objects, by name, prefixed ``dn.``: place, and name where asked for.
 
         Args:
             tokens: Q tokens per image.
             content: (layers, B, Q, width), their projected contents.
-            prefix: gives the name embeddings of the sets.
+            names: of the sets.
             starts: where they began, and near which object.
             targets: B targets.
         """
@@ -206,16 +218,16 @@ class SetCriterion(nn.Module):
                         class_index=matches.class_index.clamp(min=0))
         num_asked = reduce_mean(asked.valid.sum().float()).clamp(min=1)
         content = torch.stack([self._take(layer, matches.tokens) for layer in content])
-        losses |= self._alignment_losses(content, prefix, asked, num_asked)
+        losses |= self._alignment_losses(content, names, asked, num_asked)
         return {f'dn.{name}': loss for name, loss in losses.items()}
 
-    def _alignment_losses(self, content: Tensor, prefix: Prefix, matches: Matches,
+    def _alignment_losses(self, content: Tensor, names: NameSets | Prefix, matches: Matches,
                           num_matched: Tensor) -> dict[str, Tensor]:
         if self.loss_alignment is None:
             return {}
         return {
             f'{name}loss_alignment': self.loss_alignment(
-                layer, prefix.name_embeddings, prefix.class_valid, matches.class_index, matches.valid) / num_matched
+                layer, names.name_embeddings, names.class_valid, matches.class_index, matches.valid) / num_matched
             for name, layer in self._by_layer(content)
         }
 

@@ -45,6 +45,18 @@ class Prefix:
         return self.positions < self.lengths[:, None]
 
 
+@dataclass
+class NameSets:
+    """Names of classes, K per image where padded.
+
+    Attributes:
+        name_embeddings: (B, K, width), mean word embedding of each name.
+        class_valid: (B, K) bool, False where padded.
+    """
+    name_embeddings: Tensor
+    class_valid: Tensor
+
+
 @dataclass(frozen=True)
 class _Sequence:
     """Token ids of an instruction, without its image tokens; added tokens count from the number of words up.
@@ -92,16 +104,15 @@ class PrefixBuilder:
         self.check_lengths(instructions, num_tokens, answer_length, histories)
         starts = torch.tensor([sequence.image_start for sequence in sequences], device=device)
         class_ids = self._pad([self._long(instruction.class_indices) for instruction in instructions]).to(device)
-        counts = torch.tensor([len(instruction.class_indices) for instruction in instructions], device=device)
-        class_valid = torch.arange(class_ids.shape[1], device=device) < counts[:, None]
-        names = self._embed_names(instructions, class_valid)
+        sets = self.embed_names([instruction.class_names for instruction in instructions])
+        names = sets.name_embeddings
 
         embeddings = self._embed_tokens(sequences, num_tokens, added_tokens, device)
         image_positions = starts[:, None] + torch.arange(num_tokens, device=device)
         embeddings = embeddings.scatter(
             1, image_positions[..., None].expand(-1, -1, embeddings.shape[2]), token_inputs.to(embeddings.dtype))
         embeddings = self._name_class_tokens(embeddings, names, sequences, num_tokens)
-        return Prefix(embeddings, torch.tensor(lengths, device=device), starts, class_ids, class_valid, names)
+        return Prefix(embeddings, torch.tensor(lengths, device=device), starts, class_ids, sets.class_valid, names)
 
     def _tokenize(self, instruction: Instruction, history: tuple[str, ...] = ()) -> _Sequence:
         """Ids of all pieces; the words between added tokens are tokenised on their own."""
@@ -140,18 +151,20 @@ class PrefixBuilder:
         added = added_tokens(ids[is_added] - num_words)
         return words.masked_scatter(is_added[..., None], added.to(words.dtype))
 
-    def _embed_names(self, instructions: list[Instruction], class_valid: Tensor) -> Tensor:
-        """(B, K, width) mean word embeddings; zero where padded."""
-        unique = sorted({name for instruction in instructions for name in instruction.class_names})
+    def embed_names(self, names: list[Sequence[str]]) -> NameSets:
+        """Mean word embeddings of the names of B sets; zero where padded."""
+        table = self.llm.base.model.embed_tokens.weight
+        counts = torch.tensor([len(of_image) for of_image in names], device=table.device)
+        valid = torch.arange(int(counts.max()), device=table.device) < counts[:, None]
+        unique = sorted({name for of_image in names for name in of_image})
         if not unique:  # words are asked for
-            return self.llm.embed_words(class_valid.long())
+            return NameSets(self.llm.embed_words(valid.long()), valid)
         ids = [torch.tensor(self._name_ids(name)) for name in unique]
         offsets = torch.tensor([0, *map(len, ids)]).cumsum(0)[:-1]
-        table = self.llm.base.model.embed_tokens.weight
         means = F.embedding_bag(torch.cat(ids).to(table.device), table, offsets.to(table.device), mode='mean')
         row = {name: i for i, name in enumerate(unique)}
-        index = self._pad([self._long([row[name] for name in i.class_names]) for i in instructions])
-        return means[index.to(table.device)] * class_valid[..., None]
+        index = self._pad([self._long([row[name] for name in of_image]) for of_image in names])
+        return NameSets(means[index.to(table.device)] * valid[..., None], valid)
 
     def _name_class_tokens(self, embeddings: Tensor, names: Tensor, sequences: list[_Sequence],
                            num_tokens: int) -> Tensor:

@@ -39,12 +39,9 @@ def warm_up(decoder: OpenEndedTaskDecoder, *, num_tokens: int, num_iters: int, b
         Accuracy over the last 20 steps, in [0, 1]; chance is below 0.2.
     """
     generator = torch.Generator().manual_seed(seed)
-    names = _word_names(decoder)
+    names = word_names(decoder)
     weights = [parameter for parameter in decoder.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(weights, lr=lr, weight_decay=1e-4)
-    ramp = max(1, num_iters // 10)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min((step + 1) / ramp, max(num_iters - step, 1) / max(num_iters, 1)))
+    optimizer, schedule = warm_up_schedule(weights, lr, num_iters)
     loss_class = ClassTokenLoss(none_weight=0.5)
     accuracies: list[float] = []
     for step in range(num_iters):
@@ -64,7 +61,22 @@ def warm_up(decoder: OpenEndedTaskDecoder, *, num_tokens: int, num_iters: int, b
     return sum(last) / max(1, len(last))
 
 
-def _word_names(decoder: OpenEndedTaskDecoder) -> list[str]:
+def warm_up_schedule(weights: list[torch.nn.Parameter], lr: float, num_iters: int) -> tuple[
+        torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    """AdamW whose learning rate rises over a tenth of the steps and then falls to zero."""
+    optimizer = torch.optim.AdamW(weights, lr=lr, weight_decay=1e-4)
+    ramp = max(1, num_iters // 10)
+    return optimizer, torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min((step + 1) / ramp, max(num_iters - step, 1) / max(num_iters, 1)))
+
+
+def stranger_ids(decoder: OpenEndedTaskDecoder, names: list[str], count: int, generator: torch.Generator) -> Tensor:
+    """(``count``,) int64, first ids of random names, which stand where an image shows nothing that is asked for."""
+    drawn = torch.randint(len(names), (count,), generator=generator).tolist()
+    return torch.tensor([decoder.llm.word_ids(names[i])[0] for i in drawn])
+
+
+def word_names(decoder: OpenEndedTaskDecoder) -> list[str]:
     """Names to draw from: the tokenizer's words of at least three letters."""
     tokenizer = decoder.llm.tokenizer
     words = {tokenizer.decode([i]).strip() for i in range(min(len(tokenizer), 50000))}
@@ -99,9 +111,8 @@ def _step(decoder: OpenEndedTaskDecoder, names: list[str], batch_size: int, num_
     named = torch.rand(batch_size, num_tokens, generator=generator).to(device) < 0.75
     targets = torch.where(named, rows, prefix.class_valid.shape[1])
     content = prefix.name_embeddings.gather(1, rows[..., None].expand(-1, -1, width))
-    strangers = torch.tensor([decoder.llm.word_ids(names[i])[0] for i in draw(
-        len(names), (batch_size * num_tokens,)).tolist()], device=device).view(batch_size, num_tokens)
-    content = torch.where(named[..., None], content, decoder.llm.embed_words(strangers))
+    strangers = stranger_ids(decoder, names, batch_size * num_tokens, generator).view(batch_size, num_tokens)
+    content = torch.where(named[..., None], content, decoder.llm.embed_words(strangers.to(device)))
     content = torch.nn.functional.normalize(content, dim=-1)
     random = torch.randn(content.shape, generator=generator).to(device) * (noise / width**0.5)
     projector = decoder.projector

@@ -2,7 +2,6 @@
 
 import torch
 from mmdet.models.detectors.base import BaseDetector
-from mmdet.models.utils import unpack_gt_instances
 from mmdet.registry import MODELS, TASK_UTILS
 from mmdet.structures import DetDataSample, SampleList
 from mmdet.utils import OptConfigType, OptMultiConfig
@@ -13,9 +12,11 @@ from ..instructions import Instruction, Vocabulary, parse_instruction
 from ..structures import ImageTokens, SetTargets
 from .criterion import SetCriterion
 from .format_reader import FormatReader, format_logits
-from .layers.denoising import noisy_starts
+from .layers.denoising import NoisyStarts, noisy_starts
 from .losses import WordLoss
 from .postprocess import SetPostprocessor
+from .prefix import NameSets, Prefix
+from .targets import set_targets
 from .task_decoder import DecoderState
 from .text_answers import answer_logits, generate
 
@@ -158,10 +159,8 @@ class VisionLLM(BaseDetector):
         return dict(loss_format=self.loss_format(logits, torch.tensor(counts, device=logits.device)))
 
     def _set_losses(self, features: tuple[Tensor, ...], data_samples: SampleList) -> dict[str, Tensor]:
-        targets, starts = self._targets(data_samples), None
-        if self.denoising is not None:
-            seeds = [sample.get('noise_seed') for sample in data_samples]
-            starts = noisy_starts(targets, seeds, **self.denoising)
+        targets = set_targets(data_samples)
+        starts = self._starts(targets, data_samples)
         instructions, tokens, content, state = self._read(
             features, data_samples, None if starts is None else starts.places_norm)
         class_logits = self.task_decoder.class_logits(state)
@@ -169,31 +168,40 @@ class VisionLLM(BaseDetector):
         num_points = max(instruction.num_points for instruction in instructions)
         point_logits = self.task_decoder.point_logits(state, matches.tokens, num_points)
         losses = self.criterion(tokens, content, class_logits, point_logits, state.prefix, matches, targets)
+        return losses | self._dense_losses(tokens, state.prefix, starts, targets)
+
+    def _starts(self, targets: list[SetTargets], data_samples: SampleList) -> NoisyStarts | None:
+        if self.denoising is None:
+            return None
+        return noisy_starts(targets, [sample.get('noise_seed') for sample in data_samples], **self.denoising)
+
+    def _dense_losses(self, tokens: ImageTokens, names: NameSets | Prefix, starts: NoisyStarts | None,
+                      targets: list[SetTargets]) -> dict[str, Tensor]:
+        """Losses of many positions or tokens per object: of the encoder's proposals and of denoising."""
+        losses, project = {}, self.task_decoder.projector.project_content
         if tokens.proposals is not None:
-            losses |= self.criterion.proposal_losses(
-                tokens.proposals, self.task_decoder.projector.project_content, state.prefix, targets)
+            losses |= self.criterion.proposal_losses(tokens.proposals, project, names, targets)
         if starts is not None:
-            content = self.task_decoder.projector.project_content(tokens.extra.embeddings)
-            losses |= self.criterion.denoising_losses(tokens.extra, content, state.prefix, starts, targets)
+            losses |= self.criterion.denoising_losses(
+                tokens.extra, project(tokens.extra.embeddings), names, starts, targets)
         return losses
 
     def _word_losses(self, features: tuple[Tensor, ...], data_samples: SampleList) -> dict[str, Tensor]:
+        """Loss of the words and, where the objects of all images are known, of what the tokens should describe."""
         instructions = self.parse_instructions(data_samples)
-        _, inputs = self.project(self.tokenize(features, data_samples, instructions))
+        known = all('object_names' in sample for sample in data_samples)
+        targets = set_targets(data_samples) if known else []
+        starts = self._starts(targets, data_samples) if known else None
+        tokens = self.tokenize(features, data_samples, instructions, None if starts is None else starts.places_norm)
+        content, inputs = self.project(tokens)
         answers = [sample.answer for sample in data_samples]
-        return dict(loss_words=self.loss_words(*answer_logits(self.task_decoder, instructions, inputs, answers)))
-
-    @staticmethod
-    def _targets(data_samples: SampleList) -> list[SetTargets]:
-        targets = []
-        instances, _, metas = unpack_gt_instances(data_samples)
-        for gt, meta in zip(instances, metas, strict=True):
-            height, width = meta['img_shape'][:2]
-            size = gt.points.new_tensor([width, height])
-            asked, boxes_norm = gt.labels >= 0, gt.bboxes.reshape(-1, 2, 2) / size
-            targets.append(SetTargets(
-                gt.labels[asked], gt.points[asked] / size, size, boxes_norm[~asked], boxes_norm[asked]))
-        return targets
+        losses = dict(loss_words=self.loss_words(*answer_logits(self.task_decoder, instructions, inputs, answers)))
+        if known:
+            names = self.task_decoder.prefix_builder.embed_names([sample.object_names for sample in data_samples])
+            matches = self.criterion.match_known(tokens, targets)
+            losses |= self.criterion.known_object_losses(tokens, content, names, matches)
+            losses |= self._dense_losses(tokens, names, starts, targets)
+        return losses
 
     def predict(self, batch_inputs: Tensor, batch_data_samples: SampleList, rescale: bool = True) -> SampleList:
         """Predictions as mmdet's ``pred_instances``, or as ``pred_text`` where words are asked for.

@@ -18,6 +18,6 @@ class PackInstructionInputs(PackDetInputs):
     def __init__(self, meta_keys: Sequence[str] = (
             'img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'flip', 'flip_direction', 'text',
             'custom_entities', 'tokens_positive', 'instruction', 'class_names', 'class_labels', 'class_groups',
-            'answer', 'gt_caption', 'question', 'history', 'question_type', 'turn',
+            'object_names', 'answer', 'gt_caption', 'question', 'history', 'question_type', 'turn',
             'scrambled_instruction', 'noise_seed')) -> None:
         super().__init__(meta_keys=meta_keys)

@@ -27,7 +27,7 @@ class TextWarmupHook(Hook):
     """
     priority = 'LOW'
 
-    def __init__(self, num_iters: int = 400, batch_size: int = 16, lr: float = 1e-3, noise: float = 0.5,
+    def __init__(self, num_iters: int = 200, batch_size: int = 16, lr: float = 1e-3, noise: float = 0.5,
                  seed: int = 0, cache_dir: str = 'work_dirs/text_warmup') -> None:
         self.settings = dict(num_iters=num_iters, batch_size=batch_size, lr=lr, noise=noise, seed=seed)
         self.cache_dir = Path(cache_dir)

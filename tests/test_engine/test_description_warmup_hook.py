@@ -1,0 +1,60 @@
+"""The warm-up on described images as a step of a run."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+import torch
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+
+from tests.tiny import NAMES, build_model
+from visionllm_mm.engine import DescriptionWarmupHook
+
+
+@pytest.fixture
+def datasets(tmp_path):
+    """Captions and conversations about three images that exist nowhere."""
+    images = [dict(id=i, file_name=f'{i}.png', width=40, height=30) for i in range(3)]
+    categories = [dict(id=k, name=name) for k, name in enumerate(NAMES)]
+    boxes = [dict(id=i, image_id=i, category_id=i, bbox=[1, 2, 10, 20], area=200, iscrowd=0) for i in range(2)]
+    captions = [dict(id=i, image_id=i, caption=f'a {NAMES[i]}') for i in range(3)]
+    talk = [dict(image=f'{i}.png', conversations=[
+        {'from': 'human', 'value': '<image> What is it?'}, {'from': 'gpt', 'value': NAMES[i]}]) for i in range(3)]
+    for name, content in dict(objects=dict(images=images, annotations=boxes, categories=categories),
+                              captions=dict(images=images, annotations=captions), talk=talk).items():
+        (tmp_path / f'{name}.json').write_text(json.dumps(content))
+    common = dict(data_root=str(tmp_path), objects=dict(ann_file='objects.json', metainfo=dict(classes=tuple(NAMES))))
+    load = [dict(type='SeedBySample'), dict(type='LoadAnnotations', with_bbox=True)]
+    return [
+        dict(common, type='CaptionDataset', ann_file='captions.json', pipeline=load + [
+            dict(type='CaptionInstruction', training=True), dict(type='PackInstructionInputs')]),
+        dict(common, type='ConversationDataset', ann_file='talk.json', pipeline=load + [
+            dict(type='QuestionInstruction', training=True), dict(type='PackInstructionInputs')])
+    ]
+
+
+def _run(datasets, model, iteration=0):
+    init_default_scope('mmdet')
+    said = []
+    runner = SimpleNamespace(iter=iteration, model=model, build_dataloader=Runner.build_dataloader,
+                             logger=SimpleNamespace(info=said.append))
+    DescriptionWarmupHook(datasets, ratios=(1, 1), num_iters=100, batch_size=2).before_train(runner)
+    return said
+
+
+def test_the_task_decoder_alone_learns(datasets):
+    model = build_model().train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    said = _run(datasets, model)
+    changed = {name.split('.')[0] for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {'task_decoder'} and model.training
+    assert said[0] == 'warm-up of the task decoder on described images: 100 steps'
+    assert said[1].startswith('warm-up on described images [100/100]  loss: ')
+
+
+def test_a_run_that_goes_on_is_not_warmed_up_again(datasets):
+    model = build_model()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    assert _run(datasets, model, iteration=5) == []
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())

@@ -1,0 +1,60 @@
+"""Runs the warm-up on described images as a step of the recipe, before the first image."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from mmdet.registry import HOOKS
+from mmdet.structures import SampleList
+from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from ...models.description_warmup import warm_up_on_descriptions
+from ...models.targets import set_targets
+from ...structures import SetTargets
+
+
+@HOOKS.register_module()
+class DescriptionWarmupHook(Hook):
+    """Teaches the task decoder to put described images into words; skipped when the run resumes.
+
+    Args:
+        datasets: texts with ``objects``, see :class:`TextDataset`; their pipelines load no images.
+        ratios: how often a batch is of each of them.
+        num_iters, lr, noise, seed: see :func:`warm_up_on_descriptions`.
+        batch_size: texts per step.
+    """
+    priority = 'LOW'
+
+    def __init__(self, datasets: Sequence[dict], ratios: Sequence[float], num_iters: int = 4000, batch_size: int = 16,
+                 lr: float = 1e-3, noise: float = 0.3, seed: int = 0) -> None:
+        self.loader = dict(
+            batch_size=batch_size, num_workers=0, dataset=dict(type='ConcatDataset', datasets=list(datasets)),
+            sampler=dict(type='OneTaskSampler', batch_size=batch_size, ratios=tuple(ratios), num_batches=num_iters,
+                         seed=seed))
+        self.settings = dict(num_iters=num_iters, lr=lr, noise=noise, seed=seed)
+
+    def before_train(self, runner: Runner) -> None:
+        if runner.iter > 0:
+            return
+        model = getattr(runner.model, 'module', runner.model)
+        states = [None]
+        if is_main_process():
+            count = self.settings['num_iters']
+            runner.logger.info(f'warm-up of the task decoder on described images: {count} steps')
+            warm_up_on_descriptions(
+                model.task_decoder, self._batches(runner), num_tokens=model.image_tokenizer.num_tokens,
+                **self.settings, report=lambda step, loss: runner.logger.info(
+                    f'warm-up on described images [{step}/{count}]  loss: {loss:.3f}'))
+            states = [{name: value.cpu() for name, value in model.task_decoder.state_dict().items()}]
+        broadcast_object_list(states)
+        model.task_decoder.load_state_dict(states[0])
+
+    def _batches(self, runner: Runner) -> Iterator[tuple[SampleList, list[SetTargets]]]:
+        device = next(runner.model.parameters()).device
+        for batch in runner.build_dataloader(self.loader):
+            samples = [sample.to(device) for sample in batch['data_samples']]
+            for sample in samples:
+                boxes = sample.gt_instances.bboxes
+                sample.gt_instances.bboxes = torch.as_tensor(getattr(boxes, 'tensor', boxes))
+            yield samples, set_targets(samples)
