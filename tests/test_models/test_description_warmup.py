@@ -17,8 +17,8 @@ NAMES = ['star', 'red ring', 'circle']
 
 
 def _target(classes, corners):
-    return SetTargets(torch.tensor(classes, dtype=torch.long), torch.zeros(len(classes), 0, 2), torch.tensor([10., 20.]),
-                      torch.zeros(0, 2, 2), torch.tensor(corners, dtype=torch.float32).reshape(-1, 2, 2))
+    boxes = torch.tensor(corners, dtype=torch.float32).reshape(-1, 2, 2)
+    return SetTargets(torch.tensor(classes, dtype=torch.long), boxes[:, :0], torch.tensor([10., 20.]), boxes[:0], boxes)
 
 
 @torch.no_grad()
