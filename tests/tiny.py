@@ -18,7 +18,7 @@ from visionllm_mm.instructions import (
     parse_instruction,
     point_format,
 )
-from visionllm_mm.models import CausalLM, OpenEndedTaskDecoder, VisionLLM
+from visionllm_mm.models import CausalLM, OpenEndedTaskDecoder, TextEncoder, VisionLLM
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / 'configs/visionllm/visionllm-tiny_miniscenes-det.py'
@@ -50,6 +50,14 @@ def save_llama(folder: Path, seed: int = 0) -> tuple[LlamaForCausalLM, PreTraine
     saved.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return saved, tokenizer
+
+
+def save_bert(folder: Path) -> None:
+    """A BERT with random weights and its tokenizer, saved as Hugging Face saves them."""
+    encoder = TextEncoder(tokenizer='builtin', config=dict(
+        model_type='bert', hidden_size=32, num_hidden_layers=1, num_attention_heads=4, intermediate_size=48))
+    encoder.encoder.save_pretrained(folder)
+    encoder.tokenizer.save_pretrained(folder)
 
 
 def randomize_adapters(module: torch.nn.Module) -> None:

@@ -1,14 +1,12 @@
 # VisionLLM-R50 as the paper describes it: ResNet-50, BERT-Base, a Deformable DETR of 6 + 6 layers with 100 queries as
 # the image tokenizer, and a LLaMA-7B (Alpaca) that is frozen but for LoRA.
 # $BERT and $LLM name them on the Hugging Face hub, or are folders. $LLM may be any model of LLaMA's architecture:
-# Llama 3.x, SmolLM2, TinyLlama, Qwen 2 and 3.
-vocabulary = dict(num_classes=512, coord_range=512, max_points=24)
+# Llama 3.x, SmolLM2, TinyLlama, Qwen 2 and 3. The vocabulary comes from the configs of the data.
 embed_dims = 256
 num_levels = 4
 
 model = dict(
     type='VisionLLM',
-    vocabulary=vocabulary,
     data_preprocessor=dict(
         type='DetDataPreprocessor',
         mean=[123.675, 116.28, 103.53],

@@ -1,0 +1,10 @@
+# VisionLLM-R50, stage 1: detection alone on COCO 2017; the LLM is frozen but for LoRA (docs/data.md has the data):
+#   torchrun --nproc-per-node 8 --nnodes 4 ... tools/train.py \
+#       configs/visionllm/visionllm_r50-bert-llama7b_stage1_coco.py --launcher pytorch
+_base_ = [
+    '../_base_/visionllm_r50.py', '../_base_/coco_detection_visionllm.py', '../_base_/schedule_visionllm.py',
+    '../_base_/default_runtime.py'
+]
+
+model = dict(vocabulary={{_base_.vocabulary}})
+test_cfg = dict(type='TestLoop')
