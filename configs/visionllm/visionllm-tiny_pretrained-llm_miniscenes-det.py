@@ -10,5 +10,6 @@ model = dict(
         path='{{$LLM:HuggingFaceTB/SmolLM2-135M-Instruct}}',
         freeze=True,
         lora=dict(r=64, lora_alpha=16, target_modules=['q_proj', 'k_proj', 'v_proj', 'o_proj'])))
+optim_wrapper = dict(constructor='TrainedPartsOptimWrapperConstructor')
 # It has read enough; no text-only warm-up.
 custom_hooks = [dict(type='SampleSeedHook'), dict(type='CheckClassNamesHook', priority='VERY_HIGH')]

@@ -3,8 +3,9 @@
 import pytest
 import torch
 from transformers import BertConfig, BertLMHeadModel, LlamaConfig, LlamaForCausalLM
+from transformers.utils import is_bitsandbytes_available
 
-from tests.tiny import LLM, LORA, build_decoder, instructions, save_llama
+from tests.tiny import LLM, LORA, batch, build_decoder, build_model, instructions, randomize_adapters, save_llama
 from visionllm_mm.models import CausalLM
 
 
@@ -212,3 +213,21 @@ def test_quantization_reaches_hugging_face(tmp_path, monkeypatch):
     assert asked.load_in_4bit and asked.bnb_4bit_quant_type == 'nf4' and asked.bnb_4bit_compute_dtype == torch.bfloat16
     assert {name for name, p in llm.named_parameters() if p.requires_grad} == {
         name for name, _ in llm.named_parameters() if 'lora_' in name}
+
+
+@pytest.mark.skipif(not is_bitsandbytes_available(), reason='bitsandbytes is not among the pinned packages')
+def test_a_base_of_four_bits_trains_and_its_checkpoint_fits_the_whole_base(tmp_path):
+    save_llama(tmp_path)
+    arguments = dict(path=str(tmp_path), lora=LORA, dtype='bfloat16', gradient_checkpointing=True)
+    small, whole = build_model(llm=dict(arguments, quantization=NF4)).train(), build_model(llm=arguments).train()
+    losses = []
+    for model in (small, whole):
+        randomize_adapters(model)
+        loss = sum(model.loss(*batch([2, 3])).values())
+        loss.backward()
+        losses.append(loss.detach())
+        assert all(p.grad.isfinite().all() and p.grad.any() for n, p in model.named_parameters() if 'lora_' in n)
+    assert small.task_decoder.llm.base.model.layers[0].self_attn.q_proj.base_layer.weight.dtype == torch.uint8
+    torch.testing.assert_close(*losses, rtol=0.01, atol=0)
+    whole.load_state_dict(small.state_dict())
+    small.load_state_dict(whole.state_dict())

@@ -32,7 +32,7 @@ class TrainedPartsOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             super().add_params(params, module, prefix, **kwargs)
             return
         names = {parameter: name for name, parameter in module.named_parameters()}
-        self._check_keys(list(names.values()))
+        self._check_keys([name for name, _ in module.named_parameters(remove_duplicate=False)])
         found: list[dict] = []
         with _without_a_line_per_parameter():
             super().add_params(found, module, **kwargs)
