@@ -19,7 +19,7 @@ def _two_passes(decoder):
 
 def _words(decoder):
     inputs = torch.randn(2, 6, 32, generator=torch.Generator().manual_seed(1)).requires_grad_()
-    logits, targets = answer_logits(decoder, instructions(2), inputs, ['a red star', 'two'])
+    logits, targets = answer_logits(decoder, instructions(2), inputs, [['a red star'], ['two']])
     return torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten()), inputs
 
 

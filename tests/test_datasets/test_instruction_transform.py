@@ -20,7 +20,7 @@ from visionllm_mm.datasets import (
     SegmentationInstruction,
 )
 from visionllm_mm.instructions import DETECTION_TEMPLATES, Vocabulary, parse_instruction
-from visionllm_mm.models import VisionLLM
+from visionllm_mm.models.targets import set_targets
 
 VOCABULARY = dict(num_classes=8, coord_range=64, max_points=24)
 
@@ -211,7 +211,7 @@ def test_crowds_are_neither_targets_nor_distractors(tmp_path):
     assert len(sample.gt_instances) == len(sample.ignored_instances) == 1
     assert sample.gt_instances.points.shape == (1, 8, 2) and sample.gt_instances.points[..., 0].min() >= 19
     sample.gt_instances.bboxes = sample.gt_instances.bboxes.tensor  # as the data preprocessor does
-    target = VisionLLM._targets([sample])[0]
+    target = set_targets([sample])[0]
     assert len(target) == 1 and len(target.distractors_norm) == 0
 
 

@@ -7,6 +7,7 @@ from torch.nn import functional as F
 from tests.tiny import batch, build_model
 from visionllm_mm.models.criterion import SetCriterion
 from visionllm_mm.models.layers.denoising import noisy_starts
+from visionllm_mm.models.targets import set_targets
 from visionllm_mm.structures import ImageTokens, Proposals, SetTargets
 
 SIZE = torch.tensor([128., 64.])
@@ -151,7 +152,7 @@ def test_class_and_location_losses_against_the_models_own_answers():
     with torch.no_grad():
         instructions, tokens, _, state = model._read(model.extract_feat(images), samples)
         logits = model.task_decoder.class_logits(state)
-        matches = model.criterion.match(tokens, logits, model._targets(samples))
+        matches = model.criterion.match(tokens, logits, set_targets(samples))
         points = model.task_decoder.point_logits(state, matches.tokens, 2)
     targets = torch.full(logits.shape[:2], logits.shape[2] - 1)
     location, count = 0.0, 0
@@ -192,9 +193,9 @@ def test_objects_not_asked_for_are_no_targets_but_distract():
     """No-object answers count in full where the centre of a token is on such an object."""
     model = build_model().eval()
     images, samples = batch([2])
-    asked, everything = model._targets(samples)[0], samples[0].gt_instances
+    asked, everything = set_targets(samples)[0], samples[0].gt_instances
     everything.labels[1] = -1
-    target = model._targets(samples)[0]
+    target = set_targets(samples)[0]
     assert target.class_index.tolist() == asked.class_index.tolist()[:1]
     torch.testing.assert_close(target.distractors_norm, asked.points_norm[1:])
     with torch.no_grad():

@@ -145,7 +145,7 @@ def test_other_kinds_of_models_are_refused(tmp_path):
 
 def test_a_tokenizer_of_more_words_than_the_model_is_refused(tmp_path):
     LlamaForCausalLM(LlamaConfig(vocab_size=64, **LLM['config'])).save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match='the tokenizer has 4096 words, but the model .* only 64'):
+    with pytest.raises(ValueError, match=r'the tokenizer has \d+ words, but the model .* only 64'):
         CausalLM(path=str(tmp_path), tokenizer='builtin')
 
 

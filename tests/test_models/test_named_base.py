@@ -116,7 +116,7 @@ def test_the_same_base_elsewhere_or_in_half_the_precision_is_taken(folders, tmp_
     half.load_state_dict(one.state_dict())
     assert half.llm.dtype == torch.bfloat16
     for mine, its in zip(_answers(half), _answers(one), strict=True):
-        torch.testing.assert_close(mine, its, atol=0.1, rtol=0.1)
+        torch.testing.assert_close(mine, its, atol=0.2, rtol=0.1)
 
 
 def test_a_base_that_trains_is_saved_and_may_start_from_a_checkpoint_of_a_frozen_one(folders):

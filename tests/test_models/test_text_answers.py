@@ -66,12 +66,11 @@ def test_a_question_is_answered_as_the_conversation_was_learnt(asked):
     """What was said before is read as part of the prefix; the answer's logits are those of teacher forcing."""
     decoder, instructions, inputs = asked
     history = ('a red star', 'How many are there?')
-    found = generate(decoder, instructions, inputs, histories=[history, ()], max_length=4)
-    assert found[1] == generate(decoder, instructions[1:], inputs[1:], max_length=4)[0]
-    words = decoder.llm.word_ids(found[0])
-    logits, targets = answer_logits(decoder, instructions[:1], inputs[:1], [(*history, found[0])])
-    start = targets.shape[1] - len(words) - 1
-    assert logits[0, start:start + len(words)].argmax(dim=-1).tolist() == words
+    found = generate(decoder, instructions, inputs, histories=[history, ()], max_length=1)
+    assert found[1] == generate(decoder, instructions[1:], inputs[1:], max_length=1)[0]
+    logits, _ = answer_logits(decoder, instructions[:1], inputs[:1], [(*history, 'one')])
+    first = logits.shape[1] - len(decoder.llm.word_ids('one')) - 1
+    assert found[0] == decoder.llm.tokenizer.decode([int(logits[0, first].argmax())])
 
 
 @torch.no_grad()

@@ -19,6 +19,7 @@ def model():
     torch.manual_seed(1)
     for head in (*model.image_tokenizer.objectness_heads, *(h[-1] for h in model.image_tokenizer.place_heads)):
         torch.nn.init.normal_(head.weight, std=0.2)
+    torch.nn.init.normal_(model.task_decoder.added_tokens.output_rows, std=0.2)
     return model
 
 
