@@ -19,7 +19,9 @@ def model():
     torch.manual_seed(1)
     for head in (*model.image_tokenizer.objectness_heads, *(h[-1] for h in model.image_tokenizer.place_heads)):
         torch.nn.init.normal_(head.weight, std=0.2)
-    torch.nn.init.normal_(model.task_decoder.added_tokens.output_rows, std=0.2)
+    for layer in model.task_decoder.llm.base.model.layers:  # as they start, all points of a token are alike
+        for part in (layer.self_attn.v_proj, layer.self_attn.o_proj):
+            torch.nn.init.normal_(part.weight, std=0.06)
     return model
 
 
