@@ -2,7 +2,7 @@
 #   python tools/train.py configs/visionllm/visionllm-tiny_miniscenes-stage1.py
 #   python tools/train.py configs/visionllm/visionllm-tiny_miniscenes-multitask.py
 #   python tools/test.py configs/visionllm/visionllm-tiny_miniscenes-multitask.py \
-#       work_dirs/visionllm-tiny_miniscenes-multitask/epoch_16.pth
+#       work_dirs/visionllm-tiny_miniscenes-multitask/epoch_12.pth
 _base_ = ['./visionllm-tiny_miniscenes-stage1.py']
 
 load_from = 'work_dirs/visionllm-tiny_miniscenes-stage1/epoch_3.pth'
@@ -46,10 +46,10 @@ train_coco = dict(
     data_prefix=dict(img='train/'),
     filter_cfg=dict(filter_empty_gt=False),
     return_classes=True)
-train_words = dict(data_root=data_root, data_prefix=dict(img='train/'))
 # What the images of texts show is known, and teaches the image tokens.
 train_texts = dict(
-    train_words,
+    data_root=data_root,
+    data_prefix=dict(img='train/'),
     objects=dict(metainfo=dict(classes=seen_pairs), ann_file='annotations/instances_pairs_train.json'))
 train_sets = [
     dict(train_coco, pipeline=load + boxes + flip + resize + [dict(detect, training=True)] + pack),
@@ -62,8 +62,8 @@ train_sets = [
         train_coco,
         pipeline=load + masks + flip + resize + [dict(segment, num_points=(8, 24), training=True)] + pack),
     dict(
-        train_words,
-        type='MDETRStyleRefCocoDataset',
+        train_texts,
+        type='ReferringExpressionDataset',
         ann_file='annotations/refexp_train.json',
         pipeline=load + boxes + resize + [dict(ground, training=True)] + pack),
     dict(
@@ -200,7 +200,7 @@ test_cfg = dict(
         'pairs/coco/bbox_mAP_unseen': dict(trivial=0.0)
     })
 
-max_epochs = 16
+max_epochs = 12
 train_cfg = dict(max_epochs=max_epochs, val_interval=4)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
@@ -209,9 +209,14 @@ param_scheduler = [
 ]
 # Which parts learn depends on the task of the batch.
 model_wrapper_cfg = dict(type='MMDistributedDataParallel', find_unused_parameters=True)
-# Before the first image the LLM learns to answer in words, from scenes that it is told of.
+# Before the first image the LLM learns what expressions and questions mean, from scenes that it is told of.
 told = [dict(type='SeedBySample'), dict(type='LoadAnnotations', with_bbox=True)]
 told_scenes = [
+    dict(
+        train_texts,
+        type='ReferringExpressionDataset',
+        ann_file='annotations/refexp_train.json',
+        pipeline=told + [dict(ground, training=True), pack[1]]),
     dict(
         train_texts,
         type='CaptionDataset',
@@ -226,5 +231,5 @@ told_scenes = [
 custom_hooks = [
     dict(type='SampleSeedHook'),
     dict(type='CheckClassNamesHook', priority='VERY_HIGH'),
-    dict(type='DescriptionWarmupHook', datasets=told_scenes, ratios=(1, 3), num_iters=6000, batch_size=8)
+    dict(type='DescriptionWarmupHook', datasets=told_scenes, ratios=(2, 1, 2), num_iters=5000, batch_size=8)
 ]

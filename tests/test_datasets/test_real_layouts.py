@@ -195,6 +195,8 @@ def test_other_storage_and_other_parts_are_passed_over(tmp_path):
     check_files(None, dict(type='LoopDataset'), [dict(ann_file='s3://bucket/a.json')], dict(ann_file=None),
                 dict(ann_file='no.json', backend_args=dict(backend='petrel')),
                 dict(dataset=dict(data_root='http://host/', ann_file='a.json', data_prefix=dict(img='train/'))))
+    with pytest.raises(FileNotFoundError, match='root/objects.json is missing$'):  # in the folder of its data set
+        check_files(dict(data_root=str(tmp_path / 'root'), objects=dict(ann_file='objects.json')))
     with pytest.raises(FileNotFoundError, match='own.json is missing$'):
         check_files(dict(datasets=[dict(dataset=dict(ann_file=str(tmp_path / 'own.json')))]))
     with pytest.raises(FileNotFoundError, match='miniscenes/train is missing: python tools/prepare_miniscenes.py'):

@@ -8,25 +8,31 @@ import torch
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
-from tests.tiny import NAMES, build_model
+from tests.tiny import NAMES, VOCABULARY, build_model
 from visionllm_mm.engine import DescriptionWarmupHook
 
 
 @pytest.fixture
 def datasets(tmp_path):
-    """Captions and conversations about three images that exist nowhere."""
+    """Expressions, captions and conversations about three images that exist nowhere."""
     images = [dict(id=i, file_name=f'{i}.png', width=40, height=30) for i in range(3)]
     categories = [dict(id=k, name=name) for k, name in enumerate(NAMES)]
     boxes = [dict(id=i, image_id=i, category_id=i, bbox=[1, 2, 10, 20], area=200, iscrowd=0) for i in range(2)]
     captions = [dict(id=i, image_id=i, caption=f'a {NAMES[i]}') for i in range(3)]
     talk = [dict(image=f'{i}.png', conversations=[
         {'from': 'human', 'value': '<image> What is it?'}, {'from': 'gpt', 'value': NAMES[i]}]) for i in range(3)]
+    meant = [dict(box, category_id=0) for box in boxes]
+    phrases = [dict(image, caption=f'the {NAMES[image["id"]]}', dataset_name='refcoco') for image in images[:2]]
     for name, content in dict(objects=dict(images=images, annotations=boxes, categories=categories),
-                              captions=dict(images=images, annotations=captions), talk=talk).items():
+                              captions=dict(images=images, annotations=captions), talk=talk,
+                              phrases=dict(images=phrases, annotations=meant, categories=categories)).items():
         (tmp_path / f'{name}.json').write_text(json.dumps(content))
     common = dict(data_root=str(tmp_path), objects=dict(ann_file='objects.json', metainfo=dict(classes=tuple(NAMES))))
     load = [dict(type='SeedBySample'), dict(type='LoadAnnotations', with_bbox=True)]
     return [
+        dict(common, type='ReferringExpressionDataset', data_prefix=dict(img=''), ann_file='phrases.json', pipeline=[
+            *load, dict(type='GroundingInstruction', vocabulary=VOCABULARY, training=True),
+            dict(type='PackInstructionInputs')]),
         dict(common, type='CaptionDataset', ann_file='captions.json', pipeline=load + [
             dict(type='CaptionInstruction', training=True), dict(type='PackInstructionInputs')]),
         dict(common, type='ConversationDataset', ann_file='talk.json', pipeline=load + [
@@ -39,7 +45,7 @@ def _run(datasets, model, iteration=0):
     said = []
     runner = SimpleNamespace(iter=iteration, model=model, build_dataloader=Runner.build_dataloader,
                              logger=SimpleNamespace(info=said.append))
-    DescriptionWarmupHook(datasets, ratios=(1, 1), num_iters=100, batch_size=2).before_train(runner)
+    DescriptionWarmupHook(datasets, ratios=(1, 1, 1), num_iters=100, batch_size=2).before_train(runner)
     return said
 
 

@@ -7,9 +7,16 @@ import torch
 from mmdet.structures import DetDataSample
 
 from tests.tiny import LLM, VOCABULARY, build_decoder
-from visionllm_mm.instructions import CAPTION_TEMPLATES, Vocabulary, parse_instruction
+from visionllm_mm.instructions import (
+    CAPTION_TEMPLATES,
+    GROUNDING_TEMPLATES,
+    Vocabulary,
+    build_instruction,
+    parse_instruction,
+    point_format,
+)
 from visionllm_mm.models import CausalLM, OpenEndedTaskDecoder
-from visionllm_mm.models.description_warmup import describe, warm_up_on_descriptions
+from visionllm_mm.models.description_warmup import DescribedImages, describe, warm_up_on_descriptions
 from visionllm_mm.models.text_answers import generate
 from visionllm_mm.structures import SetTargets
 
@@ -22,17 +29,18 @@ def _target(classes, corners):
 
 
 @torch.no_grad()
-def test_objects_stand_at_random_slots_with_their_names_and_places():
+def test_objects_stand_at_their_slots_with_their_names_and_places():
     decoder = build_decoder()
     target = _target([1, 0], [[[0.1, 0.2], [0.3, 0.6]], [[0.5, 0.5], [0.7, 0.9]]])
-    tokens = describe(decoder, [NAMES, NAMES], [target, _target([], [])], ['heart'], 5, 0.0,
+    slots = [torch.tensor([3, 1]), torch.tensor([], dtype=torch.long)]
+    tokens = describe(decoder, [NAMES, NAMES], [target, _target([], [])], slots, ['heart'], 5, 0.0,
                       torch.Generator().manual_seed(0))
     assert tokens.shape == (2, 5, 32)
     names = decoder.prefix_builder.embed_names([NAMES]).name_embeddings[0]
     projector = decoder.projector
-    for row, center in ((1, [0.2, 0.4]), (0, [0.6, 0.7])):
+    for slot, row, center in ((3, 1, [0.2, 0.4]), (1, 0, [0.6, 0.7])):
         expected = projector.normalize(names[row]) + projector.project_place(torch.tensor(center))
-        assert (tokens[0] - expected).norm(dim=-1).min() < 1e-5
+        assert (tokens[0, slot] - expected).norm() < 1e-5
     others = projector.normalize(decoder.llm.embed_words(torch.tensor(decoder.llm.word_ids('heart'))))
     # Elsewhere there are other words, at places of half their length.
     assert (tokens[1] - others).norm(dim=-1) == pytest.approx(projector.scale.item() / 2, rel=1e-4)
@@ -40,8 +48,8 @@ def test_objects_stand_at_random_slots_with_their_names_and_places():
 
 def test_more_objects_than_tokens():
     corners = [[[0.1, 0.2], [0.3, 0.6]]] * 4
-    tokens = describe(build_decoder(), [NAMES], [_target([0, 1, 2, 0], corners)], ['heart'], 3, 0.3,
-                      torch.Generator().manual_seed(0))
+    tokens = describe(build_decoder(), [NAMES], [_target([0, 1, 2, 0], corners)], [torch.tensor([2, 0, 1])], ['heart'],
+                      3, 0.3, torch.Generator().manual_seed(0))
     assert tokens.shape == (1, 3, 32) and tokens.isfinite().all()
 
 
@@ -54,20 +62,53 @@ def _batches(size=8):
             samples.append(DetDataSample(metainfo=dict(
                 instruction=CAPTION_TEMPLATES[0], answer=(f'a {NAMES[label]}',), object_names=NAMES)))
             targets.append(_target([label], [[[0.1, 0.2], [0.3, 0.6]]]))
-        yield samples, targets
+        yield DescribedImages(samples, targets, [])
+
+
+def _build_learner():
+    """A decoder with weights as an LLM starts with, unlike those of the other tests."""
+    torch.manual_seed(0)
+    llm = CausalLM(**(LLM | dict(config=LLM['config'] | dict(initializer_range=0.18))))
+    return OpenEndedTaskDecoder(llm=llm, vocabulary=Vocabulary(**VOCABULARY), token_dims=16)
 
 
 def test_the_llm_learns_to_name_what_it_is_told():
-    torch.manual_seed(0)
-    # Weights as an LLM starts with, unlike those of the other tests.
-    llm = CausalLM(**(LLM | dict(config=LLM['config'] | dict(initializer_range=0.18))))
-    decoder = OpenEndedTaskDecoder(llm=llm, vocabulary=Vocabulary(**VOCABULARY), token_dims=16)
-    said = []
+    decoder, said = _build_learner(), []
     warm_up_on_descriptions(decoder, _batches(), num_tokens=3, num_iters=200, lr=5e-3, noise=0.1, seed=0,
                             report=lambda step, loss: said.append((step, loss)))
     assert [step for step, _ in said] == [100, 200] and said[1][1] < 0.1 < said[0][1]
     assert all(weight.grad is None for weight in decoder.parameters())
-    samples, targets = next(_batches())
-    tokens = describe(decoder.eval(), [NAMES] * 8, targets, ['heart'], 3, 0.0, torch.Generator().manual_seed(1))
-    asked = [parse_instruction(sample.instruction, decoder.vocabulary) for sample in samples]
-    assert generate(decoder, asked, tokens, max_length=5) == [sample.answer[0] for sample in samples]
+    batch = next(_batches())
+    tokens = describe(decoder.eval(), [NAMES] * 8, batch.objects, [torch.tensor([1])] * 8, ['heart'], 3, 0.0,
+                      torch.Generator().manual_seed(1))
+    asked = [parse_instruction(sample.instruction, decoder.vocabulary) for sample in batch.samples]
+    assert generate(decoder, asked, tokens, max_length=5) == [sample.answer[0] for sample in batch.samples]
+
+
+def _expressions(size=8):
+    """Two objects, of which one is described by its name."""
+    rng = torch.Generator().manual_seed(0)
+    while True:
+        samples, targets, asked = [], [], []
+        for _ in range(size):
+            labels = torch.randperm(len(NAMES), generator=rng)[:2]
+            text = build_instruction(GROUNDING_TEMPLATES[0], [f'the {NAMES[labels[1]]}'], point_format(2),
+                                     Vocabulary(**VOCABULARY))
+            samples.append(DetDataSample(metainfo=dict(instruction=text, object_names=NAMES)))
+            targets.append(_target(labels.tolist(), [[[0.1, 0.2], [0.3, 0.6]], [[0.5, 0.5], [0.7, 0.9]]]))
+            asked.append(torch.tensor([False, True]))
+        yield DescribedImages(samples, targets, asked)
+
+
+@torch.no_grad()
+def test_the_llm_learns_which_object_is_meant():
+    decoder = _build_learner()
+    with torch.enable_grad():
+        warm_up_on_descriptions(decoder, _expressions(), num_tokens=4, num_iters=300, lr=5e-3, noise=0.1, seed=0)
+    batch = next(_expressions(16))
+    slots = [torch.tensor([0, 2])] * 16
+    tokens = describe(decoder.eval(), [NAMES] * 16, batch.objects, slots, ['heart'], 4, 0.0,
+                      torch.Generator().manual_seed(1))
+    asked = [parse_instruction(sample.instruction, decoder.vocabulary) for sample in batch.samples]
+    logits = decoder.class_logits(decoder.read(asked, tokens))
+    assert ((logits[..., 0] - logits[..., 1]).argmax(dim=1) == 2).float().mean() > 0.9

@@ -3,6 +3,7 @@
 from .captions import CaptionDataset
 from .coco_classes import read_class_names
 from .conversations import ConversationDataset
+from .expressions import ReferringExpressionDataset
 from .keypoints import KeypointCocoDataset, LoadKeypoints
 from .samplers import OneTaskSampler
 from .transforms import (
@@ -19,5 +20,5 @@ from .transforms import (
 __all__ = [
     'CaptionDataset', 'CaptionInstruction', 'ConversationDataset', 'DetectionInstruction', 'GroundingInstruction',
     'KeypointCocoDataset', 'KeypointInstruction', 'LoadKeypoints', 'OneTaskSampler', 'PackInstructionInputs',
-    'QuestionInstruction', 'SeedBySample', 'SegmentationInstruction', 'read_class_names'
+    'QuestionInstruction', 'ReferringExpressionDataset', 'SeedBySample', 'SegmentationInstruction', 'read_class_names'
 ]

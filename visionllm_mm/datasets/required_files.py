@@ -48,15 +48,18 @@ def _source(path: Path) -> str:
     return ''
 
 
-def _named(part) -> Iterator[Path]:
+def _named(part, outer_root: str = '') -> Iterator[Path]:
+    """Paths below ``part``; files of ``objects`` lie in the folder of the data set that they are given to."""
     if isinstance(part, Mapping):
         if isinstance(part.get('ann_file'), str) and not part.get('backend_args'):
             prefix = part.get('data_prefix') or {}
             folders = prefix.values() if isinstance(prefix, Mapping) else [prefix]
             names = [part['ann_file'], *(folder for folder in folders if folder)]
-            root = part.get('data_root') or ''
+            root = part.get('data_root') or outer_root
             yield from (Path(root, name) for name in names if '://' not in f'{root}{name}')
-        part = part.values()
+            if part.get('objects'):
+                yield from _named(part['objects'], root)
+        part = [inner for key, inner in part.items() if key != 'objects']
     elif not isinstance(part, (list, tuple)):
         return
     for inner in part:

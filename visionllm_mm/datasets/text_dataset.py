@@ -1,9 +1,8 @@
 """What data sets of texts about images share."""
 
-from pathlib import Path
-
-from mmdet.datasets import CocoDataset
 from mmengine.dataset import BaseDataset
+
+from .known_objects import add_known_objects
 
 
 class TextDataset(BaseDataset):
@@ -26,18 +25,6 @@ class TextDataset(BaseDataset):
 
     def with_objects(self, samples: list[dict]) -> list[dict]:
         """Adds what is known of their objects to samples with an ``img_path``."""
-        if self.objects is None:
-            return samples
-        known = CocoDataset(**(dict(data_root=self.data_root, data_prefix=dict(img=''), test_mode=True) | self.objects))
-        by_file = {}
-        for i in range(len(known)):
-            info = known.get_data_info(i)
-            by_file[Path(info['img_path']).name] = info
-        names = list(known.metainfo['classes'])
-        for sample in samples:
-            if Path(sample['img_path']).name not in by_file:
-                raise ValueError(f'{sample["img_path"]} is not in {known.ann_file}: give a file of objects with all '
-                                 'images, or leave objects out')
-            info = by_file[Path(sample['img_path']).name]
-            sample.update(instances=info['instances'], img_shape=(info['height'], info['width']), object_names=names)
+        if self.objects is not None:
+            add_known_objects(samples, self.objects, self.data_root)
         return samples

@@ -1,11 +1,12 @@
 """Warm-up of a small LLM on texts about images that it is told of instead of shown.
 
-It stands for what the paper's pretrained LLM knows: to read a question, to find what it is about among the image
-tokens, and to put it into words. As the texts of LLaVA-Instruct were written from lists of objects and boxes, image
+It stands for what the paper's pretrained LLM knows: to read a question or an expression, to find what it is about
+among the image tokens, and to put it into words. As the texts of LLaVA-Instruct were written from lists of objects and boxes, image
 tokens are made from such lists here.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import torch
 from mmdet.structures import SampleList
@@ -13,20 +14,36 @@ from torch import Tensor
 
 from ..instructions import parse_instruction
 from ..structures import SetTargets
-from .losses import WordLoss
+from .losses import ClassTokenLoss, WordLoss
 from .task_decoder import OpenEndedTaskDecoder
 from .text_answers import answer_logits
 from .text_warmup import stranger_ids, warm_up_schedule, word_names
 
 
-def warm_up_on_descriptions(decoder: OpenEndedTaskDecoder, batches: Iterator[tuple[SampleList, list[SetTargets]]], *,
-                            num_tokens: int, num_iters: int, lr: float, noise: float, seed: int,
+@dataclass
+class DescribedImages:
+    """A batch of B images that are told instead of shown.
+
+    Attributes:
+        samples: with ``instruction`` and ``object_names``; and with ``answer`` where words are asked for.
+        objects: what the images show; the class index counts ``object_names``.
+        asked: per image (K,) bool, which objects the instruction asks for; not looked at where it asks for words.
+    """
+    samples: SampleList
+    objects: list[SetTargets]
+    asked: list[Tensor]
+
+
+def warm_up_on_descriptions(decoder: OpenEndedTaskDecoder, batches: Iterator[DescribedImages], *, num_tokens: int,
+                            num_iters: int, lr: float, noise: float, seed: int,
                             report: Callable[[int, float], None] | None = None) -> None:
-    """Trains the decoder to say the ``answer`` of samples whose objects are told by name and place, in place.
+    """Trains the decoder to answer about images whose objects are told by name and place, in place.
+
+    Words are learnt where an instruction asks for words, and else which tokens are of the one class it asks for.
 
     Args:
         decoder: the task decoder; all of its weights that require a gradient are trained.
-        batches: samples with ``instruction``, ``answer`` and ``object_names``, and their targets; without end.
+        batches: without end; one kind of answer per batch.
         num_tokens: M, tokens per sequence.
         num_iters: optimiser steps.
         lr: peak learning rate (AdamW, linear warm-up over a tenth of the steps, then linear decay).
@@ -37,13 +54,13 @@ def warm_up_on_descriptions(decoder: OpenEndedTaskDecoder, batches: Iterator[tup
     generator = torch.Generator().manual_seed(seed)
     weights = [parameter for parameter in decoder.parameters() if parameter.requires_grad]
     optimizer, schedule = warm_up_schedule(weights, lr, num_iters)
-    loss_words, losses, strangers = WordLoss(), [], word_names(decoder)
+    losses, strangers = [], word_names(decoder)
     for step in range(num_iters):
-        samples, targets = next(batches)
-        tokens = describe(decoder, [sample.object_names for sample in samples], targets, strangers, num_tokens, noise,
-                          generator)
-        instructions = [parse_instruction(sample.instruction, decoder.vocabulary) for sample in samples]
-        loss = loss_words(*answer_logits(decoder, instructions, tokens, [sample.answer for sample in samples]))
+        batch = next(batches)
+        names = [sample.object_names for sample in batch.samples]
+        slots = [torch.randperm(num_tokens, generator=generator)[:len(objects)] for objects in batch.objects]
+        tokens = describe(decoder, names, batch.objects, slots, strangers, num_tokens, noise, generator)
+        loss = _loss(decoder, batch, tokens, slots)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
@@ -57,31 +74,43 @@ def warm_up_on_descriptions(decoder: OpenEndedTaskDecoder, batches: Iterator[tup
     optimizer.zero_grad()
 
 
-def describe(decoder: OpenEndedTaskDecoder, names: list[list[str]], targets: list[SetTargets], strangers: list[str],
-             num_tokens: int, noise: float, generator: torch.Generator) -> Tensor:
-    """Projected image tokens (B, M, width) of objects that are told: at random slots, other words elsewhere.
+def _loss(decoder: OpenEndedTaskDecoder, batch: DescribedImages, tokens: Tensor, slots: list[Tensor]) -> Tensor:
+    instructions = [parse_instruction(sample.instruction, decoder.vocabulary) for sample in batch.samples]
+    if instructions[0].asks_for_words:
+        return WordLoss()(*answer_logits(decoder, instructions, tokens, [sample.answer for sample in batch.samples]))
+    targets = torch.ones(tokens.shape[:2], dtype=torch.int64)  # 0: the one class, 1: no object
+    for i, (slot, asked) in enumerate(zip(slots, batch.asked, strict=True)):
+        targets[i, slot[asked[:len(slot)].cpu()]] = 0
+    loss_class = ClassTokenLoss(none_weight=0.3)
+    total, weight = loss_class(decoder.class_logits(decoder.read(instructions, tokens)), targets.to(tokens.device))
+    return total / weight
+
+
+def describe(decoder: OpenEndedTaskDecoder, names: list[list[str]], objects: list[SetTargets], slots: list[Tensor],
+             strangers: list[str], num_tokens: int, noise: float, generator: torch.Generator) -> Tensor:
+    """Projected image tokens (B, M, width) of objects that are told: at their slots, other words elsewhere.
 
     Args:
         decoder: gives embeddings and the projection of places.
         names: of the labels of each image.
-        targets: B targets; of more than M objects the first are told.
+        objects: of B images; those without a slot are not told.
+        slots: per image the tokens of its first objects, int64.
         strangers: what may be said where there is no object.
         num_tokens: M.
         noise: see :func:`warm_up_on_descriptions`.
-        generator: of slots, places, noise and other words.
+        generator: of places, noise and other words.
     """
     projector, device = decoder.projector, next(decoder.parameters()).device
-    batch, width = len(targets), decoder.llm.embed_dims
+    batch, width = len(objects), decoder.llm.embed_dims
     others = stranger_ids(decoder, strangers, batch * num_tokens, generator).view(batch, num_tokens)
     content = decoder.llm.embed_words(others.to(device))
     places = torch.rand(batch, num_tokens, projector.place_dims, generator=generator).to(device)
     named = decoder.prefix_builder.embed_names(names).name_embeddings
-    for i, target in enumerate(targets):
-        slots = torch.randperm(num_tokens, generator=generator)[:len(target)].to(device)
-        count = len(slots)
-        content = content.index_put((torch.full_like(slots, i), slots), named[i, target.class_index[:count]])
+    for i, target in enumerate(objects):
+        slot, count = slots[i].to(device), len(slots[i])
+        content = content.index_put((torch.full_like(slot, i), slot), named[i, target.class_index[:count]])
         box = torch.cat([target.centers_norm, target.sizes_norm], dim=1)
-        places[i, slots] = box[:count, :projector.place_dims].clamp(0, 1)
+        places[i, slot] = box[:count, :projector.place_dims].clamp(0, 1)
     content = torch.nn.functional.normalize(content, dim=-1)
     random = torch.randn(content.shape, generator=generator).to(device) * (noise / width**0.5)
     return projector.normalize(content + random) + projector.project_place(places)

@@ -80,7 +80,7 @@ class SetInstruction(BaseTransform):
         names = self._written(self._class_names(results))
         template, chosen = self.templates[self.template_index], list(range(len(names)))
         if self.training:
-            present = np.unique(results['gt_bboxes_labels']).tolist()
+            present = [label for label in np.unique(results['gt_bboxes_labels']).tolist() if label >= 0]
             chosen = sample_class_set(len(names), present, np.random, subset_prob=self.subset_prob,
                                       max_classes=self.max_classes)
             chosen = chosen if self.shuffle else sorted(chosen)
@@ -144,7 +144,9 @@ class GroundingInstruction(DetectionInstruction):
     """Asks for the box of what an expression describes: detection with the category set {expression: <c0>}.
 
     ``text`` is the expression, as mmdet's MDETRStyleRefCocoDataset gives it; every annotated box of the sample is what
-    it describes, whatever its category, and there may be none. Arguments: see :class:`SetInstruction`.
+    it describes, whatever its category, and there may be none. Where ``described`` says which objects are meant, see
+    :class:`ReferringExpressionDataset`, the others are not asked for, and ``object_labels`` keeps what they all are.
+    Arguments: see :class:`SetInstruction`.
     """
     task = 'grounding'
 
@@ -156,7 +158,11 @@ class GroundingInstruction(DetectionInstruction):
 
     def transform(self, results: dict) -> dict:
         if self.training:
-            results['gt_bboxes_labels'] = np.zeros_like(results['gt_bboxes_labels'])
+            labels = results['gt_bboxes_labels']
+            results['gt_bboxes_labels'] = np.zeros_like(labels)
+            if 'described' in results:
+                results['object_labels'] = labels
+                results['gt_bboxes_labels'] -= ~np.array(results['described'], dtype=bool)
         return super().transform(results)
 
 

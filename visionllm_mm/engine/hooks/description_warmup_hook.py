@@ -4,22 +4,21 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from mmdet.registry import HOOKS
-from mmdet.structures import SampleList
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from ...models.description_warmup import warm_up_on_descriptions
+from ...models.description_warmup import DescribedImages, warm_up_on_descriptions
 from ...models.targets import set_targets
-from ...structures import SetTargets
 
 
 @HOOKS.register_module()
 class DescriptionWarmupHook(Hook):
-    """Teaches the task decoder to put described images into words; skipped when the run resumes.
+    """Teaches the task decoder to find and to say what texts ask of described images; skipped when the run resumes.
 
     Args:
-        datasets: texts with ``objects``, see :class:`TextDataset`; their pipelines load no images.
+        datasets: texts and expressions with ``objects``, see :class:`TextDataset` and
+            :class:`ReferringExpressionDataset`; their pipelines load no images.
         ratios: how often a batch is of each of them.
         num_iters, lr, noise, seed: see :func:`warm_up_on_descriptions`.
         batch_size: texts per step.
@@ -50,11 +49,13 @@ class DescriptionWarmupHook(Hook):
         broadcast_object_list(states)
         model.task_decoder.load_state_dict(states[0])
 
-    def _batches(self, runner: Runner) -> Iterator[tuple[SampleList, list[SetTargets]]]:
+    def _batches(self, runner: Runner) -> Iterator[DescribedImages]:
         device = next(runner.model.parameters()).device
         for batch in runner.build_dataloader(self.loader):
             samples = [sample.to(device) for sample in batch['data_samples']]
+            asked = [sample.gt_instances.labels >= 0 for sample in samples]
             for sample in samples:
-                boxes = sample.gt_instances.bboxes
-                sample.gt_instances.bboxes = torch.as_tensor(getattr(boxes, 'tensor', boxes))
-            yield samples, set_targets(samples)
+                known = sample.gt_instances
+                known.bboxes = torch.as_tensor(getattr(known.bboxes, 'tensor', known.bboxes))
+                known.labels = torch.as_tensor(known.get('object_labels', known.labels))
+            yield DescribedImages(samples, set_targets(samples), asked)
