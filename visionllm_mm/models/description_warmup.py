@@ -1,8 +1,8 @@
 """Warm-up of a small LLM on texts about images that it is told of instead of shown.
 
 It stands for what the paper's pretrained LLM knows: to read a question or an expression, to find what it is about
-among the image tokens, and to put it into words. As the texts of LLaVA-Instruct were written from lists of objects and boxes, image
-tokens are made from such lists here.
+among the image tokens, and to put it into words. As the texts of LLaVA-Instruct were written from lists of objects and
+boxes, image tokens are made from such lists here.
 """
 
 from collections.abc import Callable, Iterator
