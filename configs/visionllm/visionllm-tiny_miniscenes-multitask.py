@@ -2,7 +2,7 @@
 #   python tools/train.py configs/visionllm/visionllm-tiny_miniscenes-stage1.py
 #   python tools/train.py configs/visionllm/visionllm-tiny_miniscenes-multitask.py
 #   python tools/test.py configs/visionllm/visionllm-tiny_miniscenes-multitask.py \
-#       work_dirs/visionllm-tiny_miniscenes-multitask/epoch_12.pth
+#       work_dirs/visionllm-tiny_miniscenes-multitask/epoch_8.pth
 _base_ = ['./visionllm-tiny_miniscenes-stage1.py']
 
 load_from = 'work_dirs/visionllm-tiny_miniscenes-stage1/epoch_3.pth'
@@ -20,6 +20,8 @@ max_classes = 16
 model = dict(
     backbone=dict(frozen_stages=4, norm_eval=True),
     criterion=dict(loss_format=dict(type='FormatLoss', loss_weight=0.5)),
+    # What a pretrained LLM would find by itself.
+    task_decoder=dict(start_with_question=True),
     format_source='llm',
     test_cfg=dict(words=dict(max_length=60)))
 
@@ -200,13 +202,14 @@ test_cfg = dict(
         'pairs/coco/bbox_mAP_unseen': dict(trivial=0.0)
     })
 
-max_epochs = 12
+max_epochs = 8
 train_cfg = dict(max_epochs=max_epochs, val_interval=4)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
     dict(type='CosineAnnealingLR', eta_min=0, begin=0, end=max_epochs, T_max=max_epochs, by_epoch=True,
          convert_to_iter_based=True)
 ]
+optim_wrapper = dict(optimizer=dict(lr=6e-4))
 # Which parts learn depends on the task of the batch.
 model_wrapper_cfg = dict(type='MMDistributedDataParallel', find_unused_parameters=True)
 # Before the first image the LLM learns what expressions and questions mean, from scenes that it is told of.

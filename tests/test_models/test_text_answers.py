@@ -9,16 +9,18 @@ import torch
 from tests.tiny import VOCABULARY, build_decoder
 from visionllm_mm.instructions import Vocabulary, parse_instruction
 from visionllm_mm.models.prefix import Prefix
+from visionllm_mm.models.task_decoder import asked_texts
 from visionllm_mm.models.text_answers import answer_logits, generate
 
 TEXTS = ['Describe <image> in one sentence.', 'What color is the star in the picture below? <image>']
 
 
-@pytest.fixture(scope='module')
-def asked():
+@pytest.fixture(scope='module', params=[False, True], ids=['plain', 'start_with_question'])
+def asked(request):
     torch.manual_seed(3)
     instructions = [parse_instruction(text, Vocabulary(**VOCABULARY)) for text in TEXTS]
-    return build_decoder().eval(), instructions, torch.randn(2, 4, 32)
+    decoder = build_decoder(start_with_question=request.param)
+    return decoder.eval(), instructions, torch.randn(2, 4, 32)
 
 
 def test_targets_are_the_words_and_the_end(asked):
@@ -80,7 +82,8 @@ def _greedy_without_cache(decoder, instruction, inputs, max_length):
     tokens = torch.tensor([[llm.start_id]])
     prefix = decoder.embed_prefix([instruction], inputs)
     for _ in range(max_length):
-        embeddings = torch.cat([prefix.embeddings, llm.embed_words(tokens)], dim=1)
+        words = decoder.add_asked(llm.embed_words(tokens), [[0]], asked_texts([instruction], [()]))
+        embeddings = torch.cat([prefix.embeddings, words], dim=1)
         size, start = embeddings.shape[1], int(prefix.image_starts)
         mask = torch.ones(1, size, size, dtype=torch.bool).tril()
         mask[0, start:start + 4, start:start + 4] = True
@@ -100,12 +103,42 @@ def test_cached_greedy_equals_reading_everything_anew(asked):
     assert len(set(found)) == 2 and all(found)
 
 
+@torch.no_grad()
+def test_an_answer_begins_with_what_was_asked():
+    decoder = build_decoder(start_with_question=True)
+    decoder.asked_words.attention.zero_()
+    turns = ('a red star', 'How many?', 'one')
+    ids, _, starts = decoder.llm.turn_ids(turns)
+    words = decoder.llm.embed_words(torch.tensor([ids]))
+    instruction = parse_instruction('Look at <image>. What?', decoder.vocabulary)
+    added = decoder.add_asked(words, [starts], asked_texts([instruction], [turns])) - words
+    for start, text in zip(starts, ('Look at . What?', 'How many?'), strict=True):
+        question = decoder.llm.embed_words(torch.tensor(decoder.llm.word_ids(text)))
+        torch.testing.assert_close(torch.cosine_similarity(added[0, start], question.mean(dim=0), dim=0).item(), 1.0)
+        added[0, start] = 0
+    assert not added.any()
+    # A text without a word that the tokenizer knows adds nothing; one word that is attended to stands for all.
+    assert torch.equal(decoder.add_asked(words, [starts], [['', '']]), words)
+    decoder.asked_words.attention.copy_(10 * question[0])
+    added = decoder.add_asked(words, [starts[1:]], [['How many?']]) - words
+    torch.testing.assert_close(torch.cosine_similarity(added[0, starts[1]], question[0], dim=0).item(), 1.0)
+
+
+def test_what_was_asked_is_learnt(asked):
+    _, instructions, inputs = asked
+    decoder = build_decoder(start_with_question=True)
+    logits, _ = answer_logits(decoder, instructions, inputs, [['a red star'], ['one ring']])
+    logits.square().mean().backward()
+    assert decoder.asked_words.attention.grad.abs().max() > 0
+
+
 class _Table:
     """Stands for decoder and LLM: the next word depends on the last one alone, by a table of logits."""
 
     def __init__(self, table):
         self.table = table
         self.llm = self
+        self.add_asked = lambda embeddings, starts, asked: embeddings
         self.tokenizer = SimpleNamespace(bos_token_id=0, eos_token_id=1,
                                          decode=lambda ids, **_: ' '.join(map(str, ids)))
 
@@ -147,8 +180,9 @@ def test_wide_beam_search_finds_the_best_of_all_answers(seed, length_penalty):
         return sum(log_probs[a, b].item() for a, b in zip(path, path[1:], strict=False)) / len(path[1:])**length_penalty
 
     answers = [words for n in range(limit + 1) for words in product((2, 3, 4), repeat=n)]
-    found = generate(_Table(table), [SimpleNamespace(max_words=None)], torch.zeros(1, 0, 1), max_length=limit,
-                     num_beams=40, length_penalty=length_penalty)[0]
+    asked = [SimpleNamespace(max_words=None, language='What?')]
+    found = generate(_Table(table), asked, torch.zeros(1, 0, 1), max_length=limit, num_beams=40,
+                     length_penalty=length_penalty)[0]
     assert found == ' '.join(map(str, max(answers, key=score)))
 
 
@@ -157,7 +191,7 @@ def test_greedy_search_ends_with_the_first_end():
     table[0, 2] = 3.0  # <bos> 2, and then the end (1) rather than 3 ...
     table[2, 1], table[2, 3] = 1.0, 0.8
     table[3, 1] = 9.0  # ... though behind 3 the end is certain, so that "2 3" has the better mean
-    asked = [SimpleNamespace(max_words=None)]
+    asked = [SimpleNamespace(max_words=None, language='What?')]
     assert generate(_Table(table), asked, torch.zeros(1, 0, 1), max_length=5) == ['2']
     assert generate(_Table(table), asked, torch.zeros(1, 0, 1), max_length=5, num_beams=3) == ['2 3']
 
@@ -166,7 +200,7 @@ def test_answers_end_at_the_limit():
     table = torch.full((5, 5), -5.0)
     table[:, 3] = 5.0  # says 3 for ever
     for beams in (1, 3):
-        asked = [SimpleNamespace(max_words=limit) for limit in (None, 2)]
+        asked = [SimpleNamespace(max_words=limit, language='What?') for limit in (None, 2)]
         found = generate(_Table(table), asked, torch.zeros(2, 0, 1), max_length=4, num_beams=beams)
         assert found[0].startswith('3 3 3') and len(found[0].split()) <= 4 and found[1] == '3 3'
 

@@ -1,6 +1,7 @@
 """The language model: any Hugging Face causal LM of LLaMA's architecture, frozen or not, with LoRA or not."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from mmdet.registry import MODELS
@@ -16,6 +17,19 @@ from .named_base import NamedBaseModule
 
 KeyValues = list[tuple[Tensor, Tensor]]
 """Keys and values per layer, each (B, heads, length, head width)."""
+
+
+class TurnIds(NamedTuple):
+    """Turns of a conversation as S tokens.
+
+    Attributes:
+        ids: S word ids.
+        said: for each, whether the model is to say it: an answer's words and its end.
+        starts: where answers begin.
+    """
+    ids: list[int]
+    said: list[bool]
+    starts: list[int]
 
 
 @MODELS.register_module()
@@ -142,22 +156,19 @@ class CausalLM(NamedBaseModule):
         begin = self.tokenizer.bos_token_id
         return self.tokenizer.eos_token_id if begin is None else begin
 
-    def turn_ids(self, turns: Sequence[str]) -> tuple[list[int], list[bool]]:
-        """Ids of turns, the model's first: ``<bos> answer <end> next question <bos> answer <end> ...``.
-
-        Returns:
-            Ids, and for each whether the model is to say it (an answer's words and its end).
-        """
-        ids, said = [], []
+    def turn_ids(self, turns: Sequence[str]) -> 'TurnIds':
+        """Ids of turns, the model's first: ``<bos> answer <end> next question <bos> answer <end> ...``."""
+        ids, said, starts = [], [], []
         for i, text in enumerate(turns):
             words = self.word_ids(text)
             if i % 2:
                 ids += words
                 said += [False] * len(words)
             else:
+                starts.append(len(ids))
                 ids += [self.start_id, *words, self.tokenizer.eos_token_id]
                 said += [False, *[True] * (len(words) + 1)]
-        return ids, said
+        return TurnIds(ids, said, starts)
 
     def embed_words(self, ids: Tensor) -> Tensor:
         """Word embeddings, (...,) int64 -> (..., ``embed_dims``)."""

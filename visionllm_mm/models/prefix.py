@@ -26,6 +26,7 @@ class Prefix:
         class_ids: (B, K) int64, added-token ids of the classes in the set's order, padded with 0.
         class_valid: (B, K) bool, False where padded.
         name_embeddings: (B, K, width), mean word embedding of each class name.
+        answer_starts: per image, positions of the tokens that answers in its history begin with.
     """
     embeddings: Tensor
     lengths: Tensor
@@ -33,6 +34,7 @@ class Prefix:
     class_ids: Tensor
     class_valid: Tensor
     name_embeddings: Tensor
+    answer_starts: Sequence[Sequence[int]] = ()
 
     @property
     def positions(self) -> Tensor:
@@ -61,12 +63,14 @@ class NameSets:
 class _Sequence:
     """Token ids of an instruction, without its image tokens; added tokens count from the number of words up.
 
-    ``class_positions`` are where class tokens stand, ``class_rows`` which class of the set each of them is.
+    ``class_positions`` are where class tokens stand, ``class_rows`` which class of the set each of them is,
+    ``answer_starts`` where answers begin that were given before.
     """
     ids: tuple[int, ...]
     image_start: int
     class_positions: tuple[int, ...]
     class_rows: tuple[int, ...]
+    answer_starts: tuple[int, ...]
 
 
 class PrefixBuilder:
@@ -112,7 +116,10 @@ class PrefixBuilder:
         embeddings = embeddings.scatter(
             1, image_positions[..., None].expand(-1, -1, embeddings.shape[2]), token_inputs.to(embeddings.dtype))
         embeddings = self._name_class_tokens(embeddings, names, sequences, num_tokens)
-        return Prefix(embeddings, torch.tensor(lengths, device=device), starts, class_ids, sets.class_valid, names)
+        # What was said stands behind the image tokens.
+        answer_starts = [[num_tokens + start for start in sequence.answer_starts] for sequence in sequences]
+        return Prefix(embeddings, torch.tensor(lengths, device=device), starts, class_ids, sets.class_valid, names,
+                      answer_starts)
 
     def _tokenize(self, instruction: Instruction, history: tuple[str, ...] = ()) -> _Sequence:
         """Ids of all pieces; the words between added tokens are tokenised on their own."""
@@ -130,8 +137,9 @@ class PrefixBuilder:
                 ids.append(num_words + self.vocabulary.token_id(piece))
             else:
                 ids.extend(self.llm.word_ids(piece))
-        ids.extend(self.llm.turn_ids(history)[0])
-        return _Sequence(tuple(ids), image_start, tuple(class_positions), tuple(class_rows))
+        said = self.llm.turn_ids(history)
+        starts = tuple(len(ids) + start for start in said.starts)
+        return _Sequence((*ids, *said.ids), image_start, tuple(class_positions), tuple(class_rows), starts)
 
     def _tokenize_name(self, name: str) -> tuple[int, ...]:
         ids = tuple(self.llm.word_ids(name))

@@ -7,13 +7,20 @@ from dataclasses import dataclass
 import torch
 from mmdet.registry import MODELS
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from ..instructions import Instruction, Vocabulary
 from .layers.added_tokens import AddedTokens
+from .layers.asked_words import AskedWords
 from .layers.block_attention import blocks_mask, points_mask, prefix_mask
 from .layers.token_projector import TokenProjector
 from .llm import CausalLM, KeyValues
 from .prefix import Prefix, PrefixBuilder
+
+
+def asked_texts(instructions: Sequence[Instruction], turns: Sequence[Sequence[str]]) -> list[list[str]]:
+    """What each answer of a conversation is about: the instruction's words, then the further questions."""
+    return [[instruction.language, *said[1::2]] for instruction, said in zip(instructions, turns, strict=True)]
 
 
 @dataclass
@@ -43,10 +50,12 @@ class OpenEndedTaskDecoder(nn.Module):
         place_dims: coordinates of a token's place: 2, its centre, or 4, with its size.
         block_chunk: the most blocks whose points are decoded at once while evaluating; bounds the memory.
         cache_size: how many instructions keep the keys and values of their text while evaluating.
+        start_with_question: whether the token that an answer in words begins with stands for what was asked, as a
+            class token stands for its name; for small LLMs without pretrained weights, see :class:`AskedWords`.
     """
 
     def __init__(self, llm: CausalLM, vocabulary: Vocabulary, token_dims: int, place_dims: int = 2,
-                 block_chunk: int = 128, cache_size: int = 64) -> None:
+                 block_chunk: int = 128, cache_size: int = 64, start_with_question: bool = False) -> None:
         super().__init__()
         self.llm = llm
         self.vocabulary = vocabulary
@@ -58,6 +67,7 @@ class OpenEndedTaskDecoder(nn.Module):
         self.projector = TokenProjector(
             token_dims, llm.embed_dims, place_dims, word_norm=words.norm(dim=1).mean().item())
         self.prefix_builder = PrefixBuilder(llm, vocabulary)
+        self.asked_words = AskedWords(llm.embed_dims) if start_with_question else None
         self.block_chunk = block_chunk
         self.cache_size = cache_size
         self._text_cache: OrderedDict[str, KeyValues] = OrderedDict()
@@ -80,7 +90,30 @@ class OpenEndedTaskDecoder(nn.Module):
     def embed_prefix(self, instructions: list[Instruction], token_inputs: Tensor,
                      answer_length: int | None = None, histories: list[Sequence[str]] | None = None) -> Prefix:
         """Embeds instructions with the image tokens (B, M, width) in the place of ``<image>``, and what was said."""
-        return self.prefix_builder.build(instructions, token_inputs, self.added_tokens, answer_length, histories)
+        prefix = self.prefix_builder.build(instructions, token_inputs, self.added_tokens, answer_length, histories)
+        asked = asked_texts(instructions, histories or [()] * len(instructions))
+        prefix.embeddings = self.add_asked(prefix.embeddings, prefix.answer_starts, asked)
+        return prefix
+
+    def add_asked(self, embeddings: Tensor, starts: Sequence[Sequence[int]], asked: Sequence[Sequence[str]]) -> Tensor:
+        """Adds to the tokens that answers begin with what was asked; as they are without ``start_with_question``.
+
+        Args:
+            embeddings: (B, S, width).
+            starts: per sequence, where answers begin.
+            asked: per sequence, what the first, second ... of them answers.
+        """
+        at = [(row, start, self.llm.word_ids(text)) for row, sequence in enumerate(starts)
+              for start, text in zip(sequence, asked[row], strict=False)]
+        at = [entry for entry in at if entry[2]]  # a text may have no word that the tokenizer knows
+        if self.asked_words is None or not at:
+            return embeddings
+        rows, columns, ids = zip(*at, strict=True)
+        ids = [torch.tensor(row) for row in ids]
+        valid = pad_sequence([torch.ones(len(row), dtype=torch.bool) for row in ids], batch_first=True)
+        words = self.llm.embed_words(pad_sequence(ids, batch_first=True).to(embeddings.device))
+        asked_for = self.asked_words(words.float(), valid.to(embeddings.device)).to(embeddings.dtype)
+        return embeddings.index_put((torch.tensor(rows), torch.tensor(columns)), asked_for, accumulate=True)
 
     def continue_prefix(self, prefix: Prefix, num_tokens: int, queries: Tensor, block_length: int | None = None,
                         past: KeyValues | None = None) -> tuple[Tensor, KeyValues]:

@@ -9,7 +9,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from ..instructions import Instruction
 from .llm import KeyValues
-from .task_decoder import OpenEndedTaskDecoder
+from .task_decoder import OpenEndedTaskDecoder, asked_texts
 
 
 def answer_logits(decoder: OpenEndedTaskDecoder, instructions: list[Instruction], token_inputs: Tensor,
@@ -26,11 +26,11 @@ def answer_logits(decoder: OpenEndedTaskDecoder, instructions: list[Instruction]
         Logits (B, S, words) and targets (B, S) int64: the answers' words and end tokens; -100 elsewhere.
     """
     llm = decoder.llm
-    ids, said = zip(*(llm.turn_ids(turns) for turns in answers), strict=True)
+    ids, said, starts = zip(*(llm.turn_ids(turns) for turns in answers), strict=True)
     ids, said = (pad_sequence([torch.tensor(row) for row in rows], batch_first=True).to(token_inputs.device)
                  for rows in (ids, said))
     prefix = decoder.embed_prefix(instructions, token_inputs, answer_length=ids.shape[1])
-    words = llm.embed_words(ids[:, :-1])
+    words = decoder.add_asked(llm.embed_words(ids[:, :-1]), starts, asked_texts(instructions, answers))
     hidden, _ = decoder.continue_prefix(prefix, token_inputs.shape[1], words)
     targets = ids[:, 1:].masked_fill(~said[:, 1:], -100)
     return llm.word_logits(hidden[:, -words.shape[1]:]), targets
@@ -69,7 +69,9 @@ def generate(decoder: OpenEndedTaskDecoder, instructions: list[Instruction], tok
     llm, (batch, num_tokens) = decoder.llm, token_inputs.shape[:2]
     prefix = decoder.embed_prefix(instructions, token_inputs, answer_length=max_length, histories=histories)
     start = torch.full((batch, 1), llm.start_id, device=token_inputs.device)
-    hidden, past = decoder.continue_prefix(prefix, num_tokens, llm.embed_words(start))
+    asked = [texts[-1:] for texts in asked_texts(instructions, histories or [()] * batch)]
+    begin = decoder.add_asked(llm.embed_words(start), [[0]] * batch, asked)
+    hidden, past = decoder.continue_prefix(prefix, num_tokens, begin)
     rows = torch.arange(batch, device=start.device).repeat_interleave(num_beams)
     past = _select(past, rows)
     readable = torch.cat([prefix.valid, torch.ones_like(start, dtype=torch.bool)], dim=1)[rows]
