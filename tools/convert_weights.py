@@ -135,7 +135,7 @@ def backbone_weights(path: str, model: VisionLLM):
         found = source.get(prefix + wrong[0])
         there = "missing" if found is None else str(tuple(found.shape))
         raise ValueError(
-            f"{path} does not fit the backbone, a {type(model.backbone).__name__}: {len(wrong)} of {len(own)} tensors "
+            f"{path} does not fit the backbone, {type(model.backbone).__name__}: {len(wrong)} of {len(own)} tensors "
             f"are missing or of another shape, first {wrong[0]}: {there} in the file and "
             f"{tuple(own[wrong[0]].shape)} in the model. Set model.backbone of the config as the file's"
         )
