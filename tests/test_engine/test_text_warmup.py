@@ -42,6 +42,17 @@ def test_nothing_happens_to_weights_that_are_trained(tmp_path, state):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(('names', 'files'), [
+    (['image_tokenizer.level_embed', 'task_decoder.vocabulary_sizes'], 1),
+    (['task_decoder.added_tokens.output_rows'], 0)])
+def test_weights_of_other_parts_alone_leave_it_on(tmp_path, names, files):
+    hook = TextWarmupHook(num_iters=1, batch_size=2, cache_dir=str(tmp_path))
+    runner = _runner(build_decoder(), _load_from='weights.pth')
+    hook.after_load_checkpoint(runner, dict(state_dict=dict.fromkeys(names)))
+    hook.before_train(runner)
+    assert len(list(tmp_path.iterdir())) == files
+
+
 @pytest.mark.slow
 def test_warm_up_learns_to_look_names_up():
     from mmdet.registry import MODELS

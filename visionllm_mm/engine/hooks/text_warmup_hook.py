@@ -18,8 +18,9 @@ from ...models.text_warmup import warm_up
 class TextWarmupHook(Hook):
     """Warms the task decoder up on text alone before the first image (design 3.3).
 
-    Skipped when the run resumes or loads weights. The result lies in ``cache_dir`` under a name made from everything
-    that it depends on, the initial weights included, so a second run reads it instead.
+    Skipped when the run resumes or loads weights, unless these are of other parts (``tools/convert_weights.py``). The
+    result lies in ``cache_dir`` under a name made from everything that it depends on, the initial weights included, so
+    a second run reads it instead.
 
     Args:
         num_iters, batch_size, lr, noise, seed: see :func:`visionllm_mm.models.text_warmup.warm_up`.
@@ -31,9 +32,14 @@ class TextWarmupHook(Hook):
                  seed: int = 0, cache_dir: str = 'work_dirs/text_warmup') -> None:
         self.settings = dict(num_iters=num_iters, batch_size=batch_size, lr=lr, noise=noise, seed=seed)
         self.cache_dir = Path(cache_dir)
+        self._decoder_is_new = False
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        names = checkpoint.get('state_dict', checkpoint)
+        self._decoder_is_new = not any('task_decoder.added_tokens.' in name for name in names)
 
     def before_train(self, runner: Runner) -> None:
-        if runner.iter > 0 or runner._load_from:
+        if runner.iter > 0 or (runner._load_from and not self._decoder_is_new):
             return
         model = getattr(runner.model, 'module', runner.model)
         path = self.cache_dir / f'{self._key(model)}.pth'
