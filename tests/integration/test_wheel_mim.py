@@ -76,6 +76,8 @@ def test_model_index_names_configs_that_exist_once(wheel_names, repo_root):
         assert Path(model["Config"]).stem == model["Name"]
     stems = [name for name in wheel_names if "/.mim/configs/" in name and name.endswith(".py")]
     assert len({Path(name).name for name in stems}) == len(stems), "mim finds configs by name alone"
+    named = {f"visionllm_mm/.mim/{model['Config']}" for model in models}
+    assert named == {name for name in stems if "/_base_/" not in name}, "configs that the model index lacks"
 
 
 @pytest.fixture(scope="session")
