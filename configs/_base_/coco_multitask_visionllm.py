@@ -72,7 +72,8 @@ train_dataloader = dict(
     persistent_workers=True,
     # Detection, segmentation, grounding, captions, conversations.
     sampler=dict(type='OneTaskSampler', batch_size=1, ratios=(1, 1, 1, 1, 1)),
-    dataset=dict(type='ConcatDataset', datasets=train_sets))
+    # One of them is itself made of several: without the key, mmdet's ConcatDataset fails in some processes.
+    dataset=dict(type='ConcatDataset', datasets=train_sets, ignore_keys=['cumulative_sizes']))
 
 load = load[1:] + [dict(type='Resize', scale={{_base_.image_scale}}, keep_ratio=True)]
 pack = pack[1:]

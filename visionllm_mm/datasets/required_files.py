@@ -51,14 +51,13 @@ def _source(path: Path) -> str:
 def _named(part, outer_root: str = '') -> Iterator[Path]:
     """Paths below ``part``; files of ``objects`` lie in the folder of the data set that they are given to."""
     if isinstance(part, Mapping):
+        root = part.get('data_root') or outer_root
         if isinstance(part.get('ann_file'), str) and not part.get('backend_args'):
             prefix = part.get('data_prefix') or {}
             folders = prefix.values() if isinstance(prefix, Mapping) else [prefix]
             names = [part['ann_file'], *(folder for folder in folders if folder)]
-            root = part.get('data_root') or outer_root
             yield from (Path(root, name) for name in names if '://' not in f'{root}{name}')
-            if part.get('objects'):
-                yield from _named(part['objects'], root)
+        yield from _named(part.get('objects'), root)
         part = [inner for key, inner in part.items() if key != 'objects']
     elif not isinstance(part, (list, tuple)):
         return
