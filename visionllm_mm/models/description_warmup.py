@@ -17,7 +17,7 @@ from ..structures import SetTargets
 from .losses import ClassTokenLoss, WordLoss
 from .task_decoder import OpenEndedTaskDecoder
 from .text_answers import answer_logits
-from .text_warmup import stranger_ids, warm_up_schedule, word_names
+from .text_warmup import stranger_ids, train_steps, with_noise, word_names
 
 
 @dataclass
@@ -52,26 +52,20 @@ def warm_up_on_descriptions(decoder: OpenEndedTaskDecoder, batches: Iterator[Des
         report: called every 100 steps with step and mean loss since the last call.
     """
     generator = torch.Generator().manual_seed(seed)
-    weights = [parameter for parameter in decoder.parameters() if parameter.requires_grad]
-    optimizer, schedule = warm_up_schedule(weights, lr, num_iters)
     losses, strangers = [], word_names(decoder)
-    for step in range(num_iters):
+
+    def find_loss() -> Tensor:
         batch = next(batches)
         names = [sample.object_names for sample in batch.samples]
         slots = [torch.randperm(num_tokens, generator=generator)[:len(objects)] for objects in batch.objects]
         tokens = describe(decoder, names, batch.objects, slots, strangers, num_tokens, noise, generator)
-        loss = _loss(decoder, batch, tokens, slots)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(weights, 1.0)
-        optimizer.step()
-        schedule.step()
-        losses.append(loss.item())
-        if report is not None and (step + 1) % 100 == 0:
-            report(step + 1, sum(losses) / len(losses))
+        return _loss(decoder, batch, tokens, slots)
+
+    for step, loss in enumerate(train_steps(decoder, find_loss, num_iters, lr), start=1):
+        losses.append(loss)
+        if report is not None and step % 100 == 0:
+            report(step, sum(losses) / len(losses))
             losses.clear()
-    # Left over, the last gradients would be added to those of the first image batch.
-    optimizer.zero_grad()
 
 
 def _loss(decoder: OpenEndedTaskDecoder, batch: DescribedImages, tokens: Tensor, slots: list[Tensor]) -> Tensor:
@@ -101,7 +95,7 @@ def describe(decoder: OpenEndedTaskDecoder, names: list[list[str]], objects: lis
         generator: of places, noise and other words.
     """
     projector, device = decoder.projector, next(decoder.parameters()).device
-    batch, width = len(objects), decoder.llm.embed_dims
+    batch = len(objects)
     others = stranger_ids(decoder, strangers, batch * num_tokens, generator).view(batch, num_tokens)
     content = decoder.llm.embed_words(others.to(device))
     places = torch.rand(batch, num_tokens, projector.place_dims, generator=generator).to(device)
@@ -111,6 +105,4 @@ def describe(decoder: OpenEndedTaskDecoder, names: list[list[str]], objects: lis
         content = content.index_put((torch.full_like(slot, i), slot), named[i, target.class_index[:count]])
         box = torch.cat([target.centers_norm, target.sizes_norm], dim=1)
         places[i, slot] = box[:count, :projector.place_dims].clamp(0, 1)
-    content = torch.nn.functional.normalize(content, dim=-1)
-    random = torch.randn(content.shape, generator=generator).to(device) * (noise / width**0.5)
-    return projector.normalize(content + random) + projector.project_place(places)
+    return projector.normalize(with_noise(content, noise, generator)) + projector.project_place(places)

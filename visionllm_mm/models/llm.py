@@ -156,7 +156,7 @@ class CausalLM(NamedBaseModule):
         begin = self.tokenizer.bos_token_id
         return self.tokenizer.eos_token_id if begin is None else begin
 
-    def turn_ids(self, turns: Sequence[str]) -> 'TurnIds':
+    def turn_ids(self, turns: Sequence[str]) -> TurnIds:
         """Ids of turns, the model's first: ``<bos> answer <end> next question <bos> answer <end> ...``."""
         ids, said, starts = [], [], []
         for i, text in enumerate(turns):

@@ -91,8 +91,9 @@ class OpenEndedTaskDecoder(nn.Module):
                      answer_length: int | None = None, histories: list[Sequence[str]] | None = None) -> Prefix:
         """Embeds instructions with the image tokens (B, M, width) in the place of ``<image>``, and what was said."""
         prefix = self.prefix_builder.build(instructions, token_inputs, self.added_tokens, answer_length, histories)
-        asked = asked_texts(instructions, histories or [()] * len(instructions))
-        prefix.embeddings = self.add_asked(prefix.embeddings, prefix.answer_starts, asked)
+        if histories is not None:
+            asked = asked_texts(instructions, histories)
+            prefix.embeddings = self.add_asked(prefix.embeddings, prefix.answer_starts, asked)
         return prefix
 
     def add_asked(self, embeddings: Tensor, starts: Sequence[Sequence[int]], asked: Sequence[Sequence[str]]) -> Tensor:
@@ -103,10 +104,12 @@ class OpenEndedTaskDecoder(nn.Module):
             starts: per sequence, where answers begin.
             asked: per sequence, what the first, second ... of them answers.
         """
+        if self.asked_words is None:
+            return embeddings
         at = [(row, start, self.llm.word_ids(text)) for row, sequence in enumerate(starts)
               for start, text in zip(sequence, asked[row], strict=False)]
         at = [entry for entry in at if entry[2]]  # a text may have no word that the tokenizer knows
-        if self.asked_words is None or not at:
+        if not at:
             return embeddings
         rows, columns, ids = zip(*at, strict=True)
         ids = [torch.tensor(row) for row in ids]

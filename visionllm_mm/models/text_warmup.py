@@ -4,7 +4,7 @@ It stands for what the paper's pretrained LLM already knows. The sequence is the
 of class names in the place of image tokens.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -40,34 +40,56 @@ def warm_up(decoder: OpenEndedTaskDecoder, *, num_tokens: int, num_iters: int, b
     """
     generator = torch.Generator().manual_seed(seed)
     names = word_names(decoder)
-    weights = [parameter for parameter in decoder.parameters() if parameter.requires_grad]
-    optimizer, schedule = warm_up_schedule(weights, lr, num_iters)
     loss_class = ClassTokenLoss(none_weight=0.5)
     accuracies: list[float] = []
-    for step in range(num_iters):
+
+    def find_loss() -> Tensor:
         logits, targets = _step(decoder, names, batch_size, num_tokens, noise, generator)
-        total, weight = loss_class(logits, targets)
-        optimizer.zero_grad()
-        (total / weight).backward()
-        torch.nn.utils.clip_grad_norm_(weights, 1.0)
-        optimizer.step()
-        schedule.step()
         accuracies.append((logits.argmax(dim=-1) == targets).float().mean().item())
-        if report is not None and (step + 1) % 50 == 0:
-            report(step + 1, (total / weight).item(), accuracies[-1])
-    # Left over, the last gradients would be added to those of the first image batch.
-    optimizer.zero_grad()
+        total, weight = loss_class(logits, targets)
+        return total / weight
+
+    for step, loss in enumerate(train_steps(decoder, find_loss, num_iters, lr), start=1):
+        if report is not None and step % 50 == 0:
+            report(step, loss, accuracies[-1])
     last = accuracies[-20:]
     return sum(last) / max(1, len(last))
 
 
-def warm_up_schedule(weights: list[torch.nn.Parameter], lr: float, num_iters: int) -> tuple[
-        torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    """AdamW whose learning rate rises over a tenth of the steps and then falls to zero."""
+def train_steps(decoder: OpenEndedTaskDecoder, find_loss: Callable[[], Tensor], num_iters: int,
+                lr: float) -> Iterator[float]:
+    """Trains the decoder with AdamW, whose learning rate rises over a tenth of the steps and then falls to zero.
+
+    Args:
+        decoder: all of its weights that require a gradient are trained, in place.
+        find_loss: loss of the next batch.
+        num_iters: steps.
+        lr: peak learning rate.
+
+    Yields:
+        The loss of each step, behind it.
+    """
+    weights = [parameter for parameter in decoder.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=lr, weight_decay=1e-4)
     ramp = max(1, num_iters // 10)
-    return optimizer, torch.optim.lr_scheduler.LambdaLR(
+    schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min((step + 1) / ramp, max(num_iters - step, 1) / max(num_iters, 1)))
+    for _ in range(num_iters):
+        loss = find_loss()
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(weights, 1.0)
+        optimizer.step()
+        schedule.step()
+        yield loss.item()
+    # Left over, the last gradients would be added to those of the first image batch.
+    optimizer.zero_grad()
+
+
+def with_noise(content: Tensor, noise: float, generator: torch.Generator) -> Tensor:
+    """Directions of embeddings (..., width), length 1, with noise of length ``noise`` added."""
+    random = torch.randn(content.shape, generator=generator).to(content.device) * (noise / content.shape[-1]**0.5)
+    return torch.nn.functional.normalize(content, dim=-1) + random
 
 
 def stranger_ids(decoder: OpenEndedTaskDecoder, names: list[str], count: int, generator: torch.Generator) -> Tensor:
@@ -113,9 +135,8 @@ def _step(decoder: OpenEndedTaskDecoder, names: list[str], batch_size: int, num_
     content = prefix.name_embeddings.gather(1, rows[..., None].expand(-1, -1, width))
     strangers = stranger_ids(decoder, names, batch_size * num_tokens, generator).view(batch_size, num_tokens)
     content = torch.where(named[..., None], content, decoder.llm.embed_words(strangers.to(device)))
-    content = torch.nn.functional.normalize(content, dim=-1)
-    random = torch.randn(content.shape, generator=generator).to(device) * (noise / width**0.5)
+    content = with_noise(content, noise, generator)
     projector = decoder.projector
     places = torch.rand(batch_size, num_tokens, projector.place_dims, generator=generator).to(device)
-    inputs = projector.normalize(content + random) + projector.project_place(places)
+    inputs = projector.normalize(content) + projector.project_place(places)
     return decoder.class_logits(decoder.read(instructions, inputs)), targets
