@@ -21,7 +21,9 @@ model = dict(
         bbox_roi_extractor=dict(out_channels=128, finest_scale=28),
         bbox_head=dict(in_channels=128, fc_out_channels=256, num_classes=8),
         mask_roi_extractor=dict(out_channels=128, finest_scale=28),
-        mask_head=dict(in_channels=128, conv_out_channels=128, num_classes=8)))
+        mask_head=dict(in_channels=128, conv_out_channels=128, num_classes=8)),
+    # For six objects at most: an eighth of mmdet's RoIs and a quarter of its proposals, a sixth of the time.
+    train_cfg=dict(rpn_proposal=dict(nms_pre=500), rcnn=dict(sampler=dict(num=64))))
 
 train_pipeline = [
     dict(type='SeedBySample'),

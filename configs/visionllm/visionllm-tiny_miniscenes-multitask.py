@@ -2,7 +2,7 @@
 #   python tools/train.py configs/visionllm/visionllm-tiny_miniscenes-stage1.py
 #   python tools/train.py configs/visionllm/visionllm-tiny_miniscenes-multitask.py
 #   python tools/test.py configs/visionllm/visionllm-tiny_miniscenes-multitask.py \
-#       work_dirs/visionllm-tiny_miniscenes-multitask/epoch_8.pth
+#       work_dirs/visionllm-tiny_miniscenes-multitask/epoch_10.pth
 _base_ = ['./visionllm-tiny_miniscenes-stage1.py']
 
 load_from = 'work_dirs/visionllm-tiny_miniscenes-stage1/epoch_3.pth'
@@ -21,7 +21,7 @@ model = dict(
     backbone=dict(frozen_stages=4, norm_eval=True),
     criterion=dict(loss_format=dict(type='FormatLoss', loss_weight=0.5)),
     # What a pretrained LLM would find by itself.
-    task_decoder=dict(start_with_question=True),
+    task_decoder=dict(start_with_question=True, place_points=True),
     format_source='llm',
     test_cfg=dict(words=dict(max_length=60)))
 
@@ -89,7 +89,7 @@ train_dataloader = dict(
     num_workers=1,
     persistent_workers=True,
     # Shapes, pairs, segmentation, grounding, keypoints, captions, questions.
-    sampler=dict(type='OneTaskSampler', batch_size=8, ratios=(1, 1, 1.5, 1, 0.5, 1, 2), num_batches=500),
+    sampler=dict(type='OneTaskSampler', batch_size=8, ratios=(1, 1, 2, 1, 0.5, 1, 2), num_batches=500),
     dataset=dict(type='ConcatDataset', datasets=train_sets))
 
 val_coco = dict(
@@ -202,8 +202,8 @@ test_cfg = dict(
         'pairs/coco/bbox_mAP_unseen': dict(trivial=0.0)
     })
 
-max_epochs = 8
-train_cfg = dict(max_epochs=max_epochs, val_interval=4)
+max_epochs = 10
+train_cfg = dict(max_epochs=max_epochs, val_interval=5)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
     dict(type='CosineAnnealingLR', eta_min=0, begin=0, end=max_epochs, T_max=max_epochs, by_epoch=True,
@@ -214,25 +214,26 @@ optim_wrapper = dict(optimizer=dict(lr=6e-4))
 model_wrapper_cfg = dict(type='MMDistributedDataParallel', find_unused_parameters=True)
 # Before the first image the LLM learns what expressions and questions mean, from scenes that it is told of.
 told = [dict(type='SeedBySample'), dict(type='LoadAnnotations', with_bbox=True)]
+tell = [dict(type='ScrambleWording', max_points=24, prob=1.0), pack[1]]
 told_scenes = [
     dict(
         train_texts,
         type='ReferringExpressionDataset',
         ann_file='annotations/refexp_train.json',
-        pipeline=told + [dict(ground, training=True), pack[1]]),
+        pipeline=told + [dict(ground, training=True)] + tell),
     dict(
         train_texts,
         type='CaptionDataset',
         ann_file='annotations/captions_train.json',
-        pipeline=told + [dict(type='CaptionInstruction', training=True), pack[1]]),
+        pipeline=told + [dict(type='CaptionInstruction', training=True)] + tell),
     dict(
         train_texts,
         type='ConversationDataset',
         ann_file='annotations/conversations_train.json',
-        pipeline=told + [dict(type='QuestionInstruction', training=True, shuffle_turns=True), pack[1]])
+        pipeline=told + [dict(type='QuestionInstruction', training=True, shuffle_turns=True)] + tell)
 ]
 custom_hooks = [
     dict(type='SampleSeedHook'),
     dict(type='CheckClassNamesHook', priority='VERY_HIGH'),
-    dict(type='DescriptionWarmupHook', datasets=told_scenes, ratios=(2, 1, 2), num_iters=5000, batch_size=8)
+    dict(type='DescriptionWarmupHook', datasets=told_scenes, ratios=(2, 1, 2), num_iters=6000, batch_size=16)
 ]

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from tests.tiny import build_decoder, instructions
+from visionllm_mm.models.layers.point_places import PointPlaces
 
 
 def _answers(decoder, num_points, kept, two_pass):
@@ -24,8 +25,9 @@ def _answers(decoder, num_points, kept, two_pass):
 
 @pytest.mark.parametrize('num_points', [2, 8, 24])
 @pytest.mark.parametrize('training', [True, False])
-def test_equals_one_pass(num_points, training):
-    decoder = build_decoder().train(training)
+@pytest.mark.parametrize('place_points', [True, False])
+def test_equals_one_pass(num_points, training, place_points):
+    decoder = build_decoder(place_points=place_points).train(training)
     kept = torch.tensor([[0, 3, 5, 2], [1, 0, 4, 5], [2, 3, 0, 1]])
     fast = _answers(decoder, num_points, kept, two_pass=True)
     plain = _answers(decoder, num_points, kept, two_pass=False)
@@ -64,6 +66,33 @@ def test_shorter_format_is_a_prefix_of_a_longer_one():
     kept = torch.tensor([[1, 2]])
     torch.testing.assert_close(
         decoder.point_logits(state, kept, 8), decoder.point_logits(state, kept, 24)[:, :, :8], atol=1e-5, rtol=1e-5)
+
+
+def test_points_of_formats_of_different_lengths():
+    """With ``place_points`` an image of a batch answers for its own number of points."""
+    decoder = build_decoder(place_points=True).eval()
+    inputs = torch.randn(2, 6, 32)
+    kept = torch.tensor([[1, 2], [3, 0]])
+    short, long = instructions(1, 8), instructions(1, 24)
+    together = decoder.point_logits(decoder.read([*short, *long], inputs), kept, 24)
+    alone = decoder.point_logits(decoder.read(short, inputs[:1]), kept[:1], 8)
+    torch.testing.assert_close(together[:1, :, :8], alone, atol=1e-5, rtol=1e-5)
+    other = decoder.point_logits(decoder.read(long, inputs[:1]), kept[:1], 24)
+    assert (together[:1] - other).abs().amax() > 0.1
+
+
+def test_point_places_start_as_nothing_and_tell_points_apart():
+    places = PointPlaces(32, max_points=24)
+    counts = torch.tensor([8, 16])
+    assert not places(counts, 16).any()
+    torch.nn.init.normal_(places.projection.weight)
+    embedded = places(counts, 16)
+    assert embedded.shape == (2, 16, 32)
+    flat = embedded.flatten(0, 1)[:8].detach()
+    assert torch.cdist(flat, flat).add(torch.eye(8) * 9).min() > 1
+    # A quarter of the way around is the third of eight points and the fifth of 16; only N differs.
+    torch.testing.assert_close(
+        embedded[0, 2] - embedded[0, 0], embedded[1, 4] - embedded[1, 0], atol=1e-4, rtol=1e-4)
 
 
 def test_padding_changes_nothing():

@@ -36,6 +36,7 @@ class DescribedImages:
 
 def warm_up_on_descriptions(decoder: OpenEndedTaskDecoder, batches: Iterator[DescribedImages], *, num_tokens: int,
                             num_iters: int, lr: float, noise: float, seed: int,
+                            text_loss: Callable[[SampleList], Tensor] | None = None,
                             report: Callable[[int, float], None] | None = None) -> None:
     """Trains the decoder to answer about images whose objects are told by name and place, in place.
 
@@ -49,6 +50,7 @@ def warm_up_on_descriptions(decoder: OpenEndedTaskDecoder, batches: Iterator[Des
         lr: peak learning rate (AdamW, linear warm-up over a tenth of the steps, then linear decay).
         noise: length of the noise added to a name's embedding, relative to it.
         seed: seed of places, noise and the words that stand where there is no object.
+        text_loss: a further loss of the samples' texts; None: none.
         report: called every 100 steps with step and mean loss since the last call.
     """
     generator = torch.Generator().manual_seed(seed)
@@ -59,7 +61,8 @@ def warm_up_on_descriptions(decoder: OpenEndedTaskDecoder, batches: Iterator[Des
         names = [sample.object_names for sample in batch.samples]
         slots = [torch.randperm(num_tokens, generator=generator)[:len(objects)] for objects in batch.objects]
         tokens = describe(decoder, names, batch.objects, slots, strangers, num_tokens, noise, generator)
-        return _loss(decoder, batch, tokens, slots)
+        loss = _loss(decoder, batch, tokens, slots)
+        return loss if text_loss is None else loss + text_loss(batch.samples)
 
     for step, loss in enumerate(train_steps(decoder, find_loss, num_iters, lr), start=1):
         losses.append(loss)

@@ -13,6 +13,7 @@ from ..instructions import Instruction, Vocabulary
 from .layers.added_tokens import AddedTokens
 from .layers.asked_words import AskedWords
 from .layers.block_attention import blocks_mask, points_mask, prefix_mask
+from .layers.point_places import PointPlaces
 from .layers.token_projector import TokenProjector
 from .llm import CausalLM, KeyValues
 from .prefix import Prefix, PrefixBuilder
@@ -32,11 +33,13 @@ class DecoderState:
         token_inputs: (B, M, width), projected image tokens; part of every format query.
         key_values: of the prefix and, after pass 1, of the M ``<cls>`` queries.
         class_hidden: (B, M, width), what the LLM says at the ``<cls>`` queries.
+        num_points: (B,) int64, points of the formats; 0: an answer in words.
     """
     prefix: Prefix
     token_inputs: Tensor
     key_values: KeyValues
     class_hidden: Tensor
+    num_points: Tensor
 
 
 @MODELS.register_module()
@@ -52,10 +55,13 @@ class OpenEndedTaskDecoder(nn.Module):
         cache_size: how many instructions keep the keys and values of their text while evaluating.
         start_with_question: whether the token that an answer in words begins with stands for what was asked, as a
             class token stands for its name; for small LLMs without pretrained weights, see :class:`AskedWords`.
+        place_points: whether point queries stand for their place along the outline; for such LLMs, too, see
+            :class:`PointPlaces`.
     """
 
     def __init__(self, llm: CausalLM, vocabulary: Vocabulary, token_dims: int, place_dims: int = 2,
-                 block_chunk: int = 128, cache_size: int = 64, start_with_question: bool = False) -> None:
+                 block_chunk: int = 128, cache_size: int = 64, start_with_question: bool = False,
+                 place_points: bool = False) -> None:
         super().__init__()
         self.llm = llm
         self.vocabulary = vocabulary
@@ -68,6 +74,7 @@ class OpenEndedTaskDecoder(nn.Module):
             token_dims, llm.embed_dims, place_dims, word_norm=words.norm(dim=1).mean().item())
         self.prefix_builder = PrefixBuilder(llm, vocabulary)
         self.asked_words = AskedWords(llm.embed_dims) if start_with_question else None
+        self.point_places = PointPlaces(llm.embed_dims, vocabulary.max_points) if place_points else None
         self.block_chunk = block_chunk
         self.cache_size = cache_size
         self._text_cache: OrderedDict[str, KeyValues] = OrderedDict()
@@ -160,7 +167,12 @@ class OpenEndedTaskDecoder(nn.Module):
         queries = self._query_embeddings(['<cls>'], token_inputs)
         hidden, key_values = self.continue_prefix(
             prefix, num_tokens, queries, block_length=1, past=self._cached_text(instructions, prefix))
-        return DecoderState(prefix, token_inputs, key_values, hidden[:, -num_tokens:])
+        return DecoderState(
+            prefix, token_inputs, key_values, hidden[:, -num_tokens:], self._num_points(instructions))
+
+    def _num_points(self, instructions: list[Instruction]) -> Tensor:
+        counts = [instruction.num_points for instruction in instructions]
+        return torch.tensor(counts, device=self.vocabulary_sizes.device)
 
     def _cached_text(self, instructions: list[Instruction], prefix: Prefix) -> KeyValues | None:
         """Keys and values of the text before ``<image>``, computed once where all images share the instruction."""
@@ -209,7 +221,7 @@ class OpenEndedTaskDecoder(nn.Module):
     def _decode_points(self, state: DecoderState, kept: Tensor, num_points: int) -> Tensor:
         batch, num_kept = kept.shape
         inputs = state.token_inputs.gather(1, kept[..., None].expand(-1, -1, state.token_inputs.shape[2]))
-        embeddings = self._query_embeddings(self._point_tokens(num_points), inputs)
+        embeddings = self._point_queries(inputs, state.num_points, num_points)
         mask = points_mask(state.prefix.valid, kept, state.token_inputs.shape[1], 2 * num_points)
         steps = 1 + torch.arange(2 * num_points, device=kept.device).repeat(num_kept)
         hidden, _ = self.llm(embeddings, mask, state.prefix.lengths[:, None] + steps, state.key_values)
@@ -225,16 +237,23 @@ class OpenEndedTaskDecoder(nn.Module):
         prefix = self.embed_prefix(instructions, token_inputs)
         batch, num_tokens = token_inputs.shape[:2]
         length = 1 + 2 * num_points
-        queries = self._query_embeddings(['<cls>', *self._point_tokens(num_points)], token_inputs)
+        queries = torch.cat([
+            self._query_embeddings(['<cls>'], token_inputs)[:, :, None],
+            self._point_queries(token_inputs, self._num_points(instructions), num_points).unflatten(1, (num_tokens, -1))
+        ], dim=2).flatten(1, 2)
         hidden, _ = self.continue_prefix(prefix, num_tokens, queries, block_length=length)
         hidden = hidden[:, -num_tokens * length:].view(batch, num_tokens, length, -1)
         points = self._location_logits(hidden[:, :, 1:].flatten(1, 2))
         return (self._class_logits(hidden[:, :, 0], prefix),
                 points.view(batch, num_tokens, num_points, 2, -1))
 
-    @staticmethod
-    def _point_tokens(num_points: int) -> list[str]:
-        return [f'<{axis}{i}>' for i in range(1, num_points + 1) for axis in 'xy']
+    def _point_queries(self, inputs: Tensor, num_points: Tensor, length: int) -> Tensor:
+        """Queries of the first points of formats with N points, (B,): (B, k, width) -> (B, k * 2 length, width)."""
+        queries = self._query_embeddings([f'<{axis}{i}>' for i in range(1, length + 1) for axis in 'xy'], inputs)
+        if self.point_places is None:
+            return queries
+        places = self.point_places(num_points.clamp(min=1), length).repeat_interleave(2, dim=1)
+        return queries + places.repeat(1, inputs.shape[1], 1).to(queries.dtype)
 
     def _query_embeddings(self, tokens: list[str], inputs: Tensor) -> Tensor:
         """Format-token embeddings plus projected tokens: (B, k, width) -> (B, k * len(tokens), width)."""

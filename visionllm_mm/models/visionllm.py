@@ -142,11 +142,18 @@ class VisionLLM(BaseDetector):
             raise ValueError('some images of the batch ask for objects and others for words: train on one task per '
                              'batch')
         read = self._word_losses if asks_for_words.pop() else self._set_losses
-        return read(self.extract_feat(batch_inputs), batch_data_samples) | self._format_losses(batch_data_samples)
+        losses = read(self.extract_feat(batch_inputs), batch_data_samples)
+        if self.loss_format is not None:
+            losses['loss_format'] = self.format_loss(batch_data_samples)
+        return losses
 
-    def _format_losses(self, data_samples: SampleList) -> dict[str, Tensor]:
+    def format_loss(self, data_samples: SampleList) -> Tensor:
+        """Loss of reading the output formats off the instructions of B samples, of which no image is needed.
+
+        Zero without ``loss_format``. A ``scrambled_instruction`` is read instead, see :class:`ScrambleWording`.
+        """
         if self.loss_format is None:
-            return {}
+            return torch.zeros(())
         instructions = []
         for instruction, sample in zip(self.parse_instructions(data_samples), data_samples, strict=True):
             if 'scrambled_instruction' in sample:
@@ -156,7 +163,7 @@ class VisionLLM(BaseDetector):
             instructions.append(instruction)
         counts = [instruction.num_points for instruction in instructions]
         logits = format_logits(self.task_decoder, instructions, max(1, *counts))
-        return dict(loss_format=self.loss_format(logits, torch.tensor(counts, device=logits.device)))
+        return self.loss_format(logits, torch.tensor(counts, device=logits.device))
 
     def _set_losses(self, features: tuple[Tensor, ...], data_samples: SampleList) -> dict[str, Tensor]:
         targets = set_targets(data_samples)

@@ -16,6 +16,8 @@ from ...models.targets import set_targets
 class DescriptionWarmupHook(Hook):
     """Teaches the task decoder to find and to say what texts ask of described images; skipped when the run resumes.
 
+    Where the model learns to read output formats, it learns this, too.
+
     Args:
         datasets: texts and expressions with ``objects``, see :class:`TextDataset` and
             :class:`ReferringExpressionDataset`; their pipelines load no images.
@@ -43,7 +45,7 @@ class DescriptionWarmupHook(Hook):
             runner.logger.info(f'warm-up of the task decoder on described images: {count} steps')
             warm_up_on_descriptions(
                 model.task_decoder, self._batches(runner), num_tokens=model.image_tokenizer.num_tokens,
-                **self.settings, report=lambda step, loss: runner.logger.info(
+                **self.settings, text_loss=model.format_loss, report=lambda step, loss: runner.logger.info(
                     f'warm-up on described images [{step}/{count}]  loss: {loss:.3f}'))
             states = [{name: value.cpu() for name, value in model.task_decoder.state_dict().items()}]
         broadcast_object_list(states)
