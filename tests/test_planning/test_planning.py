@@ -90,7 +90,7 @@ def test_public_sizes_of_the_parts_of_r50():
 
 
 def test_public_size_of_internimage_h():
-    # The 1.08 B of its paper's table 1 include the classifier.
+    # 1.08 B in its paper's table 1.
     millions = _millions('visionllm_internimage-h-bert-llama7b_stage1_coco.py')
     assert millions['backbone'] == pytest.approx(1080, rel=0.05)
 

@@ -54,7 +54,7 @@ class Meter(TorchDispatchMode):
         self.flops: Counter[tuple[str, str]] = Counter()
         self.live = self.peak = 0
         self.peak_at = (OTHER, 'forward')
-        self._phase = OTHER
+        self._phase = self._backward_phase = OTHER
         self._sizes: dict[int, int] = {}
         # Nodes of autograd are numbered in the order of the forward pass: a phase is a range of numbers.
         self._starts: list[int] = [0]
@@ -100,10 +100,10 @@ class Meter(TorchDispatchMode):
         if node is None:
             return self._phase, 'forward'
         number = node._sequence_nr()
-        # The nodes that add up gradients have the largest number there is.
+        # The nodes that add up gradients have the largest number there is: they belong to the phase that went before.
         if number < 2**62:
-            self._phase = self._names[bisect_right(self._starts, number) - 1]
-        return self._phase, 'backward'
+            self._backward_phase = self._names[bisect_right(self._starts, number) - 1]
+        return self._backward_phase, 'backward'
 
     def _track(self, x: Tensor, where: tuple[str, str]) -> None:
         storage = x.untyped_storage()
