@@ -25,6 +25,16 @@ class ShapesOnly(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.fake = FakeTensorMode(allow_non_fake_inputs=True)
+        # Module.to() swaps fake parameters with their new form, which PyTorch refuses where one is referred to weakly.
+        self._swap = mock.patch('torch.utils.swap_tensors', _take_over)
+
+    def __enter__(self) -> 'ShapesOnly':
+        self._swap.start()
+        return super().__enter__()
+
+    def __exit__(self, *error) -> None:
+        self._swap.stop()
+        super().__exit__(*error)
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -60,6 +70,10 @@ class ShapesOnly(TorchDispatchMode):
     def _empty(self, like: Tensor, shape: tuple[int, ...] | None = None) -> Tensor:
         with self.fake:
             return torch.empty(like.shape if shape is None else shape, dtype=like.dtype)
+
+
+def _take_over(parameter: Tensor, new: Tensor) -> None:
+    parameter.data = new.data
 
 
 class _CompiledAttention(torch.autograd.Function):
