@@ -71,3 +71,24 @@ model = dict(
         # One-hot targets.
         loss_location=dict(type='LocationTokenLoss', loss_weight=1.0, sigma=0.0)),
     test_cfg=dict(max_per_img=100))
+
+# What lies at the paths above, for tools/plan_memory.py, which loads no weights: LLaMA-7B and BERT-Base.
+planning = dict(
+    llm=dict(
+        model_type='llama',
+        hidden_size=4096,
+        intermediate_size=11008,
+        num_hidden_layers=32,
+        num_attention_heads=32,
+        num_key_value_heads=32,
+        vocab_size=32000,
+        max_position_embeddings=2048,
+        tie_word_embeddings=False),
+    text_encoder=dict(
+        model_type='bert',
+        hidden_size=768,
+        intermediate_size=3072,
+        num_hidden_layers=12,
+        num_attention_heads=12,
+        vocab_size=30522,
+        max_position_embeddings=512))

@@ -42,7 +42,7 @@ class CausalLM(NamedBaseModule):
     Args:
         path: Hugging Face name or local folder of pretrained weights; None for random weights from ``config``.
         config: arguments of the Hugging Face configuration, ``model_type`` included (default llama), where ``path``
-            is None.
+            is None. ``vocab_size`` is at least the tokenizer's.
         tokenizer: ``builtin``, tokenizer file, folder or name; None: the one that lies beside the weights.
         lora: arguments of :class:`peft.LoraConfig`, e.g. ``dict(r=64, lora_alpha=16, target_modules=['q_proj',
             'k_proj', 'v_proj', 'o_proj'])`` (paper: LoRA on a frozen Alpaca-7B); None: no LoRA. LoRA weights are
@@ -74,8 +74,8 @@ class CausalLM(NamedBaseModule):
         torch_dtype = getattr(torch, dtype)
         if path is None:
             settings = dict(config)
-            hf_config = AutoConfig.for_model(
-                settings.pop('model_type', 'llama'), vocab_size=len(self.tokenizer), **settings)
+            settings['vocab_size'] = max(settings.get('vocab_size', 0), len(self.tokenizer))
+            hf_config = AutoConfig.for_model(settings.pop('model_type', 'llama'), **settings)
             self.base = AutoModelForCausalLM.from_config(hf_config, dtype=torch_dtype)
             self._start_with_content_matching()
         else:

@@ -16,7 +16,8 @@ class TextEncoder(nn.Module):
 
     Args:
         path: Hugging Face name or local folder of pretrained weights; None for random weights from ``config``.
-        config: arguments of the Hugging Face configuration, ``model_type`` included, where ``path`` is None.
+        config: arguments of the Hugging Face configuration, ``model_type`` included, where ``path`` is None;
+            ``vocab_size`` is at least the tokenizer's.
         tokenizer: name, folder or tokenizer file; None: the one that lies beside the weights.
         cache_size: how many instructions keep their features while evaluating.
 
@@ -33,8 +34,8 @@ class TextEncoder(nn.Module):
             raise ValueError('TextEncoder: give either path= (pretrained) or config= (random weights)')
         if path is None:
             settings = dict(config)
-            hf_config = AutoConfig.for_model(
-                settings.pop('model_type', 'bert'), vocab_size=len(self.tokenizer), **settings)
+            settings['vocab_size'] = max(settings.get('vocab_size', 0), len(self.tokenizer))
+            hf_config = AutoConfig.for_model(settings.pop('model_type', 'bert'), **settings)
             self.encoder = AutoModel.from_config(hf_config, add_pooling_layer=False)
         else:
             try:

@@ -1,0 +1,105 @@
+"""Planning on shapes alone: counts by hand, public sizes, and the real model."""
+
+import contextlib
+
+import pytest
+import torch
+from mmengine.config import Config
+from torch import nn
+
+from tests.tiny import CONFIG, ROOT
+from visionllm_mm.planning.meter import Meter
+from visionllm_mm.planning.plan import count_parameters, plan
+from visionllm_mm.planning.report import flops_table, memory_table, parameters_table
+from visionllm_mm.planning.shapes_only import ShapesOnly
+from visionllm_mm.planning.workload import Workload, build_model, planned_model_config, samples
+
+CONFIGS = ROOT / 'configs/visionllm'
+WORK = Workload(batch=2, image_size=(64, 64), num_classes=4, objects=3)
+
+
+@pytest.mark.parametrize('shapes_only', [True, False])
+def test_operations_and_live_memory_of_two_layers(shapes_only):
+    with ShapesOnly() if shapes_only else contextlib.nullcontext(), Meter() as meter:
+        layers = nn.Sequential(nn.Linear(10, 20), nn.ReLU(), nn.Linear(20, 5))
+        weights = 4 * (10 * 20 + 20 + 20 * 5 + 5)
+        assert meter.live == weights
+        x = torch.rand(7, 10)
+        meter.reset_peak()
+        with meter.phase('layers'):
+            y = layers(x)
+        # Input, hidden layer before and behind the activation, output; the first of the hidden ones is free again.
+        assert meter.live == weights + 4 * 7 * (10 + 20 + 5)
+        assert meter.peak == weights + 4 * 7 * (10 + 20 + max(20, 5))
+        y.sum().backward()
+        assert meter.flops['layers', 'forward'] == 2 * 7 * (10 * 20 + 20 * 5)
+        # The input needs no gradient.
+        assert meter.flops['layers', 'backward'] == 2 * 7 * (10 * 20 + 2 * 20 * 5)
+        del y
+        assert meter.live == 2 * weights + 4 * 7 * 10
+
+
+def test_operations_of_a_convolution():
+    with ShapesOnly(), Meter() as meter:
+        layer = nn.Conv2d(4, 8, 3, stride=2, padding=1)
+        with meter.phase('convolution'):
+            assert layer(torch.rand(2, 4, 16, 16)).shape == (2, 8, 8, 8)
+    assert meter.flops == {('convolution', 'forward'): 2 * (2 * 8 * 8) * 8 * (4 * 9)}
+
+
+def test_integers_are_real_and_floats_have_no_numbers():
+    with ShapesOnly():
+        sizes = torch.tensor([[2, 3], [1, 2]])
+        assert sizes.prod(dim=1).tolist() == [6, 2]
+        assert torch.rand(4, 5)[torch.tensor([1, 3])].shape == (2, 5)
+        assert torch.full((3,), 7.0).sum().item() == 1.0  # numbers are not known
+
+
+def test_planned_model_is_the_real_one_and_its_peak_that_of_a_real_step():
+    cfg = Config.fromfile(CONFIG)
+    planned = plan(cfg, WORK, compiled=False)
+    with Meter() as meter:
+        model = build_model(cfg).train()
+        images = torch.rand(2, 3, 64, 64)
+        meter.reset_peak()
+        losses, _ = model.parse_losses(model.loss(images, samples(WORK, model)))
+        losses.backward()
+    assert planned['parameters'] == count_parameters(model)
+    size = sum(4 * parameter.numel() for parameter in model.parameters())
+    assert planned['memory']['optimizer'] == 2 * size
+    assert planned['memory']['train_peak'] - 2 * size == pytest.approx(meter.peak, rel=0.15)
+    saved = planned['checkpoint']
+    assert saved['weights'] >= size and saved['with_optimizer'] == saved['weights'] + 2 * size
+    for table in (parameters_table, flops_table, memory_table):
+        assert len(table(planned).splitlines()) > 5
+
+
+def _millions(name: str) -> dict[str, float]:
+    with ShapesOnly():
+        counts = count_parameters(build_model(Config.fromfile(CONFIGS / name)))
+    return {part: (row['trained'] + row['frozen']) / 1e6 for part, row in counts.items()}
+
+
+def test_public_sizes_of_the_parts_of_r50():
+    millions = _millions('visionllm_r50-bert-llama7b_stage1_coco.py')
+    assert millions['backbone'] == pytest.approx(23.508, abs=1e-3)  # ResNet-50 without its classifier
+    # BERT-Base has 109.48 with its pooler, 768 * 768 + 768, which is not built.
+    assert millions['text encoder'] == pytest.approx(109.482 - 0.591, abs=1e-2)
+    assert millions['LLM base'] == pytest.approx(6738.4, abs=0.1)
+    assert millions['LLM adapters'] == pytest.approx(32 * 4 * 2 * 64 * 4096 / 1e6)
+
+
+def test_public_size_of_internimage_h():
+    # 1.08 B in its paper's table 1.
+    millions = _millions('visionllm_internimage-h-bert-llama7b_stage1_coco.py')
+    assert millions['backbone'] == pytest.approx(1080, rel=0.05)
+
+
+def test_paths_need_an_architecture():
+    cfg = Config.fromfile(CONFIGS / 'visionllm_r50-bert-llama7b_stage1_coco.py')
+    del cfg.planning
+    with pytest.raises(ValueError, match=r'planning = dict\(llm='):
+        planned_model_config(cfg)
+    cfg.model.llm.quantization = dict(load_in_4bit=True)
+    with pytest.raises(ValueError, match='quantization'):
+        planned_model_config(cfg)

@@ -1,0 +1,77 @@
+"""Says in seconds, without weights or network, what a config costs: parameters, operations, memory, checkpoint.
+
+    python tools/plan_memory.py configs/visionllm/visionllm_r50-bert-llama7b_stage1_coco.py --gpus 32 --batch 1
+
+docs/planning.md says what is counted. --measure also trains a few steps on this machine's CPU and compares.
+"""
+
+import argparse
+import json
+import sys
+
+from _launch import import_plugin, require_file
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file of a VisionLLM')
+    parser.add_argument('--gpus', type=int, default=1, help='processes of data-parallel training (default: 1)')
+    parser.add_argument('--batch', type=int, default=1, help='images per GPU (default: 1)')
+    parser.add_argument('--image-size', type=int, nargs=2, default=[800, 1333], metavar=('H', 'W'),
+                        help='height and width of the padded images, px (default: 800 1333)')
+    parser.add_argument('--num-classes', type=int, default=80, help='classes in the instruction (default: 80)')
+    parser.add_argument('--points', type=int, default=2, help='N, points per object (default: 2)')
+    parser.add_argument('--objects', type=int, default=7, help='objects per image while training (default: 7)')
+    parser.add_argument('--kept', type=int, help='tokens whose points are decoded while predicting (default: all)')
+    parser.add_argument('--ops', choices=('compiled', 'pytorch'), help="deformable attention: mmcv's compiled operator "
+                        'as on GPUs, or its PyTorch form as on CPUs (default: compiled; with --measure pytorch)')
+    parser.add_argument('--measure', action='store_true', help='train for real on the CPU with random weights, compare')
+    parser.add_argument('--json', action='store_true', help='print one JSON object instead of tables')
+    parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='override settings')
+    args = parser.parse_args()
+    require_file(args.config, 'config')
+    for name in ('gpus', 'batch', 'num_classes', 'points', 'objects'):
+        if getattr(args, name) < 1:
+            parser.error(f'--{name.replace("_", "-")} must be at least 1, got {getattr(args, name)}')
+    if min(args.image_size) < 32:
+        parser.error(f'--image-size must be at least 32 px, got {args.image_size}')
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    import_plugin()
+    from mmengine.config import Config, DictAction
+
+    from visionllm_mm.planning import report
+    from visionllm_mm.planning.plan import plan
+    from visionllm_mm.planning.workload import Workload
+
+    values = argparse.ArgumentParser()
+    values.add_argument('--cfg-options', nargs='*', action=DictAction)
+    options = values.parse_args(['--cfg-options', *args.cfg_options]).cfg_options or {}
+    cfg = Config.fromfile(args.config)
+    cfg.merge_from_dict(options)
+    work = Workload(args.batch, tuple(args.image_size), args.num_classes, args.points, args.objects, args.kept)
+    compiled = (args.ops or ('pytorch' if args.measure else 'compiled')) == 'compiled'
+    try:
+        result = plan(cfg, work, args.gpus, compiled)
+    except ValueError as error:
+        sys.exit(f'plan_memory.py: {error}')
+    if args.measure:
+        from visionllm_mm.planning.measure import measure, throughput
+
+        result['measured'] = measure(args.config, options, work)
+        result['flops_per_second'] = throughput()
+    if args.json:
+        print(json.dumps(result))
+        return
+    print(f'{args.config}: {args.gpus} GPUs x {args.batch} images of {work.image_size[0]} x {work.image_size[1]} px, '
+          f'{work.num_classes} classes, {work.num_points} points, {work.objects} objects\n')
+    print(report.parameters_table(result), report.flops_table(result), report.memory_table(result), sep='\n\n')
+    if args.measure:
+        print('\n' + report.comparison(result, result['measured'], result['flops_per_second']))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,1 @@
+"""What a config costs in parameters, operations and memory, without weights and without running it."""

@@ -1,0 +1,139 @@
+"""A model and the input of one step, built from a config; the step runs the blocks as VisionLLM does."""
+
+import copy
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import torch
+from mmdet.datasets import CocoDataset
+from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from ..instructions import DETECTION_TEMPLATES, build_instruction, point_format
+from ..models import VisionLLM
+from .meter import Meter
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One step's input.
+
+    Attributes:
+        batch: B, images per GPU.
+        image_size: (H, W) of the padded batch, px.
+        num_classes: K in the instruction.
+        num_points: N.
+        objects: objects per image; so many tokens are matched.
+        kept: tokens whose points are decoded while predicting; None: all.
+    """
+    batch: int
+    image_size: tuple[int, int]
+    num_classes: int = 80
+    num_points: int = 2
+    objects: int = 7
+    kept: int | None = None
+
+
+def planned_model_config(cfg: Config) -> dict:
+    """``cfg.model`` with the architectures of ``cfg.planning`` in the place of pretrained parts.
+
+    Raises:
+        ValueError: when a part has a path and ``planning`` does not say what lies there, or the LLM is quantized.
+    """
+    model = copy.deepcopy(cfg.model.to_dict())
+    if model['llm'].get('quantization'):
+        raise ValueError('llm.quantization is set, but the planner knows no quantized weights: plan without it, with '
+                         '--cfg-options model.llm.quantization=None')
+    for name in ('llm', 'text_encoder'):
+        if model[name].pop('path', None) is None:
+            continue
+        architecture = cfg.get('planning', {}).get(name)
+        if architecture is None:
+            raise ValueError(f'model.{name}.path names weights, which the planner does not load: say what they are in '
+                             f'the config, as planning = dict({name}=dict(model_type=..., hidden_size=..., ...))')
+        model[name] |= dict(tokenizer='builtin', config=dict(architecture))
+    return model
+
+
+def build_model(cfg: Config) -> VisionLLM:
+    """The model with random weights, or none within :class:`ShapesOnly`."""
+    init_default_scope('mmdet')
+    return MODELS.build(planned_model_config(cfg))
+
+
+def is_left_out_of_checkpoints(cfg: Config) -> bool:
+    """Whether the LLM is a frozen pretrained one, which checkpoints name and do not hold."""
+    return cfg.model.llm.get('path') is not None and cfg.model.llm.get('freeze', True)
+
+
+def samples(work: Workload, model: VisionLLM) -> list[DetDataSample]:
+    """B samples of one instruction, with random boxes as objects."""
+    known = CocoDataset.METAINFO['classes']
+    names = [known[i] if i < len(known) else f'{known[i % len(known)]} {i // len(known)}'
+             for i in range(work.num_classes)]
+    text = build_instruction(DETECTION_TEMPLATES[0], names, point_format(work.num_points), model.vocabulary)
+    height, width = work.image_size
+    found = []
+    for i in range(work.batch):
+        sample = DetDataSample(metainfo=dict(
+            img_id=i, noise_seed=i, img_shape=work.image_size, ori_shape=work.image_size,
+            batch_input_shape=work.image_size, scale_factor=(1.0, 1.0), instruction=text))
+        generator = torch.Generator().manual_seed(i)
+        points = torch.rand(work.objects, work.num_points, 2, generator=generator).sort(dim=1).values
+        points = points * torch.tensor([width, height])
+        boxes = torch.cat([points.amin(dim=1), points.amax(dim=1) + 1], dim=1)
+        sample.gt_instances = InstanceData(
+            labels=torch.arange(work.objects) % work.num_classes, points=points, bboxes=boxes)
+        found.append(sample)
+    return found
+
+
+def autocast(cfg: Config) -> Callable[[], object]:
+    """The precision of the config's training step."""
+    wrapper = cfg.get('optim_wrapper') or {}
+    if wrapper.get('type') != 'AmpOptimWrapper':
+        return nullcontext
+    dtype = getattr(torch, wrapper.get('dtype') or 'bfloat16')
+    return lambda: torch.autocast('cpu', dtype=dtype)
+
+
+def run_blocks(model: VisionLLM, work: Workload, images: Tensor, meter: Meter) -> Tensor:
+    """The blocks one after the other, each a phase of the meter.
+
+    Returns:
+        The sum of all outputs, which stands for the losses: they depend on the matching, and are small.
+    """
+    data_samples = samples(work, model)
+    instructions = model.parse_instructions(data_samples)
+    training, decoder = model.training, model.task_decoder
+    copies = model.denoising['copies'] * work.objects if training and model.denoising else 0
+    with meter.phase('backbone'):
+        features = model.backbone(images)
+    with meter.phase('neck'):
+        features = model.neck(features)
+    with meter.phase('text encoder'):
+        language, padding = model.text_encoder([instruction.language for instruction in instructions])
+    with meter.phase('image tokenizer'):
+        tokens = model.image_tokenizer(features, language, padding, data_samples,
+                                       torch.rand(work.batch, copies, 4) if copies else None)
+    with meter.phase('projector'):
+        content, inputs = model.project(tokens)
+        if copies:
+            content = content.sum() + decoder.projector.project_content(tokens.extra.embeddings).sum()
+    with meter.phase('LLM: prefix, pass 1'):
+        state = decoder.read(instructions, inputs)
+        class_logits = decoder.class_logits(state)
+    num_tokens = model.image_tokenizer.num_tokens
+    kept = work.objects if training else work.kept or num_tokens
+    with meter.phase('LLM: pass 2'):
+        places = torch.arange(min(kept, num_tokens)).expand(work.batch, -1)
+        point_logits = decoder.point_logits(state, places, work.num_points)
+    outputs = [content, class_logits, point_logits, tokens.objectness, tokens.places_norm]
+    if tokens.proposals is not None:
+        outputs += [tokens.proposals.objectness, tokens.proposals.places_norm]
+    return sum(x.sum() for x in outputs)
