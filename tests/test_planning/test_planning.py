@@ -8,9 +8,10 @@ from mmengine.config import Config
 from torch import nn
 
 from tests.tiny import CONFIG, ROOT
+from visionllm_mm.planning.measure import measure, throughput
 from visionllm_mm.planning.meter import Meter
 from visionllm_mm.planning.plan import count_parameters, plan
-from visionllm_mm.planning.report import flops_table, memory_table, parameters_table
+from visionllm_mm.planning.report import comparison, flops_table, memory_table, parameters_table
 from visionllm_mm.planning.shapes_only import ShapesOnly
 from visionllm_mm.planning.workload import Workload, build_model, planned_model_config, samples
 
@@ -103,3 +104,17 @@ def test_paths_need_an_architecture():
     cfg.model.llm.quantization = dict(load_in_4bit=True)
     with pytest.raises(ValueError, match='quantization'):
         planned_model_config(cfg)
+
+
+@pytest.mark.slow
+def test_a_real_step_in_a_process_of_its_own():
+    planned = plan(Config.fromfile(CONFIG), WORK, compiled=False)
+    measured = measure(str(CONFIG), {}, WORK, repeat=1)
+    assert measured['tracked'] == pytest.approx(planned['memory']['train_peak'], rel=0.15)
+    assert measured['resident'] > 0.5 * measured['tracked'] and measured['seconds'] > 0
+    assert len(comparison(planned, measured, throughput(repeat=1)).splitlines()) == 4
+
+
+def test_a_failed_measurement_says_why():
+    with pytest.raises(RuntimeError, match='no_config.py'):
+        measure('no_config.py', {}, WORK)

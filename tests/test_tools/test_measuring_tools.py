@@ -1,4 +1,4 @@
-"""tools/evaluate_instructions.py and tools/benchmark.py as commands, on a narrow model."""
+"""tools/evaluate_instructions.py, tools/benchmark.py and tools/run_full_size.py as commands, on a narrow model."""
 
 import re
 import subprocess
@@ -44,3 +44,12 @@ def test_decoding_is_timed(config):
     rows = re.findall(r'^ +(\d) +(\d+) +(\d+) +[\d.]+ +[\d.]+ +[\d.]+$', said, flags=re.MULTILINE)
     # M (1 + 2N) queries in one pass, M + 2N k in two
     assert rows == [('2', '30', '14'), ('3', '42', '18')] and 'with the instruction cached, ratio' in said
+
+
+@pytest.mark.slow
+def test_a_full_size_run(config):
+    said = _run('tools/run_full_size.py', config, '--image-size', 64, 96, '--num-classes', 2, '--objects', 3, '--train')
+    for step in ('build', 'backbone and neck', 'training step: backward', 'training step: optimizer'):
+        assert re.search(rf'^{step} +[\d.]+ s   peak so far +[\d.]+ GiB$', said, flags=re.MULTILINE)
+    assert 'differ by 0.0000 at most, points by 0.00 px' in said
+    assert re.search(r'^loss [\d.]+, gradient norm [\d.]+, [\d.]+ M trained$', said, flags=re.MULTILINE)

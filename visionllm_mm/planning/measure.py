@@ -46,7 +46,7 @@ def run(config: str, options: dict, work: Workload, repeat: int) -> dict[str, fl
     cfg = Config.fromfile(config)
     cfg.merge_from_dict(options)
     _one_pass_of_attention()
-    before = _resident('VmRSS')
+    before = resident_bytes('VmRSS')
     with Meter() as meter:
         model = build_model(cfg).train()
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -70,7 +70,7 @@ def run(config: str, options: dict, work: Workload, repeat: int) -> dict[str, fl
         start = time.perf_counter()
         step()
         seconds.append(time.perf_counter() - start)
-    resident = _resident('VmHWM') - before
+    resident = resident_bytes('VmHWM') - before
     with meter:
         meter.track([images, list(optimizer.state.values())])
         meter.reset_peak()
@@ -105,7 +105,8 @@ def _one_pass_of_attention() -> None:
     layer(x).sum().backward()
 
 
-def _resident(name: str) -> int:
+def resident_bytes(name: str) -> int:
+    """This process's resident size, bytes: now, ``VmRSS``, or at most so far, ``VmHWM`` (Linux)."""
     return 1024 * int(re.search(rf'{name}:\s+(\d+) kB', Path('/proc/self/status').read_text())[1])
 
 

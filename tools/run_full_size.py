@@ -1,0 +1,115 @@
+"""Runs a full-size model once on this machine's CPU: one image through detection, one training step on request.
+
+    python tools/run_full_size.py configs/visionllm/visionllm_r50-bert-llama7b_stage1_coco.py --train
+
+Weights are random: where the config names some by path, those of `planning` in the config are built instead, so nothing
+is downloaded. A LLaMA-7B takes 13 GiB in bfloat16, and some minutes to fill with numbers. docs/planning.md has the
+figures of such a run.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+
+from _launch import import_plugin, require_file
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file of a VisionLLM')
+    parser.add_argument('--image-size', type=int, nargs=2, default=[800, 1333], metavar=('H', 'W'),
+                        help='px (default: 800 1333)')
+    parser.add_argument('--num-classes', type=int, default=80, help='classes in the instruction (default: 80)')
+    parser.add_argument('--objects', type=int, default=7, help='objects: their tokens are decoded (default: 7)')
+    parser.add_argument('--points', type=int, default=2, help='N, points per object (default: 2)')
+    parser.add_argument('--train', action='store_true', help='then one training step, gradient checkpointing included')
+    parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='override settings')
+    args = parser.parse_args()
+    require_file(args.config, 'config')
+    for name in ('num_classes', 'objects', 'points'):
+        if getattr(args, name) < 1:
+            parser.error(f'--{name.replace("_", "-")} must be at least 1, got {getattr(args, name)}')
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    import_plugin()
+    import torch
+    from mmengine.config import Config, DictAction
+
+    from visionllm_mm.planning.measure import resident_bytes
+    from visionllm_mm.planning.workload import Workload, build_model
+
+    values = argparse.ArgumentParser()
+    values.add_argument('--cfg-options', nargs='*', action=DictAction)
+    cfg = Config.fromfile(args.config)
+    cfg.merge_from_dict(values.parse_args(['--cfg-options', *args.cfg_options]).cfg_options or {})
+    cfg.model.llm.gradient_checkpointing = args.train
+
+    def timed(what: str, run: Callable[[], object]) -> object:
+        start = time.perf_counter()
+        result, peak = run(), resident_bytes('VmHWM')
+        print(f'{what:<44} {time.perf_counter() - start:>8.1f} s   peak so far {peak / 2**30:>5.1f} GiB',
+              flush=True)
+        return result
+
+    torch.manual_seed(0)
+    print(f'{args.config}, {args.image_size[0]} x {args.image_size[1]} px, {args.num_classes} classes, N = '
+          f'{args.points}, {args.objects} objects, {torch.get_num_threads()} threads')
+    model = timed('build', lambda: build_model(cfg))
+    work = Workload(1, tuple(args.image_size), args.num_classes, args.points, args.objects)
+    images = torch.rand(1, 3, *work.image_size)
+    predict(model.eval(), work, images, timed)
+    if args.train:
+        train(model.train(), work, images, cfg, timed)
+
+
+def predict(model, work, images, timed: Callable) -> None:
+    """Times a prediction block by block, in two passes and in one, and compares their answers."""
+    import torch
+
+    from visionllm_mm.models.layers.location_codec import decode_expected_offsets
+    from visionllm_mm.planning.workload import samples
+
+    asked, decoder = samples(work, model), model.task_decoder
+    instructions, num_tokens = model.parse_instructions(asked), model.image_tokenizer.num_tokens
+    with torch.no_grad():
+        features = timed('backbone and neck', lambda: model.extract_feat(images))
+        tokens = timed('text encoder and image tokenizer', lambda: model.tokenize(features, asked, instructions))
+        _, inputs = model.project(tokens)
+        best = tokens.objectness[-1].topk(work.objects).indices
+        state = timed(f'LLM: prefix, pass 1 ({num_tokens} queries)', lambda: decoder.read(instructions, inputs))
+        two = timed(f'LLM: pass 2 ({work.objects * 2 * work.num_points} queries)',
+                    lambda: decoder.point_logits(state, best, work.num_points))
+        classes, one = timed(f'LLM: in one pass ({num_tokens * (1 + 2 * work.num_points)} queries)',
+                             lambda: decoder.decode_one_pass(instructions, inputs, work.num_points))
+        one = one.gather(1, best[:, :, None, None, None].expand_as(two))
+        offsets = (decode_expected_offsets(logits, model.vocabulary.coord_range) for logits in (one, two))
+        apart = torch.sub(*offsets).abs() * torch.tensor(work.image_size[::-1])
+        unsure = (classes.softmax(dim=-1) - decoder.class_logits(state).softmax(dim=-1)).abs()
+    print(f'one pass and two: class probabilities differ by {unsure.max():.4f} at most, points by {apart.max():.2f} px')
+    result = timed('the same through predict(), all answers', lambda: model.predict(images, asked))
+    print(f'{len(result[0].pred_instances)} predictions')
+
+
+def train(model, work, images, cfg, timed: Callable) -> None:
+    """One step of the config's optimizer with the model's own losses."""
+    import torch
+    from mmengine.registry import OPTIMIZERS
+
+    from visionllm_mm.planning.workload import autocast, samples
+
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = OPTIMIZERS.build(dict(cfg.optim_wrapper.optimizer, params=trained))
+    with autocast(cfg)():
+        losses = timed('training step: forward', lambda: model.loss(images, samples(work, model)))
+    total, _ = model.parse_losses(losses)
+    timed('training step: backward', total.backward)
+    norm = torch.nn.utils.clip_grad_norm_(trained, 1.0)
+    timed('training step: optimizer', optimizer.step)
+    print(f'loss {total.item():.2f}, gradient norm {norm:.2f}, {sum(p.numel() for p in trained) / 1e6:.1f} M trained')
+
+
+if __name__ == '__main__':
+    main()
