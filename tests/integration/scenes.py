@@ -105,7 +105,7 @@ def launch(cfg: Config, work_dir: Path, processes: int, *arguments: str) -> None
     command = [sys.executable, *(torchrun if processes > 1 else []), str(ROOT / 'tools/train.py'),
                str(work_dir / 'config.py'), '--work-dir', str(work_dir), *arguments]
     command += ['--launcher', 'pytorch'] if processes > 1 else []
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1800, cwd=ROOT)
     assert done.returncode == 0, done.stderr[-2000:]
 
 

@@ -52,15 +52,16 @@ class _KeepValidated(Hook):
 
 
 def test_resumed_run_goes_on_as_the_whole_one(folders, tmp_path, monkeypatch):
-    whole = _config(monkeypatch, folders, tmp_path / 'whole', epochs=2)
+    whole, parts = (_config(monkeypatch, folders, tmp_path / name, epochs=2) for name in ('whole', 'parts'))
+    whole.train_dataloader.dataset.indices = parts.train_dataloader.dataset.indices = 8
     keep = _KeepValidated()
     _, expected = train(whole, hooks=[keep])
-    parts = _config(monkeypatch, folders, tmp_path / 'parts', epochs=2)
     first = copy.deepcopy(parts)
     first.train_cfg.max_epochs = 1
     _, before = train(first)
     parts.resume = True
     _, after = train(parts)
+    assert len(before) == len(after) == 2
     np.testing.assert_allclose(before + after, expected, rtol=1e-6)
 
     one, two = (_load(tmp_path / name / 'epoch_2.pth') for name in ('whole', 'parts'))
