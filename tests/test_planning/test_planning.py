@@ -98,7 +98,7 @@ def test_public_size_of_internimage_h():
 
 def test_paths_need_an_architecture():
     cfg = Config.fromfile(CONFIGS / 'visionllm_r50-bert-llama7b_stage1_coco.py')
-    del cfg.planning
+    cfg.pop('planning')
     with pytest.raises(ValueError, match=r'planning = dict\(llm='):
         planned_model_config(cfg)
     cfg.model.llm.quantization = dict(load_in_4bit=True)

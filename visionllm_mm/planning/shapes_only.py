@@ -25,15 +25,22 @@ class ShapesOnly(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.fake = FakeTensorMode(allow_non_fake_inputs=True)
-        # Module.to() swaps fake parameters with their new form, which PyTorch refuses where one is referred to weakly.
-        self._swap = mock.patch('torch.utils.swap_tensors', _take_over)
+        self._patches = [
+            # Module.to() swaps fake parameters with their new form, which PyTorch refuses where one is referred to
+            # weakly.
+            mock.patch('torch.utils.swap_tensors', _take_over),
+            # trunc_normal_() draws until all numbers are within its bounds, without end where there are no numbers.
+            mock.patch('torch.nn.init._no_grad_trunc_normal_', lambda tensor, *args, **kwargs: tensor)
+        ]
 
     def __enter__(self) -> 'ShapesOnly':
-        self._swap.start()
+        for patch in self._patches:
+            patch.start()
         return super().__enter__()
 
     def __exit__(self, *error) -> None:
-        self._swap.stop()
+        for patch in self._patches:
+            patch.stop()
         super().__exit__(*error)
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
