@@ -56,25 +56,31 @@ class ImageTokens:
 
 @dataclass
 class SetTargets:
-    """What the tokens of one image should answer: K objects in any order.
+    """What the tokens of one image should describe and answer: K objects in any order.
 
     Attributes:
-        class_index: (K,) int64, position of the object's class in the instruction's set.
+        class_index: (K,) int64, position of the object's name among those that the tokens are aligned with: in the
+            instruction's set, or, where all objects of an image are known by names, among these.
         points_norm: (K, N, 2), points in [0, 1] of the unpadded image; NaN where a point is not labelled.
         image_size: (2,), width and height of the unpadded image in px.
-        distractors_norm: (U, 2, 2), corners of the boxes of objects that the instruction does not ask for.
+        distractors_norm: (U, 2, 2), corners of the boxes of further objects, which the instruction does not ask for.
         boxes_norm: (K, 2, 2), corners of the objects' boxes, which a few boundary points or keypoints need not reach;
             None: the boxes around the points.
+        asked_class: (K,) int64, position of the object's class in the instruction's set, -1: not asked for; None: that
+            is ``class_index``.
     """
     class_index: Tensor
     points_norm: Tensor
     image_size: Tensor
     distractors_norm: Tensor
     boxes_norm: Tensor | None = None
+    asked_class: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.boxes_norm is None:
             self.boxes_norm = _corners(self.points_norm)
+        if self.asked_class is None:
+            self.asked_class = self.class_index
 
     @property
     def centers_norm(self) -> Tensor:
@@ -96,6 +102,11 @@ class SetTargets:
     def all_boxes_norm(self) -> Tensor:
         """(K + U, 2, 2), corners of the objects and then of the distractors, in [0, 1]."""
         return torch.cat([self.boxes_norm, self.distractors_norm])
+
+    @property
+    def unasked_norm(self) -> Tensor:
+        """(U', 2, 2), corners of all objects that the instruction does not ask for, in [0, 1]."""
+        return torch.cat([self.boxes_norm[self.asked_class < 0], self.distractors_norm])
 
     def __len__(self) -> int:
         return len(self.class_index)

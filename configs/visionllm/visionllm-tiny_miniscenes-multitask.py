@@ -21,7 +21,7 @@ model = dict(
     backbone=dict(frozen_stages=4, norm_eval=True),
     criterion=dict(loss_format=dict(type='FormatLoss', loss_weight=0.5)),
     # What a pretrained LLM would find by itself.
-    task_decoder=dict(start_with_question=True, place_points=True),
+    task_decoder=dict(start_with_question=True, place_points=True, tell_objectness=True),
     format_source='llm',
     test_cfg=dict(words=dict(max_length=60)))
 
@@ -32,8 +32,17 @@ resize = [dict(type='Resize', scale={{_base_.image_scale}}, keep_ratio=True)]
 boxes = [dict(type='LoadAnnotations', with_bbox=True)]
 masks = [dict(type='LoadAnnotations', with_bbox=True, with_mask=True)]
 keypoints = boxes + [dict(type='LoadKeypoints', num_points=5)]
-# Where words or points say left and right, images are not flipped.
+# Where points have names, and where captions say what stands from left to right, images are not flipped.
 flip = [dict(type='RandomFlip', prob=0.5)]
+flip_words = [
+    dict(
+        type='RandomFlipWithWords',
+        prob=0.75,
+        direction=['horizontal', 'vertical', 'diagonal'],
+        words=dict(
+            horizontal=(('left', 'right'), ('leftmost', 'rightmost')),
+            vertical=(('above', 'below'), ('topmost', 'bottommost'))))
+]
 pack = [dict(type='ScrambleWording', max_points=24, prob=0.5), dict(type='PackInstructionInputs')]
 detect = dict(type='DetectionInstruction', vocabulary=vocabulary, max_classes=max_classes)
 segment = dict(type='SegmentationInstruction', vocabulary=vocabulary)
@@ -67,7 +76,7 @@ train_sets = [
         train_texts,
         type='ReferringExpressionDataset',
         ann_file='annotations/refexp_train.json',
-        pipeline=load + boxes + resize + [dict(ground, training=True)] + pack),
+        pipeline=load + boxes + flip_words + resize + [dict(ground, training=True)] + pack),
     dict(
         train_coco,
         type='KeypointCocoDataset',
@@ -81,7 +90,8 @@ train_sets = [
         train_texts,
         type='ConversationDataset',
         ann_file='annotations/conversations_train.json',
-        pipeline=load + boxes + resize + [dict(type='QuestionInstruction', training=True, shuffle_turns=True)] + pack)
+        pipeline=load + boxes + flip_words + resize +
+        [dict(type='QuestionInstruction', training=True, shuffle_turns=True)] + pack)
 ]
 train_dataloader = dict(
     _delete_=True,
@@ -89,7 +99,7 @@ train_dataloader = dict(
     num_workers=1,
     persistent_workers=True,
     # Shapes, pairs, segmentation, grounding, keypoints, captions, questions.
-    sampler=dict(type='OneTaskSampler', batch_size=8, ratios=(1, 1, 2, 1, 0.5, 1, 2), num_batches=500),
+    sampler=dict(type='OneTaskSampler', batch_size=8, ratios=(0.7, 1, 3, 1.5, 0.5, 0.8, 1.5), num_batches=500),
     dataset=dict(type='ConcatDataset', datasets=train_sets))
 
 val_coco = dict(
@@ -212,15 +222,21 @@ param_scheduler = [
 optim_wrapper = dict(optimizer=dict(lr=6e-4))
 # Which parts learn depends on the task of the batch.
 model_wrapper_cfg = dict(type='MMDistributedDataParallel', find_unused_parameters=True)
-# Before the first image the LLM learns what expressions and questions mean, from scenes that it is told of.
-told = [dict(type='SeedBySample'), dict(type='LoadAnnotations', with_bbox=True)]
+# Before the first image the LLM learns what expressions and questions mean, from scenes that it is told of. Colors and
+# shapes take each other's places in them; the pairs that are never named in training stay what they are.
+exchange = dict(
+    type='ExchangeNames',
+    names=(('red', 'star', 'stars'), ('green', 'heart', 'hearts'), ('blue', 'triangle', 'triangles'),
+           ('yellow', 'ring', 'rings'), ('purple', 'square', 'squares'), ('orange', 'crescent', 'crescents'),
+           ('cyan', 'circle', 'circles'), ('white', 'cross', 'crosses')))
+told = [dict(type='LoadAnnotations', with_bbox=True), exchange]
 tell = [dict(type='ScrambleWording', max_points=24, prob=1.0), pack[1]]
 told_scenes = [
     dict(
         train_texts,
         type='ReferringExpressionDataset',
         ann_file='annotations/refexp_train.json',
-        pipeline=told + [dict(ground, training=True)] + tell),
+        pipeline=told + flip_words + [dict(ground, training=True)] + tell),
     dict(
         train_texts,
         type='CaptionDataset',
@@ -230,7 +246,7 @@ told_scenes = [
         train_texts,
         type='ConversationDataset',
         ann_file='annotations/conversations_train.json',
-        pipeline=told + [dict(type='QuestionInstruction', training=True, shuffle_turns=True)] + tell)
+        pipeline=told + flip_words + [dict(type='QuestionInstruction', training=True, shuffle_turns=True)] + tell)
 ]
 custom_hooks = [
     dict(type='SampleSeedHook'),

@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from tests.tiny import batch, build_model
+from visionllm_mm.instructions import GROUNDING_TEMPLATES, Vocabulary, build_instruction, point_format
 from visionllm_mm.models.criterion import SetCriterion
 from visionllm_mm.models.layers.denoising import noisy_starts
 from visionllm_mm.models.targets import set_targets
@@ -210,6 +211,36 @@ def test_objects_not_asked_for_are_no_targets_but_distract():
     assert 1.1 < sum(weights) < 19
     terms = F.cross_entropy(logits[0], labels, reduction='none') * torch.tensor(weights)
     assert _losses(model, images, samples)['loss_class'] == pytest.approx(float(terms.sum() / sum(weights)), rel=1e-4)
+
+
+def test_known_objects_have_tokens_whether_asked_for_or_not():
+    """Of three objects an expression means the second; all are described, and two are answered with no-object."""
+    model = build_model().eval()
+    images, samples = batch([3], text=build_instruction(
+        GROUNDING_TEMPLATES[0], ['the star'], point_format(2), Vocabulary(64, 64, 24)))
+    known = samples[0].gt_instances
+    known.object_labels, known.labels = torch.tensor([2, 0, 1]), torch.tensor([-1, 0, -1])
+    samples[0].set_metainfo(dict(object_names=['star', 'ring', 'heart']))
+    target = set_targets(samples)[0]
+    assert target.class_index.tolist() == [2, 0, 1] and len(target.distractors_norm) == 0
+    torch.testing.assert_close(target.unasked_norm, known.points[[0, 2]] / 64)
+    with torch.no_grad():
+        _, tokens, content, state = model._read(model.extract_feat(images), samples)
+        logits = model.task_decoder.class_logits(state)
+        matches = model.criterion.match(tokens, logits, [target])
+    assert matches.asked_class[0][matches.class_index[0] == 0].tolist() == [0]
+    labels = torch.ones(20, dtype=torch.long)
+    labels[matches.tokens[0][matches.class_index[0] == 0]] = 0
+    inside = [any((low <= center).all() and (center <= high).all() for low, high in target.unasked_norm)
+              for center in tokens.centers_norm[-1, 0]]
+    weights = torch.where((labels == 0) | torch.tensor(inside), 1.0, 0.1)
+    losses = _losses(model, images, samples)
+    terms = F.cross_entropy(logits[0], labels, reduction='none') * weights
+    assert losses['loss_class'] == pytest.approx(float(terms.sum() / weights.sum()), rel=1e-4)
+    names = model.task_decoder.prefix_builder.embed_names([['star', 'ring', 'heart']])
+    similarity = 10 * F.cosine_similarity(content[-1, 0, matches.tokens[0], None], names.name_embeddings, dim=-1)
+    assert losses['loss_alignment'] == pytest.approx(float(F.cross_entropy(similarity, matches.class_index[0])),
+                                                     rel=1e-4)
 
 
 def test_alignment_loss_can_be_left_out():

@@ -23,9 +23,10 @@ from visionllm_mm.structures import SetTargets
 NAMES = ['star', 'red ring', 'circle']
 
 
-def _target(classes, corners):
+def _target(classes, corners, asked=None):
     boxes = torch.tensor(corners, dtype=torch.float32).reshape(-1, 2, 2)
-    return SetTargets(torch.tensor(classes, dtype=torch.long), boxes[:, :0], torch.tensor([10., 20.]), boxes[:0], boxes)
+    return SetTargets(torch.tensor(classes, dtype=torch.long), boxes[:, :0], torch.tensor([10., 20.]), boxes[:0], boxes,
+                      asked)
 
 
 @torch.no_grad()
@@ -46,6 +47,22 @@ def test_objects_stand_at_their_slots_with_their_names_and_places():
     assert (tokens[1] - others).norm(dim=-1) == pytest.approx(projector.scale.item() / 2, rel=1e-4)
 
 
+@torch.no_grad()
+def test_repeated_objects_say_that_they_are_none():
+    decoder = build_decoder(tell_objectness=True)
+    decoder.projector.objectness.copy_(torch.eye(32)[0] * 1000)  # drowns all else in the first feature
+    target = _target([1], [[[0.4, 0.4], [0.6, 0.6]]])
+    generator = torch.Generator().manual_seed(0)
+    tokens = describe(decoder, [NAMES] * 40, [target] * 40, [torch.tensor([2])] * 40, ['heart'], 7, 0.0, generator)
+    is_object = torch.arange(7) == 2
+    assert (tokens[:, is_object, 0] > 150).all() and (tokens[:, ~is_object, 0] < 250).all()
+    name = decoder.prefix_builder.embed_names([NAMES]).name_embeddings[0, 1]
+    content = decoder.projector.normalize(name)[1:]
+    # A place is half as long as a content, so what is closer than that has the content of the object.
+    repeats = ((tokens[:, ~is_object, 1:] - content).norm(dim=-1) < 0.6 * content.norm()).float().mean()
+    assert 0.05 < repeats < 0.35
+
+
 def test_more_objects_than_tokens():
     corners = [[[0.1, 0.2], [0.3, 0.6]]] * 4
     tokens = describe(build_decoder(), [NAMES], [_target([0, 1, 2, 0], corners)], [torch.tensor([2, 0, 1])], ['heart'],
@@ -62,7 +79,7 @@ def _batches(size=8):
             samples.append(DetDataSample(metainfo=dict(
                 instruction=CAPTION_TEMPLATES[0], answer=(f'a {NAMES[label]}',), object_names=NAMES)))
             targets.append(_target([label], [[[0.1, 0.2], [0.3, 0.6]]]))
-        yield DescribedImages(samples, targets, [])
+        yield DescribedImages(samples, targets)
 
 
 def _build_learner():
@@ -89,15 +106,15 @@ def _expressions(size=8):
     """Two objects, of which one is described by its name."""
     rng = torch.Generator().manual_seed(0)
     while True:
-        samples, targets, asked = [], [], []
+        samples, targets = [], []
         for _ in range(size):
             labels = torch.randperm(len(NAMES), generator=rng)[:2]
             text = build_instruction(GROUNDING_TEMPLATES[0], [f'the {NAMES[labels[1]]}'], point_format(2),
                                      Vocabulary(**VOCABULARY))
             samples.append(DetDataSample(metainfo=dict(instruction=text, object_names=NAMES)))
-            targets.append(_target(labels.tolist(), [[[0.1, 0.2], [0.3, 0.6]], [[0.5, 0.5], [0.7, 0.9]]]))
-            asked.append(torch.tensor([False, True]))
-        yield DescribedImages(samples, targets, asked)
+            targets.append(_target(labels.tolist(), [[[0.1, 0.2], [0.3, 0.6]], [[0.5, 0.5], [0.7, 0.9]]],
+                                   torch.tensor([-1, 0])))
+        yield DescribedImages(samples, targets)
 
 
 @torch.no_grad()

@@ -148,6 +148,16 @@ def test_projected_content_has_the_length_of_a_word_and_the_place_half_of_it(pla
     assert (places[1:] - places[:-1]).norm(dim=-1).min() > 0.1
 
 
+def test_objectness_is_told_where_asked_for():
+    told, plain = (TokenProjector(8, 32, word_norm=3.0, tell_objectness=tell) for tell in (True, False))
+    plain.load_state_dict(told.state_dict(), strict=False)
+    content, places, objectness = torch.randn(2, 5, 32), torch.rand(2, 5, 2), torch.rand(2, 5)
+    as_before = plain(content, places, objectness)
+    torch.testing.assert_close(told(content, places, objectness), as_before)  # nothing until it is trained
+    torch.nn.init.normal_(told.objectness)
+    torch.testing.assert_close(told(content, places, objectness) - as_before, objectness[..., None] * told.objectness)
+
+
 def test_added_logits_are_the_rows_of_the_admissible_tokens():
     tokens = AddedTokens(9, 4)
     hidden = torch.randn(2, 3, 4)

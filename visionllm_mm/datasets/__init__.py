@@ -9,16 +9,19 @@ from .samplers import OneTaskSampler
 from .transforms import (
     CaptionInstruction,
     DetectionInstruction,
+    ExchangeNames,
     GroundingInstruction,
     KeypointInstruction,
     PackInstructionInputs,
     QuestionInstruction,
+    RandomFlipWithWords,
     SeedBySample,
     SegmentationInstruction,
 )
 
 __all__ = [
-    'CaptionDataset', 'CaptionInstruction', 'ConversationDataset', 'DetectionInstruction', 'GroundingInstruction',
-    'KeypointCocoDataset', 'KeypointInstruction', 'LoadKeypoints', 'OneTaskSampler', 'PackInstructionInputs',
-    'QuestionInstruction', 'ReferringExpressionDataset', 'SeedBySample', 'SegmentationInstruction', 'read_class_names'
+    'CaptionDataset', 'CaptionInstruction', 'ConversationDataset', 'DetectionInstruction', 'ExchangeNames',
+    'GroundingInstruction', 'KeypointCocoDataset', 'KeypointInstruction', 'LoadKeypoints', 'OneTaskSampler',
+    'PackInstructionInputs', 'QuestionInstruction', 'RandomFlipWithWords', 'ReferringExpressionDataset',
+    'SeedBySample', 'SegmentationInstruction', 'read_class_names'
 ]

@@ -9,6 +9,7 @@ from .builder import (
     write_class_set,
     write_format,
 )
+from .exchange import exchange_words
 from .expansion import choose_templates, expand_templates
 from .noise import redraw_format, scramble_wording
 from .parser import Instruction, parse_instruction, states_format
@@ -25,8 +26,8 @@ from .vocabulary import IMAGE_PLACEHOLDER, Vocabulary, point_format
 
 __all__ = [
     'build_instruction', 'build_text_instruction', 'CAPTION_TEMPLATES', 'check_class_names', 'choose_templates',
-    'decode_boundary', 'DETECTION_TEMPLATES', 'encode_boundary', 'expand_templates', 'GROUNDING_TEMPLATES',
-    'IMAGE_PLACEHOLDER', 'Instruction', 'KEYPOINT_TEMPLATES', 'parse_instruction', 'point_format', 'QUESTION_TEMPLATES',
-    'redraw_format', 'sample_class_set', 'scramble_wording', 'SEGMENTATION_TEMPLATES', 'states_format',
-    'TASK_TEMPLATES', 'Vocabulary', 'write_class_set', 'write_format'
+    'decode_boundary', 'DETECTION_TEMPLATES', 'encode_boundary', 'exchange_words', 'expand_templates',
+    'GROUNDING_TEMPLATES', 'IMAGE_PLACEHOLDER', 'Instruction', 'KEYPOINT_TEMPLATES', 'parse_instruction',
+    'point_format', 'QUESTION_TEMPLATES', 'redraw_format', 'sample_class_set', 'scramble_wording',
+    'SEGMENTATION_TEMPLATES', 'states_format', 'TASK_TEMPLATES', 'Vocabulary', 'write_class_set', 'write_format'
 ]

@@ -23,7 +23,8 @@ class Matches:
     Attributes:
         tokens: (B, k) int64, token of each match; 0 where padded.
         valid: (B, k) bool, False = padding.
-        class_index: (B, k) int64, class of the object.
+        class_index: (B, k) int64, position of the object's name, see :class:`SetTargets`.
+        asked_class: (B, k) int64, position of the object's class in the instruction's set, -1: not asked for.
         points_norm: (B, k, N, 2), points of the object in [0, 1] of the unpadded image.
         point_valid: (B, k, N) bool, False where padded, where this image's format has fewer points, and where a point
             is not labelled.
@@ -33,6 +34,7 @@ class Matches:
     tokens: Tensor
     valid: Tensor
     class_index: Tensor
+    asked_class: Tensor
     points_norm: Tensor
     point_valid: Tensor
     centers_norm: Tensor
@@ -77,18 +79,19 @@ class SetCriterion(nn.Module):
             class_logits: (B, M, K + 1).
             targets: B targets; an image may have none, and no more than M are used.
         """
-        rows = []
+        rows, none = [], class_logits.shape[2] - 1
         for i, target in enumerate(targets):
+            classes = torch.where(target.asked_class < 0, none, target.asked_class)
             assigned = self.assigner.assign(
                 InstanceData(objectness=tokens.objectness[-1, i], centers_norm=tokens.centers_norm[-1, i],
                              class_logits=class_logits[i]),
-                InstanceData(labels=target.class_index, centers_norm=target.centers_norm)).gt_inds
+                InstanceData(labels=classes, centers_norm=target.centers_norm)).gt_inds
             rows.append(self._row(assigned, target))
         return self._pad(rows)
 
     def match_known(self, tokens: ImageTokens, targets: list[SetTargets]) -> Matches:
         """As :meth:`match`, where no class answers are asked for: they cost the same everywhere."""
-        num_classes = 1 + max((int(target.class_index.max()) for target in targets if len(target)), default=0)
+        num_classes = 1 + max((int(target.asked_class.max()) for target in targets if len(target)), default=0)
         batch, num_tokens = tokens.objectness.shape[1:]
         return self.match(tokens, tokens.objectness.new_zeros(batch, num_tokens, num_classes + 1), targets)
 
@@ -108,12 +111,12 @@ class SetCriterion(nn.Module):
     def _row(assigned: Tensor, target: SetTargets) -> tuple[Tensor, ...]:
         kept = (assigned > 0).nonzero().squeeze(1)
         objects = assigned[kept] - 1
-        return (kept, target.class_index[objects], target.points_norm[objects], target.centers_norm[objects],
-                target.sizes_norm[objects])
+        return (kept, target.class_index[objects], target.asked_class[objects], target.points_norm[objects],
+                target.centers_norm[objects], target.sizes_norm[objects])
 
     @staticmethod
     def _pad(rows: list[tuple[Tensor, ...]]) -> Matches:
-        kept, classes, points, centers, sizes = zip(*rows, strict=True)
+        kept, classes, asked, points, centers, sizes = zip(*rows, strict=True)
         # At least one entry, so that every weight has a gradient even where a whole batch shows nothing.
         size = max(1, *map(len, kept))
         num_points = max(point.shape[1] for point in points)
@@ -127,10 +130,11 @@ class SetCriterion(nn.Module):
 
         padded = pad([nn.functional.pad(p, (0, 0, 0, num_points - p.shape[1]), value=torch.nan) for p in points])
         known = valid[:, :, None] & ~padded.isnan().any(dim=-1)
-        return Matches(pad(kept), valid, pad(classes), padded.nan_to_num(), known, pad(centers), pad(sizes))
+        return Matches(
+            pad(kept), valid, pad(classes), pad(asked), padded.nan_to_num(), known, pad(centers), pad(sizes))
 
     def forward(self, tokens: ImageTokens, content: Tensor, class_logits: Tensor, point_logits: Tensor,
-                prefix: Prefix, matches: Matches, targets: list[SetTargets]) -> dict[str, Tensor]:
+                names: NameSets | Prefix, matches: Matches, targets: list[SetTargets]) -> dict[str, Tensor]:
         """Losses by name; those of inner decoder layers are prefixed ``d0.``, ``d1.`` ... as in mmdet.
 
         Args:
@@ -138,12 +142,14 @@ class SetCriterion(nn.Module):
             content: (layers, B, M, width), projected contents.
             class_logits: (B, M, K + 1).
             point_logits: (B, k, N, 2, 2R + 1), of the matched tokens.
-            prefix: gives the name embeddings of the sets.
+            names: what the tokens are aligned with.
             matches: from :meth:`match`.
             targets: B targets.
         """
-        losses = self.known_object_losses(tokens, content, prefix, matches)
-        class_targets = self._scatter(matches, matches.class_index, class_logits.shape[1], class_logits.shape[2] - 1)
+        losses = self.known_object_losses(tokens, content, names, matches)
+        none = class_logits.shape[2] - 1
+        classes = torch.where(matches.asked_class < 0, none, matches.asked_class)
+        class_targets = self._scatter(matches, classes, class_logits.shape[1], none)
         total, weight = self.loss_class(class_logits, class_targets, self._distracted(tokens, targets))
         losses['loss_class'] = total / reduce_mean(weight).clamp(min=1e-6)
 
@@ -167,7 +173,7 @@ class SetCriterion(nn.Module):
         """(B, M) bool, whether a token's centre is inside an object that the instruction does not ask for."""
         rows = []
         for centers, target in zip(tokens.centers_norm[-1].detach(), targets, strict=True):
-            low, high = target.distractors_norm.unbind(dim=1)
+            low, high = target.unasked_norm.unbind(dim=1)
             inside = (centers[:, None] >= low) & (centers[:, None] <= high)
             rows.append(inside.all(dim=2).any(dim=1))
         return torch.stack(rows)
@@ -209,7 +215,7 @@ class SetCriterion(nn.Module):
             classes = torch.nn.functional.pad(target.class_index, (0, len(low) - len(target)), value=-1)
             kept = valid.nonzero().squeeze(1)
             index = objects[kept]
-            rows.append((kept, classes[index], low.new_zeros(len(kept), 1, 2), (low + high)[index] / 2,
+            rows.append((kept, classes[index], classes[index], low.new_zeros(len(kept), 1, 2), (low + high)[index] / 2,
                          (high - low)[index]))
         matches = self._pad(rows)
         num_matched = reduce_mean(matches.valid.sum().float()).clamp(min=1)

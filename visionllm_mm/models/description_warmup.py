@@ -27,11 +27,9 @@ class DescribedImages:
     Attributes:
         samples: with ``instruction`` and ``object_names``; and with ``answer`` where words are asked for.
         objects: what the images show; the class index counts ``object_names``.
-        asked: per image (K,) bool, which objects the instruction asks for; not looked at where it asks for words.
     """
     samples: SampleList
     objects: list[SetTargets]
-    asked: list[Tensor]
 
 
 def warm_up_on_descriptions(decoder: OpenEndedTaskDecoder, batches: Iterator[DescribedImages], *, num_tokens: int,
@@ -50,7 +48,7 @@ def warm_up_on_descriptions(decoder: OpenEndedTaskDecoder, batches: Iterator[Des
         lr: peak learning rate (AdamW, linear warm-up over a tenth of the steps, then linear decay).
         noise: length of the noise added to a name's embedding, relative to it.
         seed: seed of places, noise and the words that stand where there is no object.
-        text_loss: a further loss of the samples' texts; None: none.
+        text_loss: a further loss of a quarter of the samples' texts; None: none.
         report: called every 100 steps with step and mean loss since the last call.
     """
     generator = torch.Generator().manual_seed(seed)
@@ -62,7 +60,8 @@ def warm_up_on_descriptions(decoder: OpenEndedTaskDecoder, batches: Iterator[Des
         slots = [torch.randperm(num_tokens, generator=generator)[:len(objects)] for objects in batch.objects]
         tokens = describe(decoder, names, batch.objects, slots, strangers, num_tokens, noise, generator)
         loss = _loss(decoder, batch, tokens, slots)
-        return loss if text_loss is None else loss + text_loss(batch.samples)
+        # A quarter of the texts is enough for what is read off them alone, and as much work as the answers to all.
+        return loss if text_loss is None else loss + text_loss(batch.samples[::4])
 
     for step, loss in enumerate(train_steps(decoder, find_loss, num_iters, lr), start=1):
         losses.append(loss)
@@ -76,8 +75,8 @@ def _loss(decoder: OpenEndedTaskDecoder, batch: DescribedImages, tokens: Tensor,
     if instructions[0].asks_for_words:
         return WordLoss()(*answer_logits(decoder, instructions, tokens, [sample.answer for sample in batch.samples]))
     targets = torch.ones(tokens.shape[:2], dtype=torch.int64)  # 0: the one class, 1: no object
-    for i, (slot, asked) in enumerate(zip(slots, batch.asked, strict=True)):
-        targets[i, slot[asked[:len(slot)].cpu()]] = 0
+    for i, (slot, target) in enumerate(zip(slots, batch.objects, strict=True)):
+        targets[i, slot[(target.asked_class >= 0)[:len(slot)].cpu()]] = 0
     loss_class = ClassTokenLoss(none_weight=0.3)
     total, weight = loss_class(decoder.class_logits(decoder.read(instructions, tokens)), targets.to(tokens.device))
     return total / weight
@@ -86,6 +85,9 @@ def _loss(decoder: OpenEndedTaskDecoder, batch: DescribedImages, tokens: Tensor,
 def describe(decoder: OpenEndedTaskDecoder, names: list[list[str]], objects: list[SetTargets], slots: list[Tensor],
              strangers: list[str], num_tokens: int, noise: float, generator: torch.Generator) -> Tensor:
     """Projected image tokens (B, M, width) of objects that are told: at their slots, other words elsewhere.
+
+    Where tokens say how likely they are objects, some of the others repeat an object, as real tokens do, and say that
+    they are unlikely to be one.
 
     Args:
         decoder: gives embeddings and the projection of places.
@@ -108,4 +110,33 @@ def describe(decoder: OpenEndedTaskDecoder, names: list[list[str]], objects: lis
         content = content.index_put((torch.full_like(slot, i), slot), named[i, target.class_index[:count]])
         box = torch.cat([target.centers_norm, target.sizes_norm], dim=1)
         places[i, slot] = box[:count, :projector.place_dims].clamp(0, 1)
-    return projector.normalize(with_noise(content, noise, generator)) + projector.project_place(places)
+    objectness = torch.rand(batch, num_tokens, generator=generator).to(device)
+    objectness = _limit_objectness(objectness, slots)
+    if projector.objectness is not None:
+        content, places = _repeat_objects(content, places, slots, generator)
+    return projector(projector.normalize(with_noise(content, noise, generator)), places, objectness)
+
+
+def _limit_objectness(drawn: Tensor, slots: list[Tensor]) -> Tensor:
+    """(B, M) in [0, 1] -> 0.2 to 1 at the slots, below 0.2 elsewhere."""
+    is_object = torch.zeros_like(drawn, dtype=torch.bool)
+    for i, slot in enumerate(slots):
+        is_object[i, slot.to(drawn.device)] = True
+    return torch.where(is_object, 0.2 + 0.8 * drawn, 0.2 * drawn)
+
+
+def _repeat_objects(content: Tensor, places: Tensor, slots: list[Tensor],
+                    generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Contents (B, M, width) and places (B, M, 2 or 4) where a sixth of the free tokens repeat an object nearby."""
+    count, device = content.shape[1], content.device
+    source = torch.arange(count).repeat(len(content), 1)
+    for i, slot in enumerate(slots):
+        repeats = torch.rand(count, generator=generator) < 1 / 6
+        repeats[slot] = False
+        if len(slot):
+            source[i, repeats] = slot[torch.randint(len(slot), (int(repeats.sum()),), generator=generator)]
+    moved = (source != torch.arange(count))[..., None]
+    shift = 0.03 * torch.randn(places.shape, generator=generator) * moved
+    source = source.to(device)[..., None]
+    places = places.gather(1, source.expand_as(places)) + shift.to(device)
+    return content.gather(1, source.expand_as(content)), places.clamp(0, 1)

@@ -9,6 +9,8 @@ from ..structures import SetTargets
 def set_targets(data_samples: SampleList) -> list[SetTargets]:
     """Targets of B samples with ``gt_instances``: bboxes (px), labels (-1: not asked for) and, but for words, points.
 
+    With ``object_labels``, what all objects are called (positions in the sample's ``object_names``), those that are
+    not asked for are described, too: an expression such as "the star left of the ring" needs a token for the ring.
     Instances to be ignored, such as crowds, are left out.
     """
     targets = []
@@ -16,8 +18,10 @@ def set_targets(data_samples: SampleList) -> list[SetTargets]:
     for gt, meta in zip(instances, metas, strict=True):
         height, width = meta['img_shape'][:2]
         size = gt.bboxes.new_tensor([width, height])
-        asked, boxes_norm = gt.labels >= 0, gt.bboxes.reshape(-1, 2, 2) / size
+        boxes_norm, names = gt.bboxes.reshape(-1, 2, 2) / size, gt.get('object_labels', gt.labels)
         # Where words are asked for, no points are.
         points = gt.points / size if 'points' in gt else boxes_norm[:, :0]
-        targets.append(SetTargets(gt.labels[asked], points[asked], size, boxes_norm[~asked], boxes_norm[asked]))
+        described = names >= 0
+        targets.append(SetTargets(names[described], points[described], size, boxes_norm[~described],
+                                  boxes_norm[described], gt.labels[described]))
     return targets

@@ -57,11 +57,13 @@ class OpenEndedTaskDecoder(nn.Module):
             class token stands for its name; for small LLMs without pretrained weights, see :class:`AskedWords`.
         place_points: whether point queries stand for their place along the outline; for such LLMs, too, see
             :class:`PointPlaces`.
+        tell_objectness: whether image tokens say how likely they are objects; for such LLMs, too, see
+            :class:`TokenProjector`.
     """
 
     def __init__(self, llm: CausalLM, vocabulary: Vocabulary, token_dims: int, place_dims: int = 2,
                  block_chunk: int = 128, cache_size: int = 64, start_with_question: bool = False,
-                 place_points: bool = False) -> None:
+                 place_points: bool = False, tell_objectness: bool = False) -> None:
         super().__init__()
         self.llm = llm
         self.vocabulary = vocabulary
@@ -71,7 +73,8 @@ class OpenEndedTaskDecoder(nn.Module):
         sizes = (vocabulary.num_classes, vocabulary.coord_range, vocabulary.max_points)
         self.register_buffer('vocabulary_sizes', torch.tensor(sizes))
         self.projector = TokenProjector(
-            token_dims, llm.embed_dims, place_dims, word_norm=words.norm(dim=1).mean().item())
+            token_dims, llm.embed_dims, place_dims, word_norm=words.norm(dim=1).mean().item(),
+            tell_objectness=tell_objectness)
         self.prefix_builder = PrefixBuilder(llm, vocabulary)
         self.asked_words = AskedWords(llm.embed_dims) if start_with_question else None
         self.point_places = PointPlaces(llm.embed_dims, vocabulary.max_points) if place_points else None

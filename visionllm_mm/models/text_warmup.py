@@ -138,5 +138,6 @@ def _step(decoder: OpenEndedTaskDecoder, names: list[str], batch_size: int, num_
     content = with_noise(content, noise, generator)
     projector = decoder.projector
     places = torch.rand(batch_size, num_tokens, projector.place_dims, generator=generator).to(device)
-    inputs = projector.normalize(content) + projector.project_place(places)
+    # Whether something is to be found here is what the names alone decide.
+    inputs = projector(projector.normalize(content), places, torch.ones_like(places[..., 0]))
     return decoder.class_logits(decoder.read(instructions, inputs)), targets

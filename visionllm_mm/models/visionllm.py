@@ -120,9 +120,12 @@ class VisionLLM(BaseDetector):
         return self.image_tokenizer(features, language, padding, data_samples, extra_places)
 
     def project(self, tokens: ImageTokens) -> tuple[Tensor, Tensor]:
-        """Contents per decoder layer (layers, B, M, LLM width), and content + place of the tokens (B, M, LLM width)."""
+        """Contents per decoder layer (layers, B, M, LLM width), and what the LLM reads of the tokens (B, M, LLM width).
+        """
         content = self.task_decoder.projector.project_content(tokens.embeddings)
-        return content, content[-1] + self.task_decoder.projector.project_place(tokens.places_norm[-1].detach())
+        inputs = self.task_decoder.projector(
+            content[-1], tokens.places_norm[-1].detach(), tokens.objectness[-1].detach().sigmoid())
+        return content, inputs
 
     def _read(self, features: tuple[Tensor, ...], data_samples: SampleList,
               extra_places: Tensor | None = None) -> tuple[list[Instruction], ImageTokens, Tensor, DecoderState]:
@@ -174,8 +177,15 @@ class VisionLLM(BaseDetector):
         matches = self.criterion.match(tokens, class_logits, targets)
         num_points = max(instruction.num_points for instruction in instructions)
         point_logits = self.task_decoder.point_logits(state, matches.tokens, num_points)
-        losses = self.criterion(tokens, content, class_logits, point_logits, state.prefix, matches, targets)
-        return losses | self._dense_losses(tokens, state.prefix, starts, targets)
+        names = self._object_names(data_samples) or state.prefix
+        losses = self.criterion(tokens, content, class_logits, point_logits, names, matches, targets)
+        return losses | self._dense_losses(tokens, names, starts, targets)
+
+    def _object_names(self, data_samples: SampleList) -> NameSets | None:
+        """What the objects of all images are called, whatever the instructions ask for; None where it is not known."""
+        if any('object_names' not in sample for sample in data_samples):
+            return None
+        return self.task_decoder.prefix_builder.embed_names([sample.object_names for sample in data_samples])
 
     def _starts(self, targets: list[SetTargets], data_samples: SampleList) -> NoisyStarts | None:
         if self.denoising is None:
@@ -196,15 +206,14 @@ class VisionLLM(BaseDetector):
     def _word_losses(self, features: tuple[Tensor, ...], data_samples: SampleList) -> dict[str, Tensor]:
         """Loss of the words and, where the objects of all images are known, of what the tokens should describe."""
         instructions = self.parse_instructions(data_samples)
-        known = all('object_names' in sample for sample in data_samples)
-        targets = set_targets(data_samples) if known else []
-        starts = self._starts(targets, data_samples) if known else None
+        names = self._object_names(data_samples)
+        targets = set_targets(data_samples) if names else []
+        starts = self._starts(targets, data_samples) if names else None
         tokens = self.tokenize(features, data_samples, instructions, None if starts is None else starts.places_norm)
         content, inputs = self.project(tokens)
         answers = [sample.answer for sample in data_samples]
         losses = dict(loss_words=self.loss_words(*answer_logits(self.task_decoder, instructions, inputs, answers)))
-        if known:
-            names = self.task_decoder.prefix_builder.embed_names([sample.object_names for sample in data_samples])
+        if names:
             matches = self.criterion.match_known(tokens, targets)
             losses |= self.criterion.known_object_losses(tokens, content, names, matches)
             losses |= self._dense_losses(tokens, names, starts, targets)

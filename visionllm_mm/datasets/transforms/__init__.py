@@ -1,5 +1,6 @@
 """Pipeline transforms that mmdet lacks."""
 
+from .exchanged_words import ExchangeNames, RandomFlipWithWords
 from .loading import LoadImageFromFile
 from .packing import PackInstructionInputs
 from .sample_seed import SeedBySample
@@ -13,6 +14,7 @@ from .set_instructions import (
 from .word_instructions import CaptionInstruction, QuestionInstruction
 
 __all__ = [
-    'CaptionInstruction', 'DetectionInstruction', 'GroundingInstruction', 'KeypointInstruction', 'LoadImageFromFile',
-    'PackInstructionInputs', 'QuestionInstruction', 'ScrambleWording', 'SeedBySample', 'SegmentationInstruction'
+    'CaptionInstruction', 'DetectionInstruction', 'ExchangeNames', 'GroundingInstruction', 'KeypointInstruction',
+    'LoadImageFromFile', 'PackInstructionInputs', 'QuestionInstruction', 'RandomFlipWithWords', 'ScrambleWording',
+    'SeedBySample', 'SegmentationInstruction'
 ]

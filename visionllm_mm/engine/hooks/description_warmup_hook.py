@@ -55,9 +55,7 @@ class DescriptionWarmupHook(Hook):
         device = next(runner.model.parameters()).device
         for batch in runner.build_dataloader(self.loader):
             samples = [sample.to(device) for sample in batch['data_samples']]
-            asked = [sample.gt_instances.labels >= 0 for sample in samples]
             for sample in samples:
                 known = sample.gt_instances
                 known.bboxes = torch.as_tensor(getattr(known.bboxes, 'tensor', known.bboxes))
-                known.labels = torch.as_tensor(known.get('object_labels', known.labels))
-            yield DescribedImages(samples, set_targets(samples), asked)
+            yield DescribedImages(samples, set_targets(samples))

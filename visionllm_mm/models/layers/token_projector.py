@@ -8,7 +8,7 @@ from .center_embedding import sine_embedding
 
 
 class TokenProjector(nn.Module):
-    """Projects what a token shows and where it is; the two are added.
+    """Projects what a token shows and where it is; the two are added, and how likely it is an object, if asked to.
 
     Both have fixed lengths, the content that of a word embedding and the place half of it. So image tokens and the
     word embeddings that stand for them in the text-only warm-up look alike to the LLM, and neither part of a token can
@@ -20,10 +20,12 @@ class TokenProjector(nn.Module):
         place_dims: coordinates of a place: 2, its centre, or 4, with its size.
         word_norm: initial length of a content vector.
         position_dims: features of the sine embedding per coordinate.
+        tell_objectness: whether the LLM is told how likely a token is an object. Starts as zero, so that weights which
+            were trained without it fit.
     """
 
     def __init__(self, token_dims: int, llm_dims: int, place_dims: int = 2, word_norm: float = 1.0,
-                 position_dims: int = 64) -> None:
+                 position_dims: int = 64, tell_objectness: bool = False) -> None:
         super().__init__()
         self.place_dims = place_dims
         self.position_dims = position_dims
@@ -31,6 +33,18 @@ class TokenProjector(nn.Module):
         self.content = nn.Linear(token_dims, llm_dims)
         self.place = nn.Linear(place_dims * position_dims, llm_dims)
         self.scale = nn.Parameter(torch.tensor(float(word_norm)))
+        self.objectness = nn.Parameter(torch.zeros(llm_dims)) if tell_objectness else None
+
+    def forward(self, content: Tensor, places_norm: Tensor, objectness: Tensor) -> Tensor:
+        """What the LLM reads of image tokens, (B, M, llm_dims).
+
+        Args:
+            content: (B, M, llm_dims), projected contents.
+            places_norm: (B, M, ``place_dims``) in [0, 1].
+            objectness: (B, M), probabilities in [0, 1].
+        """
+        inputs = content + self.project_place(places_norm)
+        return inputs if self.objectness is None else inputs + objectness[..., None] * self.objectness
 
     def project_content(self, embeddings: Tensor) -> Tensor:
         """(..., D) -> (..., llm_dims), all of length ``scale``."""

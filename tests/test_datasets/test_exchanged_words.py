@@ -1,0 +1,61 @@
+"""Things with other names, and mirrored images whose texts stay true."""
+
+import numpy as np
+import pytest
+from mmdet.structures.bbox import HorizontalBoxes
+
+from visionllm_mm.datasets import ExchangeNames, RandomFlipWithWords
+
+GROUP = (('red', 'star', 'stars'), ('green', 'heart', 'hearts'), ('blue', 'ring', 'rings'))
+WORDS = dict(horizontal=(('left', 'right'),), vertical=(('above', 'below'),))
+
+
+def _told():
+    return dict(question='Is the red heart left of the stars?', history=('yes', 'What shape is it?'),
+                gt_caption=['star'], object_names=['red heart', 'blue star'])
+
+
+def test_names_take_each_others_places_in_all_texts():
+    np.random.seed(0)
+    transform, seen = ExchangeNames(GROUP), set()
+    colors, shapes = ({words[i]: words for words in GROUP} for i in (0, 1))
+    for _ in range(60):
+        result = transform(_told())
+        first, second = (name.split() for name in result['object_names'])
+        assert result['question'] == f'Is the {first[0]} {first[1]} left of the {shapes[second[1]][2]}?'
+        assert result['gt_caption'] == [second[1]] and result['history'] == ('yes', 'What shape is it?')
+        # A color goes with its shape: 'red heart' is of one group's color and another's shape, and stays so.
+        assert colors[first[0]] != shapes[first[1]]
+        seen.add(tuple(result['object_names']))
+    assert len(seen) == 6
+
+
+def test_images_keep_their_names():
+    with pytest.raises(ValueError, match='a.png is loaded'):
+        ExchangeNames(GROUP)(_told() | dict(img=np.zeros((4, 4, 3)), img_path='a.png'))
+    with pytest.raises(ValueError, match='the same number of words'):
+        ExchangeNames([('red', 'star'), ('green',)])
+
+
+@pytest.mark.parametrize('with_image', [True, False])
+@pytest.mark.parametrize('direction, text, box', [
+    ('horizontal', 'the star right of and above the ring', [14, 1, 18, 4]),
+    ('vertical', 'the star left of and below the ring', [2, 6, 6, 9]),
+    ('diagonal', 'the star right of and below the ring', [14, 6, 18, 9])])
+def test_flipped_texts_stay_true(with_image, direction, text, box):
+    image = np.zeros((10, 20, 3), np.uint8)
+    image[1:4, 2:6] = 255
+    sample = dict(text='the star left of and above the ring', img_shape=(10, 20),
+                  gt_bboxes=HorizontalBoxes(np.array([[2, 1, 6, 4]], dtype=np.float32)))
+    result = RandomFlipWithWords(words=WORDS, prob=1.0, direction=direction)(
+        sample | (dict(img=image) if with_image else {}))
+    assert result['text'] == text and result['gt_bboxes'].tensor.tolist() == [box]
+    if with_image:
+        x1, y1, x2, y2 = box
+        assert (result['img'][y1:y2, x1:x2] == 255).all() and result['img'].sum() == image.sum()
+
+
+def test_unflipped_samples_stay_as_they_are():
+    sample = dict(text='left', img_shape=(10, 20), gt_bboxes=HorizontalBoxes(np.array([[2., 1, 6, 4]])))
+    result = RandomFlipWithWords(words=WORDS, prob=0.0)(sample)
+    assert result['text'] == 'left' and not result['flip'] and result['gt_bboxes'].tensor.tolist() == [[2, 1, 6, 4]]

@@ -1,0 +1,20 @@
+"""Exchanging words in texts about images."""
+
+import re
+from collections.abc import Mapping
+
+
+def exchange_words(text: str, words: Mapping[str, str]) -> str:
+    """Puts other words in the place of some, all at once, and mends the articles: "a red star" -> "an orange star".
+
+    Args:
+        text: in English; what is exchanged are whole words in lower case.
+        words: word -> what stands in its place.
+    """
+    if not words:
+        return text
+    pattern = r'\b(' + '|'.join(map(re.escape, sorted(words, key=len, reverse=True))) + r')\b'
+    changed = re.sub(pattern, lambda found: words[found[0]], text)
+    if changed == text:
+        return text
+    return re.sub(r'\ban? (?=([a-z]))', lambda found: 'an ' if found[1] in 'aeiou' else 'a ', changed)
