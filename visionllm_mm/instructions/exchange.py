@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 
 def exchange_words(text: str, words: Mapping[str, str]) -> str:
@@ -13,8 +14,12 @@ def exchange_words(text: str, words: Mapping[str, str]) -> str:
     """
     if not words:
         return text
-    pattern = r'\b(' + '|'.join(map(re.escape, sorted(words, key=len, reverse=True))) + r')\b'
-    changed = re.sub(pattern, lambda found: words[found[0]], text)
+    changed = _any_of(tuple(words)).sub(lambda found: words[found[0]], text)
     if changed == text:
         return text
     return re.sub(r'\ban? (?=([a-z]))', lambda found: 'an ' if found[1] in 'aeiou' else 'a ', changed)
+
+
+@lru_cache
+def _any_of(words: tuple[str, ...]) -> re.Pattern:
+    return re.compile(r'\b(' + '|'.join(map(re.escape, words)) + r')\b')
