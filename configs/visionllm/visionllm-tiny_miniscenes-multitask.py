@@ -2,7 +2,7 @@
 #   python tools/train.py configs/visionllm/visionllm-tiny_miniscenes-stage1.py
 #   python tools/train.py configs/visionllm/visionllm-tiny_miniscenes-multitask.py
 #   python tools/test.py configs/visionllm/visionllm-tiny_miniscenes-multitask.py \
-#       work_dirs/visionllm-tiny_miniscenes-multitask/epoch_10.pth
+#       work_dirs/visionllm-tiny_miniscenes-multitask/epoch_8.pth
 _base_ = ['./visionllm-tiny_miniscenes-stage1.py']
 
 load_from = 'work_dirs/visionllm-tiny_miniscenes-stage1/epoch_3.pth'
@@ -99,7 +99,7 @@ train_dataloader = dict(
     num_workers=1,
     persistent_workers=True,
     # Shapes, pairs, segmentation, grounding, keypoints, captions, questions.
-    sampler=dict(type='OneTaskSampler', batch_size=8, ratios=(0.7, 1, 3, 1.5, 0.5, 0.8, 1.5), num_batches=500),
+    sampler=dict(type='OneTaskSampler', batch_size=8, ratios=(0.5, 0.7, 3, 1.5, 0.5, 0.8, 2), num_batches=500),
     dataset=dict(type='ConcatDataset', datasets=train_sets))
 
 val_coco = dict(
@@ -212,8 +212,8 @@ test_cfg = dict(
         'pairs/coco/bbox_mAP_unseen': dict(trivial=0.0)
     })
 
-max_epochs = 10
-train_cfg = dict(max_epochs=max_epochs, val_interval=5)
+max_epochs = 8
+train_cfg = dict(max_epochs=max_epochs, val_interval=4)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
     dict(type='CosineAnnealingLR', eta_min=0, begin=0, end=max_epochs, T_max=max_epochs, by_epoch=True,
@@ -251,5 +251,5 @@ told_scenes = [
 custom_hooks = [
     dict(type='SampleSeedHook'),
     dict(type='CheckClassNamesHook', priority='VERY_HIGH'),
-    dict(type='DescriptionWarmupHook', datasets=told_scenes, ratios=(2, 1, 2), num_iters=6000, batch_size=16)
+    dict(type='DescriptionWarmupHook', datasets=told_scenes, ratios=(2, 0.7, 2.5), num_iters=5000, batch_size=16)
 ]

@@ -1,0 +1,59 @@
+"""tools/publish_weights.py: small files that load as the checkpoint does."""
+
+import hashlib
+import subprocess
+import sys
+
+import pytest
+import torch
+from mmengine.runner.checkpoint import load_checkpoint
+
+from tests.tiny import ROOT, build_model
+
+
+def _run(*arguments):
+    return subprocess.run([sys.executable, str(ROOT / 'tools/publish_weights.py'), *map(str, arguments)],
+                          capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    path = tmp_path / 'epoch_2.pth'
+    torch.save(dict(
+        meta=dict(dataset_meta=dict(classes=('star',)), cfg='model = dict()', hook_msgs=dict(last_ckpt='x'), epoch=2),
+        state_dict=build_model().state_dict(), optimizer=dict(state=torch.zeros(1000)), message_hub=dict()), path)
+    return path
+
+
+def test_weights_fit_the_model_in_half_the_space(checkpoint, tmp_path):
+    out = tmp_path / 'new/weights.pth'
+    done = _run(checkpoint, out)
+    assert done.returncode == 0, done.stderr
+    assert hashlib.sha256(out.read_bytes()).hexdigest() in done.stdout
+    assert out.stat().st_size < 0.6 * checkpoint.stat().st_size
+    saved = torch.load(out, weights_only=True)
+    assert set(saved) == {'meta', 'state_dict'}
+    assert saved['meta'] == dict(dataset_meta=dict(classes=('star',)), cfg='model = dict()', epoch=2)
+    model = build_model(seed=1)
+    load_checkpoint(model, str(out), strict=True)
+    expected = build_model().state_dict()
+    for name, value in model.state_dict().items():
+        assert value.dtype == expected[name].dtype
+        torch.testing.assert_close(value, expected[name], rtol=1e-3, atol=1e-6)
+
+
+def test_nothing_is_written_over(checkpoint, tmp_path):
+    out = tmp_path / 'weights.pth'
+    out.write_text('mine')
+    done = _run(checkpoint, out)
+    assert done.returncode and 'is there already' in done.stderr and out.read_text() == 'mine'
+    assert _run(checkpoint, out, '--force').returncode == 0
+
+
+@pytest.mark.parametrize('content, message', [
+    (dict(meta={}), 'has no state_dict'), (dict(state_dict=dict(weight=torch.tensor([1e6]))), 'weight holds 1e+06')])
+def test_what_can_not_be_published_is_said(content, message, tmp_path):
+    torch.save(content, tmp_path / 'a.pth')
+    done = _run(tmp_path / 'a.pth', tmp_path / 'b.pth')
+    assert done.returncode and message in done.stderr and not (tmp_path / 'b.pth').exists()
+    assert 'checkpoint not found' in _run(tmp_path / 'none.pth', tmp_path / 'b.pth').stderr

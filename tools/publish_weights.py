@@ -1,0 +1,71 @@
+"""Make a small file of a checkpoint's weights to hand on: half precision, without optimizer and logs.
+
+    python tools/publish_weights.py work_dirs/mine/epoch_60.pth mine.pth
+
+Floating-point weights become float16; a model computes with them in its own precision. The config and the class names
+that the checkpoint carries stay. Prints size and SHA-256 of the file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
+from pathlib import Path
+
+from _launch import import_plugin, require_file
+
+NAME = 'publish_weights.py'
+KEPT = ('cfg', 'dataset_meta', 'epoch', 'iter', 'mmengine_version', 'experiment_name')
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('checkpoint', help='checkpoint of a training')
+    parser.add_argument('out', help='file to write')
+    parser.add_argument('--force', action='store_true', help='write over the file of an earlier run')
+    args = parser.parse_args()
+    require_file(args.checkpoint, 'checkpoint')
+    if Path(args.out).exists() and not args.force:
+        sys.exit(f'{NAME}: {args.out} is there already: give another name, or --force to write over it')
+    return args
+
+
+def publish(checkpoint: dict) -> dict:
+    """The weights in half precision, with what a model needs to know of them; other entries are left out.
+
+    Raises:
+        ValueError: when there are no weights, or one is too large for float16.
+    """
+    if not checkpoint.get('state_dict'):
+        raise ValueError(f'it has no state_dict, but {sorted(checkpoint)}')
+    weights = {}
+    for name, value in checkpoint['state_dict'].items():
+        weights[name] = value.half() if value.is_floating_point() else value
+        if value.is_floating_point() and value.isfinite().all() and not weights[name].isfinite().all():
+            raise ValueError(f'{name} holds {value.abs().max():.3g}, too large for float16')
+    meta = {key: value for key, value in checkpoint.get('meta', {}).items() if key in KEPT}
+    return dict(meta=meta, state_dict=weights)
+
+
+def main() -> None:
+    args = parse_args()
+    import_plugin()
+    import torch
+    from mmengine.runner.checkpoint import CheckpointLoader
+
+    try:
+        content = publish(CheckpointLoader.load_checkpoint(args.checkpoint, map_location='cpu'))
+    except ValueError as error:
+        sys.exit(f'{NAME}: {args.checkpoint}: {error}')
+    out = Path(args.out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(f'{out.name}.partial')
+    torch.save(content, partial)
+    partial.rename(out)
+    digest = hashlib.sha256(out.read_bytes()).hexdigest()
+    print(f'{out}: {out.stat().st_size / 1e6:.1f} MB, {len(content["state_dict"])} tensors, sha256 {digest}')
+
+
+if __name__ == '__main__':
+    main()
