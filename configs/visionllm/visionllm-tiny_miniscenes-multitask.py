@@ -251,5 +251,5 @@ told_scenes = [
 custom_hooks = [
     dict(type='SampleSeedHook'),
     dict(type='CheckClassNamesHook', priority='VERY_HIGH'),
-    dict(type='DescriptionWarmupHook', datasets=told_scenes, ratios=(2, 0.7, 2.5), num_iters=5000, batch_size=16)
+    dict(type='DescriptionWarmupHook', datasets=told_scenes, ratios=(2, 0.7, 2.5), num_iters=3500, batch_size=16)
 ]
