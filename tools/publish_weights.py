@@ -39,9 +39,11 @@ def publish(checkpoint: dict) -> dict:
     """
     if not checkpoint.get('state_dict'):
         raise ValueError(f'it has no state_dict, but {sorted(checkpoint)}')
-    weights = {}
+    weights, halves = {}, {}
     for name, value in checkpoint['state_dict'].items():
-        weights[name] = value.half() if value.is_floating_point() else value
+        # Weights that are tied, as words and their logits are, stay one in the file.
+        place = value.data_ptr(), value.shape
+        weights[name] = halves.setdefault(place, value.half()) if value.is_floating_point() else value
         if value.is_floating_point() and value.isfinite().all() and not weights[name].isfinite().all():
             raise ValueError(f'{name} holds {value.abs().max():.3g}, too large for float16')
     meta = {key: value for key, value in checkpoint.get('meta', {}).items() if key in KEPT}

@@ -32,6 +32,9 @@ def test_weights_fit_the_model_in_half_the_space(checkpoint, tmp_path):
     assert hashlib.sha256(out.read_bytes()).hexdigest() in done.stdout
     assert out.stat().st_size < 0.6 * checkpoint.stat().st_size
     saved = torch.load(out, weights_only=True)
+    base = 'task_decoder.llm.base.'
+    words, logits = (saved['state_dict'][base + name] for name in ('model.embed_tokens.weight', 'lm_head.weight'))
+    assert words.data_ptr() == logits.data_ptr()
     assert set(saved) == {'meta', 'state_dict'}
     assert saved['meta'] == dict(dataset_meta=dict(classes=('star',)), cfg='model = dict()', epoch=2)
     model = build_model(seed=1)
