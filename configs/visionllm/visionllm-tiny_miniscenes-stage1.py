@@ -1,6 +1,6 @@
 # Stage 1 of the multi-task model: detection alone, of shapes, colors and both together, so that the backbone, which
-# stage 2 freezes, sees all that the other tasks speak of. 4500 iterations. The LLM has four layers instead of two: a
-# comparison ("the leftmost star") takes one to find the stars, one to compare them, and one to tell the result.
+# stage 2 freezes, sees all that the other tasks speak of. 4500 iterations. The LLM has four layers instead of two, for
+# comparisons such as "the leftmost star": the stars have to be found, then compared.
 _base_ = ['./visionllm-tiny_miniscenes-det.py']
 
 model = dict(llm=dict(config=dict(num_hidden_layers=4)))
