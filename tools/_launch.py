@@ -6,8 +6,10 @@ Heavy imports stay inside the functions, so that `-h` and a mistyped path answer
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,6 +60,25 @@ def import_plugin() -> None:
     use_safe_checkpoint_loading()
 
 
+def write_files(contents: dict[Path, object]) -> None:
+    """Write files all at once, .json as text and others by torch: an interrupted run leaves none that is cut short."""
+    import torch
+
+    partial = {path: path.with_name(f".{path.name}.{os.getpid()}") for path in contents}
+    try:
+        for path, content in contents.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.suffix == ".json":
+                partial[path].write_text(json.dumps(content, indent=1))
+            else:
+                torch.save(content, partial[path])
+        for path in contents:
+            partial[path].replace(path)
+    finally:
+        for path in partial.values():
+            path.unlink(missing_ok=True)
+
+
 def keep_freed_memory() -> None:
     """Let glibc keep freed memory instead of giving it back to the system after every large tensor.
 
@@ -76,16 +97,30 @@ def keep_freed_memory() -> None:
         pass
 
 
+def parse_options(options: Sequence[str] | None) -> dict:
+    """KEY=VALUE strings of the command line as the settings that they stand for."""
+    from mmengine.config import DictAction
+
+    if not options:
+        return {}
+    values = argparse.ArgumentParser()
+    values.add_argument("--cfg-options", nargs="+", action=DictAction)
+    return values.parse_args(["--cfg-options", *options]).cfg_options
+
+
+def read_config(path: str, options: Sequence[str] | None = None) -> Config:
+    """Read the config and override its settings by KEY=VALUE strings."""
+    from mmengine.config import Config
+
+    cfg = Config.fromfile(path)
+    cfg.merge_from_dict(parse_options(options))
+    return cfg
+
+
 def load_config(args: argparse.Namespace) -> Config:
     """Read the config and apply --cfg-options, --work-dir and --launcher to it."""
-    from mmengine.config import Config, DictAction
-
     keep_freed_memory()
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options:
-        values = argparse.ArgumentParser()
-        values.add_argument("--cfg-options", nargs="+", action=DictAction)
-        cfg.merge_from_dict(values.parse_args(["--cfg-options", *args.cfg_options]).cfg_options)
+    cfg = read_config(args.config, args.cfg_options)
     if args.work_dir:
         cfg.work_dir = args.work_dir
     elif not cfg.get("work_dir"):

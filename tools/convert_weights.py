@@ -9,14 +9,12 @@ What no source gives is left out, so that it starts as it does without the file.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from _launch import import_plugin, require_file
+from _launch import import_plugin, read_config, require_file, write_files
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -99,14 +97,9 @@ def read_weights(path: str) -> dict[str, Tensor]:
 def build_model(args: argparse.Namespace) -> VisionLLM:
     """The config's model, with the folders given in the place of those that the config names."""
     from mmdet.registry import MODELS
-    from mmengine.config import Config, DictAction
     from mmengine.registry import init_default_scope
 
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options:
-        parser = argparse.ArgumentParser()
-        parser.add_argument("--cfg-options", nargs="+", action=DictAction)
-        cfg.merge_from_dict(parser.parse_args(["--cfg-options", *args.cfg_options]).cfg_options)
+    cfg = read_config(args.config, args.cfg_options)
     if cfg.model.type != "VisionLLM":
         raise ValueError(f"{args.config} is a config of {cfg.model.type}, not of VisionLLM")
     for part, folder in (("text_encoder", args.text_encoder), ("llm", args.llm)):
@@ -260,25 +253,6 @@ def print_report(report: dict, verbose: bool) -> None:
                 print(f"unused  {name} of --{option}")
 
 
-def write_all(contents: dict[Path, object]) -> None:
-    """Write files all at once: an interrupted run leaves none that is cut short."""
-    import torch
-
-    partial = {path: path.with_name(f".{path.name}.{os.getpid()}") for path in contents}
-    try:
-        for path, content in contents.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if path.suffix == ".json":
-                partial[path].write_text(json.dumps(content, indent=1))
-            else:
-                torch.save(content, partial[path])
-        for path in contents:
-            partial[path].replace(path)
-    finally:
-        for path in partial.values():
-            path.unlink(missing_ok=True)
-
-
 def main() -> None:
     args = parse_args()
     out, report_file = check_arguments(args)
@@ -296,7 +270,7 @@ def main() -> None:
         state["task_decoder.llm.base_source"] = own["task_decoder.llm.base_source"]
     report = make_report(args, model, found)
     meta = dict(converted=dict(config=args.config, sources={key: path for key, (path, _) in found.items()}))
-    write_all({out: dict(meta=meta, state_dict=state), report_file: report})
+    write_files({out: dict(meta=meta, state_dict=state), report_file: report})
     print_report(report, args.verbose)
     print(f"wrote {out}, and every tensor's name in {report_file}")
 

@@ -9,7 +9,7 @@ import argparse
 import json
 import sys
 
-from _launch import import_plugin, require_file
+from _launch import import_plugin, parse_options, read_config, require_file
 
 
 def parse_args() -> argparse.Namespace:
@@ -27,7 +27,7 @@ def parse_args() -> argparse.Namespace:
                         'as on GPUs, or its PyTorch form as on CPUs (default: compiled; with --measure pytorch)')
     parser.add_argument('--measure', action='store_true', help='train for real on the CPU with random weights, compare')
     parser.add_argument('--json', action='store_true', help='print one JSON object instead of tables')
-    parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='override settings')
+    parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='override settings')
     args = parser.parse_args()
     require_file(args.config, 'config')
     for name in ('gpus', 'batch', 'num_classes', 'points', 'objects'):
@@ -41,17 +41,11 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     import_plugin()
-    from mmengine.config import Config, DictAction
-
     from visionllm_mm.planning import report
     from visionllm_mm.planning.plan import plan
     from visionllm_mm.planning.workload import Workload
 
-    values = argparse.ArgumentParser()
-    values.add_argument('--cfg-options', nargs='*', action=DictAction)
-    options = values.parse_args(['--cfg-options', *args.cfg_options]).cfg_options or {}
-    cfg = Config.fromfile(args.config)
-    cfg.merge_from_dict(options)
+    cfg = read_config(args.config, args.cfg_options)
     work = Workload(args.batch, tuple(args.image_size), args.num_classes, args.points, args.objects, args.kept)
     compiled = (args.ops or ('pytorch' if args.measure else 'compiled')) == 'compiled'
     try:
@@ -61,7 +55,7 @@ def main() -> None:
     if args.measure:
         from visionllm_mm.planning.measure import measure, throughput
 
-        result['measured'] = measure(args.config, options, work)
+        result['measured'] = measure(args.config, parse_options(args.cfg_options), work)
         result['flops_per_second'] = throughput()
     if args.json:
         print(json.dumps(result))

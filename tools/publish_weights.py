@@ -13,7 +13,7 @@ import hashlib
 import sys
 from pathlib import Path
 
-from _launch import import_plugin, require_file
+from _launch import import_plugin, require_file, write_files
 
 NAME = 'publish_weights.py'
 KEPT = ('cfg', 'dataset_meta', 'epoch', 'iter', 'mmengine_version', 'experiment_name')
@@ -41,10 +41,12 @@ def publish(checkpoint: dict) -> dict:
         raise ValueError(f'it has no state_dict, but {sorted(checkpoint)}')
     weights, halves = {}, {}
     for name, value in checkpoint['state_dict'].items():
+        if not value.is_floating_point():
+            weights[name] = value
+            continue
         # Weights that are tied, as words and their logits are, stay one in the file.
-        place = value.data_ptr(), value.shape
-        weights[name] = halves.setdefault(place, value.half()) if value.is_floating_point() else value
-        if value.is_floating_point() and value.isfinite().all() and not weights[name].isfinite().all():
+        weights[name] = halves.setdefault((value.data_ptr(), value.shape), value.half())
+        if value.isfinite().all() and not weights[name].isfinite().all():
             raise ValueError(f'{name} holds {value.abs().max():.3g}, too large for float16')
     meta = {key: value for key, value in checkpoint.get('meta', {}).items() if key in KEPT}
     return dict(meta=meta, state_dict=weights)
@@ -53,7 +55,6 @@ def publish(checkpoint: dict) -> dict:
 def main() -> None:
     args = parse_args()
     import_plugin()
-    import torch
     from mmengine.runner.checkpoint import CheckpointLoader
 
     try:
@@ -61,10 +62,7 @@ def main() -> None:
     except ValueError as error:
         sys.exit(f'{NAME}: {args.checkpoint}: {error}')
     out = Path(args.out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f'{out.name}.partial')
-    torch.save(content, partial)
-    partial.rename(out)
+    write_files({out: content})
     digest = hashlib.sha256(out.read_bytes()).hexdigest()
     print(f'{out}: {out.stat().st_size / 1e6:.1f} MB, {len(content["state_dict"])} tensors, sha256 {digest}')
 

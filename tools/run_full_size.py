@@ -11,7 +11,7 @@ import argparse
 import time
 from collections.abc import Callable
 
-from _launch import import_plugin, require_file
+from _launch import import_plugin, read_config, require_file
 
 
 def parse_args() -> argparse.Namespace:
@@ -23,7 +23,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--objects', type=int, default=7, help='objects: their tokens are decoded (default: 7)')
     parser.add_argument('--points', type=int, default=2, help='N, points per object (default: 2)')
     parser.add_argument('--train', action='store_true', help='then one training step, gradient checkpointing included')
-    parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='override settings')
+    parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='override settings')
     args = parser.parse_args()
     require_file(args.config, 'config')
     for name in ('num_classes', 'objects', 'points'):
@@ -36,15 +36,11 @@ def main() -> None:
     args = parse_args()
     import_plugin()
     import torch
-    from mmengine.config import Config, DictAction
 
     from visionllm_mm.planning.measure import resident_bytes
     from visionllm_mm.planning.workload import Workload, build_model
 
-    values = argparse.ArgumentParser()
-    values.add_argument('--cfg-options', nargs='*', action=DictAction)
-    cfg = Config.fromfile(args.config)
-    cfg.merge_from_dict(values.parse_args(['--cfg-options', *args.cfg_options]).cfg_options or {})
+    cfg = read_config(args.config, args.cfg_options)
     cfg.model.llm.gradient_checkpointing = args.train
 
     def timed(what: str, run: Callable[[], object]) -> object:

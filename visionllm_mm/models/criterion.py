@@ -81,11 +81,11 @@ class SetCriterion(nn.Module):
         """
         rows, none = [], class_logits.shape[2] - 1
         for i, target in enumerate(targets):
-            classes = torch.where(target.asked_class < 0, none, target.asked_class)
             assigned = self.assigner.assign(
                 InstanceData(objectness=tokens.objectness[-1, i], centers_norm=tokens.centers_norm[-1, i],
                              class_logits=class_logits[i]),
-                InstanceData(labels=classes, centers_norm=target.centers_norm)).gt_inds
+                InstanceData(labels=self._answers(target.asked_class, none),
+                             centers_norm=target.centers_norm)).gt_inds
             rows.append(self._row(assigned, target))
         return self._pad(rows)
 
@@ -106,6 +106,11 @@ class SetCriterion(nn.Module):
                 InstanceData(bboxes=target.boxes_xyxy.cpu(), labels=target.class_index.cpu())).gt_inds
             rows.append(self._row(assigned.to(priors.device), target))
         return self._pad(rows)
+
+    @staticmethod
+    def _answers(asked_class: Tensor, none: int) -> Tensor:
+        """What tokens on objects should answer: the class, or no-object where they are not asked for."""
+        return torch.where(asked_class < 0, none, asked_class)
 
     @staticmethod
     def _row(assigned: Tensor, target: SetTargets) -> tuple[Tensor, ...]:
@@ -148,8 +153,7 @@ class SetCriterion(nn.Module):
         """
         losses = self.known_object_losses(tokens, content, names, matches)
         none = class_logits.shape[2] - 1
-        classes = torch.where(matches.asked_class < 0, none, matches.asked_class)
-        class_targets = self._scatter(matches, classes, class_logits.shape[1], none)
+        class_targets = self._scatter(matches, self._answers(matches.asked_class, none), class_logits.shape[1], none)
         total, weight = self.loss_class(class_logits, class_targets, self._distracted(tokens, targets))
         losses['loss_class'] = total / reduce_mean(weight).clamp(min=1e-6)
 
