@@ -2,6 +2,7 @@
 
 import copy
 import json
+from pathlib import Path
 
 from mmengine.runner import Runner
 
@@ -31,10 +32,12 @@ def test_tasks_are_tested_one_after_the_other(tmp_path, monkeypatch):
         type='MultiTaskTestLoop', first_task='all', tasks=dict(one=dict(
             dataloader=other, evaluator=dict(cfg.val_evaluator, outfile_prefix=str(tmp_path / 'one')))))
     cfg.experiment_name = 'loops'
-    metrics = Runner.from_cfg(cfg).test()
+    runner = Runner.from_cfg(cfg)
+    metrics = runner.test()
     assert {'all/coco/bbox_mAP', 'one/coco/bbox_mAP'} <= set(metrics)
     sizes = {name: len({box['image_id'] for box in _load(tmp_path / f'{name}.bbox.json')}) for name in ('all', 'one')}
     assert sizes == {'all': 3, 'one': 1}
+    assert _load(Path(runner.log_dir) / f'{runner.timestamp}.json') == metrics
 
 
 def _load(path):

@@ -1,7 +1,10 @@
 """Testing of all tasks with one set of weights in one run."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
+from mmengine.dist import is_main_process
+from mmengine.fileio import dump
 from mmengine.registry import LOOPS
 from mmengine.runner import BaseLoop, TestLoop
 
@@ -31,13 +34,18 @@ class MultiTaskTestLoop(BaseLoop):
         self.references = references
 
     def run(self) -> dict[str, float]:
-        """Metrics of all tasks, each named after its task: ``segmentation/coco/segm_mAP``."""
-        metrics = {}
+        """Metrics of all tasks, each named after its task, ``segmentation/coco/segm_mAP``; also in the log folder."""
+        metrics, logged = {}, self.runner.message_hub.log_scalars
         for task, loop in self.loops.items():
+            for name in [name for name in logged if name.startswith('test/')]:
+                del logged[name]  # else the log of this task repeats those of the tasks before
             self.runner.logger.info(f'testing {task}')
             self.runner.visualizer.dataset_meta = loop.dataloader.dataset.metainfo
             metrics |= {f'{task}/{name}': value for name, value in loop.run().items()}
         self.runner.logger.info('\n' + results_table(metrics, self.references))
+        if is_main_process():
+            # The logger has written the last task's metrics there, without the name of the task.
+            dump(metrics, Path(self.runner.log_dir) / f'{self.runner.timestamp}.json')
         return metrics
 
 
