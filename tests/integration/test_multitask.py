@@ -21,7 +21,8 @@ def scenes(tmp_path_factory):
 def cfg(scenes, tmp_path, monkeypatch):
     monkeypatch.setenv('MINISCENES_ROOT', str(scenes))
     cfg = Config.fromfile(ROOT / 'configs/visionllm/visionllm-tiny_miniscenes-multitask.py')
-    cfg.custom_hooks[-1].num_iters = 2
+    for hook in cfg.custom_hooks[2:]:
+        hook.num_iters = 2
     narrow(cfg.model)
     cfg.model.test_cfg.words.max_length = 5
     cfg.update(work_dir=str(tmp_path), load_from=None, param_scheduler=[], experiment_name=tmp_path.name)

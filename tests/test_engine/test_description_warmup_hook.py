@@ -40,12 +40,12 @@ def datasets(tmp_path):
     ]
 
 
-def _run(datasets, model, iteration=0):
+def _run(datasets, model, iteration=0, **kwargs):
     init_default_scope('mmdet')
     said = []
     runner = SimpleNamespace(iter=iteration, model=model, build_dataloader=Runner.build_dataloader,
                              logger=SimpleNamespace(info=said.append))
-    DescriptionWarmupHook(datasets, ratios=(1, 1, 1), num_iters=100, batch_size=2).before_train(runner)
+    DescriptionWarmupHook(datasets, ratios=(1, 1, 1), num_iters=100, batch_size=2, **kwargs).before_train(runner)
     return said
 
 
@@ -64,3 +64,13 @@ def test_a_run_that_goes_on_is_not_warmed_up_again(datasets):
     before = {name: value.clone() for name, value in model.state_dict().items()}
     assert _run(datasets, model, iteration=5) == []
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_fewer_tokens_and_no_formats(datasets, monkeypatch):
+    model, seen = build_model().train(), []
+    monkeypatch.setattr(model, 'format_loss', lambda samples: pytest.fail('formats are read'))
+    read = model.task_decoder.embed_prefix
+    monkeypatch.setattr(model.task_decoder, 'embed_prefix',
+                        lambda asked, tokens, **kwargs: seen.append(tokens.shape[1]) or read(asked, tokens, **kwargs))
+    _run(datasets, model, num_tokens=3, read_formats=False)
+    assert set(seen) == {3}

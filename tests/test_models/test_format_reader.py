@@ -32,7 +32,11 @@ def _generate_by_steps(decoder, instruction):
     prefix = decoder.embed_prefix([instruction], torch.zeros(1, 0, llm.embed_dims))
 
     def logit(token):
-        said = decoder.added_tokens(torch.tensor(vocabulary.format_ids(tuple(tokens)), dtype=torch.long))[None]
+        said = decoder.added_tokens(torch.tensor(vocabulary.format_ids(tuple(tokens)), dtype=torch.long))
+        # As the instruction writes them: c, x1, y1 ...
+        words = [llm.word_ids('c' if token == '<cls>' else token[1:-1]) for token in tokens]
+        names = [llm.embed_words(torch.tensor(ids)).mean(dim=0) for ids in words]
+        said = (said + torch.stack(names) if names else said)[None]
         embeddings = torch.cat([prefix.embeddings, said], dim=1)
         size = embeddings.shape[1]
         hidden, _ = llm(embeddings, torch.ones(1, size, size, dtype=torch.bool).tril(), torch.arange(size)[None])

@@ -7,7 +7,7 @@ import torch
 from visionllm_mm.instructions import Vocabulary
 from visionllm_mm.models.layers.added_tokens import AddedTokens
 from visionllm_mm.models.layers.block_attention import blocks_mask, points_mask, prefix_mask, to_additive
-from visionllm_mm.models.layers.center_embedding import sine_embedding
+from visionllm_mm.models.layers.center_embedding import circular_embedding, comparable_embedding, sine_embedding
 from visionllm_mm.models.layers.cross_modal_fusion import CrossModalFusion
 from visionllm_mm.models.layers.location_codec import decode_expected_offsets, encode_soft_targets
 from visionllm_mm.models.layers.token_projector import TokenProjector
@@ -101,6 +101,24 @@ def test_sine_embedding_tells_points_apart():
     assert torch.pdist(embedded).min() > 0.5
 
 
+def test_places_in_long_waves_can_be_compared():
+    """Along one direction of the features, what is further right is always larger."""
+    places = torch.linspace(0, 1, 41)[:, None]
+    embedded = comparable_embedding(places, 16)
+    assert embedded.shape == (41, 16) and embedded.abs().max() <= 1
+    periods = 0.25 * 2**(3 * np.arange(8) / 8)
+    angles = 2 * np.pi * 0.3 * periods
+    np.testing.assert_allclose(embedded[12], [*np.sin(angles), *np.cos(angles)], atol=1e-5)
+    assert (embedded[1:, 0] > embedded[:-1, 0]).all() and (embedded[1:, 8] < embedded[:-1, 8]).all()
+    assert torch.pdist(embedded).min() > 0.05
+
+
+def test_places_on_a_closed_line_end_where_they_begin():
+    embedded = circular_embedding(torch.tensor([0.0, 0.25, 0.5, 1.0]), harmonics=2)
+    np.testing.assert_allclose(
+        embedded, [[0, 0, 1, 1], [1, 0, 0, -1], [0, 0, -1, 1], [0, 0, 1, 1]], atol=1e-5)
+
+
 def _fusion():
     torch.manual_seed(0)
     fusion = CrossModalFusion(16, num_heads=2)
@@ -139,13 +157,13 @@ def test_fusion_keeps_every_pixel_in_its_place():
 
 
 @pytest.mark.parametrize('place_dims', [2, 4])
-def test_projected_content_has_the_length_of_a_word_and_the_place_half_of_it(place_dims):
+def test_projected_content_and_place_have_the_length_of_a_word(place_dims):
     projector = TokenProjector(8, 32, place_dims, word_norm=3.0)
     content = projector.project_content(torch.randn(5, 7, 8) * 20)
     torch.testing.assert_close(content.norm(dim=-1), torch.full((5, 7), 3.0))
     places = projector.project_place(torch.rand(200, place_dims))
-    torch.testing.assert_close(places.norm(dim=-1), torch.full((200,), 1.5))
-    assert (places[1:] - places[:-1]).norm(dim=-1).min() > 0.1
+    torch.testing.assert_close(places.norm(dim=-1), torch.full((200,), 3.0))
+    assert (places[1:] - places[:-1]).norm(dim=-1).min() > 0.01
 
 
 def test_objectness_is_told_where_asked_for():

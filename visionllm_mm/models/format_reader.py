@@ -35,7 +35,9 @@ def format_logits(decoder: OpenEndedTaskDecoder, instructions: list[Instruction]
     ids = torch.tensor(vocabulary.format_ids(tokens), device=device)
     nothing = decoder.added_tokens.embedding.weight.new_zeros(len(instructions), 0, llm.embed_dims)
     prefix = decoder.embed_prefix(instructions, nothing, answer_length=len(tokens))
-    answer = decoder.added_tokens(ids).expand(len(instructions), -1, -1)
+    # Format tokens are embedded with what instructions write for them, as class tokens are with their names.
+    written = decoder.prefix_builder.embed_names([['c', *(token.strip('<>') for token in tokens[1:])]])
+    answer = (decoder.added_tokens(ids) + written.name_embeddings).expand(len(instructions), -1, -1)
     hidden, _ = decoder.continue_prefix(prefix, 0, answer)
     last_word = hidden.gather(1, (prefix.lengths - 1)[:, None, None].expand(-1, 1, hidden.shape[2]))
     decisions = torch.cat([last_word, hidden[:, -len(tokens):][:, 2::2]], dim=1)

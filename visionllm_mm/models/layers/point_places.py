@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from .center_embedding import sine_embedding
+from .center_embedding import circular_embedding, comparable_embedding
 
 
 class PointPlaces(nn.Module):
@@ -15,14 +15,14 @@ class PointPlaces(nn.Module):
     Args:
         embed_dims: width of the LLM.
         max_points: the most points of a format.
-        position_dims: features of the sine embedding per coordinate.
+        harmonics: waves along the outline, the shortest of which is a ``harmonics``-th of it; and of N.
     """
 
-    def __init__(self, embed_dims: int, max_points: int, position_dims: int = 64) -> None:
+    def __init__(self, embed_dims: int, max_points: int, harmonics: int = 12) -> None:
         super().__init__()
         self.max_points = max_points
-        self.position_dims = position_dims
-        self.projection = nn.Linear(2 * position_dims, embed_dims, bias=False)
+        self.harmonics = harmonics
+        self.projection = nn.Linear(4 * harmonics, embed_dims, bias=False)
         nn.init.zeros_(self.projection.weight)
 
     def forward(self, num_points: Tensor, length: int) -> Tensor:
@@ -38,4 +38,6 @@ class PointPlaces(nn.Module):
         steps = torch.arange(length, device=num_points.device)
         along = (steps / num_points[:, None]).clamp(max=1)
         count = (num_points[:, None] / self.max_points).expand_as(along)
-        return self.projection(sine_embedding(torch.stack([along, count], dim=-1), self.position_dims))
+        features = [circular_embedding(along, self.harmonics),
+                    comparable_embedding(count[..., None], 2 * self.harmonics)]
+        return self.projection(torch.cat(features, dim=-1))

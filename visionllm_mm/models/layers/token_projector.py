@@ -4,13 +4,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .center_embedding import sine_embedding
+from .center_embedding import comparable_embedding
 
 
 class TokenProjector(nn.Module):
     """Projects what a token shows and where it is; the two are added, and how likely it is an object, if asked to.
 
-    Both have fixed lengths, the content that of a word embedding and the place half of it. So image tokens and the
+    Both have a fixed length, that of a word embedding. So image tokens and the
     word embeddings that stand for them in the text-only warm-up look alike to the LLM, and neither part of a token can
     outgrow the other while training.
 
@@ -51,8 +51,8 @@ class TokenProjector(nn.Module):
         return self.normalize(self.content(self.norm(embeddings)))
 
     def project_place(self, places_norm: Tensor) -> Tensor:
-        """(..., ``place_dims``) in [0, 1] -> (..., llm_dims), all of length ``scale`` / 2."""
-        return self.normalize(self.place(sine_embedding(places_norm, self.position_dims))) / 2
+        """(..., ``place_dims``) in [0, 1] -> (..., llm_dims), all of length ``scale``."""
+        return self.normalize(self.place(comparable_embedding(places_norm, self.position_dims)))
 
     def normalize(self, vectors: Tensor) -> Tensor:
         """(..., llm_dims), to length ``scale``."""
