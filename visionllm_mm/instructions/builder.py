@@ -46,9 +46,14 @@ def write_class_set(class_names: Sequence[str]) -> str:
     return '{' + ', '.join(entries) + '}'
 
 
+def write_tokens(output_format: Sequence[str]) -> list[str]:
+    """What an instruction writes for each token of an output format: ``['c', 'x1', 'y1', ...]``."""
+    return ['c' if token == '<cls>' else token.strip('<>') for token in output_format]
+
+
 def write_format(output_format: Sequence[str]) -> str:
     """An output format as an instruction spells it: ``(c, x1, y1, x2, y2)``, ``(c, x1, y1, ..., x8, y8)``."""
-    words = ['c' if token == '<cls>' else token.strip('<>') for token in output_format]
+    words = write_tokens(output_format)
     if len(words) > 7:
         words[3:-2] = ['...']
     return '(' + ', '.join(words) + ')'

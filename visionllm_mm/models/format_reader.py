@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..instructions import Instruction, Vocabulary, parse_instruction, point_format, states_format
+from ..instructions.builder import write_tokens
 from ..instructions.vocabulary import CLASS_QUERY, TEXT_START
 from .task_decoder import OpenEndedTaskDecoder
 
@@ -36,7 +37,7 @@ def format_logits(decoder: OpenEndedTaskDecoder, instructions: list[Instruction]
     nothing = decoder.added_tokens.embedding.weight.new_zeros(len(instructions), 0, llm.embed_dims)
     prefix = decoder.embed_prefix(instructions, nothing, answer_length=len(tokens))
     # Format tokens are embedded with what instructions write for them, as class tokens are with their names.
-    written = decoder.prefix_builder.embed_names([['c', *(token.strip('<>') for token in tokens[1:])]])
+    written = decoder.prefix_builder.embed_names([write_tokens(tokens)])
     answer = (decoder.added_tokens(ids) + written.name_embeddings).expand(len(instructions), -1, -1)
     hidden, _ = decoder.continue_prefix(prefix, 0, answer)
     last_word = hidden.gather(1, (prefix.lengths - 1)[:, None, None].expand(-1, 1, hidden.shape[2]))

@@ -10,9 +10,8 @@ from .center_embedding import comparable_embedding
 class TokenProjector(nn.Module):
     """Projects what a token shows and where it is; the two are added, and how likely it is an object, if asked to.
 
-    Both have a fixed length, that of a word embedding. So image tokens and the
-    word embeddings that stand for them in the text-only warm-up look alike to the LLM, and neither part of a token can
-    outgrow the other while training.
+    Both have a fixed length, that of a word embedding. So image tokens and the word embeddings that stand for them in
+    the text-only warm-up look alike to the LLM, and neither part of a token can outgrow the other while training.
 
     Args:
         token_dims: D, width of e_i.
