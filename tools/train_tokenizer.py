@@ -34,7 +34,8 @@ def corpus() -> list[str]:
     for i, template in enumerate(DETECTION_TEMPLATES * 30):
         some = [names[(31 * i + 17 * k) % len(names)] for k in range(6)]
         lines.append(build_instruction(template, list(dict.fromkeys(some)), point_format(2), vocabulary))
-    for word in WORDS.split():
+    # A number is a word, so that a reader of formats need not put digits together.
+    for word in [*WORDS.split(), *map(str, range(100))]:
         lines += [f'"{word}" {word}. The {word}?', word] * 20
     return lines + [f'"{name}": a {name}' for name in names]
 

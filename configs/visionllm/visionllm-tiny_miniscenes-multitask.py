@@ -2,10 +2,10 @@
 #   python tools/train.py configs/visionllm/visionllm-tiny_miniscenes-stage1.py
 #   python tools/train.py configs/visionllm/visionllm-tiny_miniscenes-multitask.py
 #   python tools/test.py configs/visionllm/visionllm-tiny_miniscenes-multitask.py \
-#       work_dirs/visionllm-tiny_miniscenes-multitask/epoch_5.pth
+#       work_dirs/visionllm-tiny_miniscenes-multitask/epoch_6.pth
 _base_ = ['./visionllm-tiny_miniscenes-stage1.py']
 
-load_from = 'work_dirs/visionllm-tiny_miniscenes-stage1/epoch_3.pth'
+load_from = 'work_dirs/visionllm-tiny_miniscenes-stage1/epoch_2.pth'
 vocabulary = {{_base_.vocabulary}}
 classes = {{_base_.classes}}
 pairs = {{_base_.pairs}}
@@ -99,7 +99,7 @@ train_dataloader = dict(
     num_workers=1,
     persistent_workers=True,
     # Shapes, pairs, segmentation, grounding, keypoints, captions, questions.
-    sampler=dict(type='OneTaskSampler', batch_size=8, ratios=(0.5, 0.7, 3, 1.5, 0.5, 0.8, 2), num_batches=500),
+    sampler=dict(type='OneTaskSampler', batch_size=8, ratios=(0.5, 0.7, 5, 1.5, 0.5, 0.8, 2), num_batches=450),
     dataset=dict(type='ConcatDataset', datasets=train_sets))
 
 val_coco = dict(
@@ -212,7 +212,7 @@ test_cfg = dict(
         'pairs/coco/bbox_mAP_unseen': dict(trivial=0.0)
     })
 
-max_epochs = 5
+max_epochs = 6
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
@@ -224,12 +224,13 @@ optim_wrapper = dict(optimizer=dict(lr=6e-4))
 model_wrapper_cfg = dict(type='MMDistributedDataParallel', find_unused_parameters=True)
 # Before the first image the LLM learns what expressions and questions mean, from scenes that it is told of. Colors and
 # shapes take each other's places in them; the pairs that are never named in training stay what they are.
-exchange = dict(
-    type='ExchangeNames',
-    names=(('red', 'star', 'stars'), ('green', 'heart', 'hearts'), ('blue', 'triangle', 'triangles'),
-           ('yellow', 'ring', 'rings'), ('purple', 'square', 'squares'), ('orange', 'crescent', 'crescents'),
-           ('cyan', 'circle', 'circles'), ('white', 'cross', 'crosses')))
-told = [dict(type='LoadAnnotations', with_bbox=True), exchange]
+exchanged = (('red', 'star', 'stars'), ('green', 'heart', 'hearts'), ('blue', 'triangle', 'triangles'),
+             ('yellow', 'ring', 'rings'), ('purple', 'square', 'squares'), ('orange', 'crescent', 'crescents'),
+             ('cyan', 'circle', 'circles'), ('white', 'cross', 'crosses'))
+told = [dict(type='LoadAnnotations', with_bbox=True), dict(type='ExchangeNames', names=exchanged)]
+# What is left of, larger than and more than what, of many objects at once and in many questions about one scene.
+relate = told + [dict(type='DrawRelation', prob=0.5)] + flip_words
+compare = told + [dict(type='DrawQuestions', prob=0.4, plurals={one: many for _, one, many in exchanged})] + flip_words
 tell = [dict(type='ScrambleWording', max_points=24, prob=1.0), pack[1]]
 told_expressions = dict(train_texts, type='ReferringExpressionDataset', ann_file='annotations/refexp_train.json')
 told_questions = dict(train_texts, type='ConversationDataset', ann_file='annotations/conversations_train.json')
@@ -237,18 +238,17 @@ ask = dict(type='QuestionInstruction', training=True, shuffle_turns=True)
 # First in few words and with few tokens, which takes half the time: what left, larger or how many mean.
 short_expressions = dict(
     told_expressions,
-    pipeline=told + flip_words +
-    [dict(ground, training=True, templates=['<class> <format> <range> <image>']), pack[1]])
+    pipeline=relate + [dict(ground, training=True, templates=['<class> <format> <range> <image>']), pack[1]])
 short_questions = dict(
-    told_questions, pipeline=told + flip_words + [dict(ask, templates=['<question> <image>']), pack[1]])
+    told_questions, pipeline=compare + [dict(ask, templates=['<question> <image>']), pack[1]])
 told_scenes = [
-    dict(told_expressions, pipeline=told + flip_words + [dict(ground, training=True)] + tell),
+    dict(told_expressions, pipeline=relate + [dict(ground, training=True)] + tell),
     dict(
         train_texts,
         type='CaptionDataset',
         ann_file='annotations/captions_train.json',
         pipeline=told + [dict(type='CaptionInstruction', training=True)] + tell),
-    dict(told_questions, pipeline=told + flip_words + [ask] + tell)
+    dict(told_questions, pipeline=compare + [ask] + tell)
 ]
 warmup = dict(type='DescriptionWarmupHook', num_tokens=8, batch_size=32, read_formats=False)
 custom_hooks = [
@@ -256,5 +256,5 @@ custom_hooks = [
     dict(type='CheckClassNamesHook', priority='VERY_HIGH'),
     dict(warmup, datasets=[short_expressions], ratios=(1,), num_iters=700),
     dict(warmup, datasets=[short_expressions, short_questions], ratios=(1, 1), num_iters=2000),
-    dict(type='DescriptionWarmupHook', datasets=told_scenes, ratios=(2, 0.7, 2.5), num_iters=1500, batch_size=16)
+    dict(type='DescriptionWarmupHook', datasets=told_scenes, ratios=(2, 0.7, 2.5), num_iters=1200, batch_size=16)
 ]

@@ -1,5 +1,5 @@
 # Stage 1 of the multi-task model: detection alone, of shapes, colors and both together, so that the backbone, which
-# stage 2 freezes, sees all that the other tasks speak of. 4500 iterations. The LLM has four layers instead of two, for
+# stage 2 freezes, sees all that the other tasks speak of. 3000 iterations. The LLM has four layers instead of two, for
 # comparisons such as "the leftmost star": the stars have to be found, then compared.
 _base_ = ['./visionllm-tiny_miniscenes-det.py']
 
@@ -40,8 +40,8 @@ train_dataloader = dict(
             dict(train_set, metainfo=dict(classes=seen_pairs), ann_file='annotations/instances_pairs_train.json')
         ]))
 
-# Each image is seen three times an epoch.
-max_epochs = 3
+# Each image is seen three times an epoch, once for each set of names.
+max_epochs = 2
 train_cfg = dict(max_epochs=max_epochs, val_interval=1)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),

@@ -9,6 +9,8 @@ from .samplers import OneTaskSampler
 from .transforms import (
     CaptionInstruction,
     DetectionInstruction,
+    DrawQuestions,
+    DrawRelation,
     ExchangeNames,
     GroundingInstruction,
     KeypointInstruction,
@@ -20,8 +22,8 @@ from .transforms import (
 )
 
 __all__ = [
-    'CaptionDataset', 'CaptionInstruction', 'ConversationDataset', 'DetectionInstruction', 'ExchangeNames',
-    'GroundingInstruction', 'KeypointCocoDataset', 'KeypointInstruction', 'LoadKeypoints', 'OneTaskSampler',
-    'PackInstructionInputs', 'QuestionInstruction', 'RandomFlipWithWords', 'ReferringExpressionDataset',
-    'SeedBySample', 'SegmentationInstruction', 'read_class_names'
+    'CaptionDataset', 'CaptionInstruction', 'ConversationDataset', 'DetectionInstruction', 'DrawQuestions',
+    'DrawRelation', 'ExchangeNames', 'GroundingInstruction', 'KeypointCocoDataset', 'KeypointInstruction',
+    'LoadKeypoints', 'OneTaskSampler', 'PackInstructionInputs', 'QuestionInstruction', 'RandomFlipWithWords',
+    'ReferringExpressionDataset', 'SeedBySample', 'SegmentationInstruction', 'read_class_names'
 ]

@@ -1,5 +1,6 @@
 """Pipeline transforms that mmdet lacks."""
 
+from .drawn_texts import DrawQuestions, DrawRelation
 from .exchanged_words import ExchangeNames, RandomFlipWithWords
 from .loading import LoadImageFromFile
 from .packing import PackInstructionInputs
@@ -14,7 +15,7 @@ from .set_instructions import (
 from .word_instructions import CaptionInstruction, QuestionInstruction
 
 __all__ = [
-    'CaptionInstruction', 'DetectionInstruction', 'ExchangeNames', 'GroundingInstruction', 'KeypointInstruction',
-    'LoadImageFromFile', 'PackInstructionInputs', 'QuestionInstruction', 'RandomFlipWithWords', 'ScrambleWording',
-    'SeedBySample', 'SegmentationInstruction'
+    'CaptionInstruction', 'DetectionInstruction', 'DrawQuestions', 'DrawRelation', 'ExchangeNames',
+    'GroundingInstruction', 'KeypointInstruction', 'LoadImageFromFile', 'PackInstructionInputs', 'QuestionInstruction',
+    'RandomFlipWithWords', 'ScrambleWording', 'SeedBySample', 'SegmentationInstruction'
 ]

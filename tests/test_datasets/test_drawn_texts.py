@@ -1,0 +1,98 @@
+"""Expressions and questions made from what is known of objects."""
+
+import numpy as np
+import pytest
+from mmdet.structures.bbox import HorizontalBoxes
+
+from visionllm_mm.datasets import DrawQuestions, DrawRelation
+
+NAMES = ['red star', 'blue star', 'blue ring']
+BOXES = {'red star': [0, 0, 10, 10], 'blue star': [20, 30, 40, 50], 'blue ring': [60, 20, 66, 26]}
+# Of each name, the objects that it is true of.
+KINDS = {'object': set(NAMES), 'star': {'red star', 'blue star'}, 'blue object': {'blue star', 'blue ring'},
+         'red object': {'red star'}, 'ring': {'blue ring'}} | {name: {name} for name in NAMES}
+ORDER = {'left of': ['red star', 'blue star', 'blue ring'], 'above': ['red star', 'blue ring', 'blue star'],
+         'smaller than': ['blue ring', 'red star', 'blue star']}
+ORDER |= {'right of': ORDER['left of'][::-1], 'below': ORDER['above'][::-1],
+          'larger than': ORDER['smaller than'][::-1]}
+
+
+def _sample(labels=(2, 0, 1)):
+    boxes = np.array([BOXES[NAMES[label]] for label in labels], dtype=np.float32).reshape(-1, 4)
+    return dict(text='the first of all', described=(True,) + (False,) * (len(labels) - 1), question='What is this?',
+                history=(), gt_caption=['a star'], object_names=NAMES, gt_bboxes=HorizontalBoxes(boxes),
+                gt_bboxes_labels=np.array(labels))
+
+
+def test_expressions_are_true_of_what_they_describe():
+    np.random.seed(0)
+    transform, seen = DrawRelation(prob=1.0), set()
+    for _ in range(600):
+        result = transform(_sample())
+        relation = next(word for word in ORDER if f' {word} the ' in result['text'])
+        kind, anchor = result['text'].removeprefix('the ').split(f' {relation} the ')
+        assert len(KINDS[anchor]) == 1, 'the anchor must be the only one of its name'
+        before = ORDER[relation][:ORDER[relation].index(*KINDS[anchor])]
+        assert result['described'] == tuple(NAMES[i] in before and NAMES[i] in KINDS[kind] for i in (2, 0, 1))
+        seen.add(result['text'])
+    assert len(seen) > 100
+    assert {kind for kind in KINDS if any(text.startswith(f'the {kind} ') for text in seen)} == set(KINDS)
+
+
+def test_whole_names():
+    transform = DrawRelation(prob=1.0, any_object=None)
+    texts = {transform(_sample())['text'] for _ in range(60)}
+    assert all(sum(f'the {name}' in text for name in NAMES) == 2 for text in texts) and len(texts) > 20
+
+
+@pytest.mark.parametrize('labels, prob', [((0,), 1.0), ((), 1.0), ((1, 1), 1.0), ((0, 1, 2), 0.0)])
+def test_samples_without_a_relation_stay_as_they_are(labels, prob):
+    result = DrawRelation(prob=prob)(_sample(labels))
+    assert result['text'] == 'the first of all' and result['described'] == _sample(labels)['described']
+
+
+def _answer(question):
+    """The answer to a question about the objects of NAMES."""
+    singular = {f'{kind}s': len(names) for kind, names in KINDS.items()} | {'objects': len(NAMES)}
+    if question.startswith('How many '):
+        return str(singular[question.removeprefix('How many ').removesuffix(' are there?')])
+    if question.startswith('Are there more '):
+        first, second = question.removeprefix('Are there more ').removesuffix('?').split(' than ')
+        return 'yes' if singular[first] > singular[second] else 'no'
+    relation = next(word for word in ORDER if f' {word} the ' in question)
+    first, second = question.removeprefix('Is the ').removesuffix('?').split(f' {relation} the ')
+    order = ORDER[relation]
+    return 'yes' if order.index(*KINDS[first]) < order.index(*KINDS[second]) else 'no'
+
+
+def test_questions_have_true_answers():
+    np.random.seed(0)
+    transform, seen = DrawQuestions(prob=1.0), {}
+    for _ in range(200):
+        result = transform(_sample())
+        turns = [result['question'], *result['history'], *result['gt_caption']]
+        assert 2 <= len(turns) <= 12 and len(turns) % 2 == 0 and len(set(turns[::2])) == len(turns) // 2
+        seen.update(zip(turns[::2], turns[1::2], strict=True))
+    assert seen == {question: _answer(question) for question in seen}
+    starts = {question.split(' the ')[0] if question.startswith('Is') else question[:9] for question in seen}
+    assert starts == {'Is', 'How many ', 'Are there'}
+    assert sum(answer == 'yes' for answer in seen.values()) > 20 < sum(answer == 'no' for answer in seen.values())
+
+
+def test_plurals():
+    transform = DrawQuestions(prob=1.0, plurals=dict(star='stars of heaven'))
+    questions = {transform(_sample((0, 0)))['question'] for _ in range(60)}
+    assert questions == {f'How many {kind} are there?' for kind in (
+        'objects', 'red objects', 'stars of heaven', 'red stars of heaven')}
+
+
+def test_nothing_to_ask_about():
+    transform = DrawQuestions(prob=1.0, any_object=None)
+    assert transform(_sample(()))['question'] == 'What is this?'
+    assert DrawQuestions(prob=0.0)(_sample())['question'] == 'What is this?'
+
+
+@pytest.mark.parametrize('transform', [DrawRelation, DrawQuestions])
+def test_bad_probability(transform):
+    with pytest.raises(ValueError, match=f'{transform.__name__}: prob must lie within 0 .. 1, got 1.5'):
+        transform(prob=1.5)
