@@ -83,16 +83,30 @@ def test_points_of_formats_of_different_lengths():
 
 def test_point_places_start_as_nothing_and_tell_points_apart():
     places = PointPlaces(32, max_points=24)
-    counts = torch.tensor([8, 16])
-    assert not places(counts, 16).any()
+    inputs, counts = torch.randn(2, 3, 32), torch.tensor([8, 16])
+    assert places(inputs, counts, 16).shape == (2, 3 * 16 * 2, 32)
+    assert not places(inputs, counts, 16).any()
     torch.nn.init.normal_(places.projection.weight)
-    embedded = places(counts, 16)
-    assert embedded.shape == (2, 16, 32)
+    embedded = places(inputs, counts, 16).unflatten(1, (3, 16, 2))[:, 0, :, 0]
     flat = embedded.flatten(0, 1)[:8].detach()
     assert torch.cdist(flat, flat).add(torch.eye(8) * 9).min() > 1
     # A quarter of the way around is the third of eight points and the fifth of 16; only N differs.
     torch.testing.assert_close(
         embedded[0, 2] - embedded[0, 0], embedded[1, 4] - embedded[1, 0], atol=1e-4, rtol=1e-4)
+
+
+def test_point_places_tell_the_outlines_of_tokens_apart():
+    places = PointPlaces(32, max_points=24)
+    torch.nn.init.normal_(places.outline.weight)
+    inputs, counts = torch.randn(1, 2, 32).repeat(2, 1, 1), torch.tensor([8, 8])
+    embedded = places(inputs, counts, 8).unflatten(1, (2, 8, 2)).detach()
+    torch.testing.assert_close(embedded[0], embedded[1])
+    # Two tokens, eight points and two axes: all 32 are different.
+    flat = embedded[0].flatten(0, 2)
+    assert torch.cdist(flat, flat).add(torch.eye(32) * 9).min() > 1
+    # Of one token there is nothing that another brings in.
+    alone = places(inputs[:, 1:], counts, 8).unflatten(1, (1, 8, 2))
+    torch.testing.assert_close(alone[:, 0], embedded[:, 1])
 
 
 def test_padding_changes_nothing():

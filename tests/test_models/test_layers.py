@@ -7,9 +7,9 @@ import torch
 from visionllm_mm.instructions import Vocabulary
 from visionllm_mm.models.layers.added_tokens import AddedTokens
 from visionllm_mm.models.layers.block_attention import blocks_mask, points_mask, prefix_mask, to_additive
-from visionllm_mm.models.layers.center_embedding import circular_embedding, comparable_embedding, sine_embedding
 from visionllm_mm.models.layers.cross_modal_fusion import CrossModalFusion
 from visionllm_mm.models.layers.location_codec import decode_expected_offsets, encode_soft_targets
+from visionllm_mm.models.layers.position_embedding import circular_embedding, comparable_embedding, sine_embedding
 from visionllm_mm.models.layers.token_projector import TokenProjector
 
 

@@ -13,7 +13,6 @@ from mmdet.registry import MODELS
 from torch import Tensor, nn
 
 from ..structures import ImageTokens, Proposals
-from .layers.center_embedding import sine_embedding
 from .layers.cross_modal_fusion import CrossModalFusion
 from .layers.encoder_proposals import (
     EncoderProposals,
@@ -22,6 +21,7 @@ from .layers.encoder_proposals import (
     objectness_head,
     place_head,
 )
+from .layers.position_embedding import sine_embedding
 
 
 @MODELS.register_module()

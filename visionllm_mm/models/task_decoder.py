@@ -255,8 +255,7 @@ class OpenEndedTaskDecoder(nn.Module):
         queries = self._query_embeddings([f'<{axis}{i}>' for i in range(1, length + 1) for axis in 'xy'], inputs)
         if self.point_places is None:
             return queries
-        places = self.point_places(num_points.clamp(min=1), length).repeat_interleave(2, dim=1)
-        return queries + places.repeat(1, inputs.shape[1], 1).to(queries.dtype)
+        return queries + self.point_places(inputs, num_points.clamp(min=1), length).to(queries.dtype)
 
     def _query_embeddings(self, tokens: list[str], inputs: Tensor) -> Tensor:
         """Format-token embeddings plus projected tokens: (B, k, width) -> (B, k * len(tokens), width)."""

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .center_embedding import comparable_embedding
+from .position_embedding import comparable_embedding
 
 
 class TokenProjector(nn.Module):

@@ -1,4 +1,4 @@
-"""Sine embeddings of points."""
+"""Sine embeddings of positions: in images, on closed lines, and of what can be compared."""
 
 import math
 
