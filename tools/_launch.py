@@ -6,7 +6,6 @@ Heavy imports stay inside the functions, so that `-h` and a mistyped path answer
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -58,25 +57,6 @@ def import_plugin() -> None:
     from visionllm_mm.safe_checkpoints import use_safe_checkpoint_loading
 
     use_safe_checkpoint_loading()
-
-
-def write_files(contents: dict[Path, object]) -> None:
-    """Write files all at once, .json as text and others by torch: an interrupted run leaves none that is cut short."""
-    import torch
-
-    partial = {path: path.with_name(f".{path.name}.{os.getpid()}") for path in contents}
-    try:
-        for path, content in contents.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if path.suffix == ".json":
-                partial[path].write_text(json.dumps(content, indent=1))
-            else:
-                torch.save(content, partial[path])
-        for path in contents:
-            partial[path].replace(path)
-    finally:
-        for path in partial.values():
-            path.unlink(missing_ok=True)
 
 
 def keep_freed_memory() -> None:

@@ -14,7 +14,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from _launch import import_plugin, read_config, require_file, write_files
+from _launch import import_plugin, read_config, require_file
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -257,6 +257,8 @@ def main() -> None:
     args = parse_args()
     out, report_file = check_arguments(args)
     import_plugin()
+    from visionllm_mm.whole_files import write_files
+
     try:
         model = build_model(args)
         found = convert(args, model)

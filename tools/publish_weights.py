@@ -13,7 +13,7 @@ import hashlib
 import sys
 from pathlib import Path
 
-from _launch import import_plugin, require_file, write_files
+from _launch import import_plugin, require_file
 
 NAME = 'publish_weights.py'
 KEPT = ('cfg', 'dataset_meta', 'epoch', 'iter', 'mmengine_version', 'experiment_name')
@@ -56,6 +56,8 @@ def main() -> None:
     args = parse_args()
     import_plugin()
     from mmengine.runner.checkpoint import CheckpointLoader
+
+    from visionllm_mm.whole_files import write_files
 
     try:
         content = publish(CheckpointLoader.load_checkpoint(args.checkpoint, map_location='cpu'))

@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 
 from ...instructions import DETECTION_TEMPLATES
 from ...models.text_warmup import warm_up
+from ...whole_files import write_files
 
 
 @HOOKS.register_module()
@@ -67,7 +68,4 @@ class TextWarmupHook(Hook):
             report=lambda step, loss, correct: runner.logger.info(
                 f'text-only warm-up [{step}/{self.settings["num_iters"]}]  loss: {loss:.3f}  accuracy: {correct:.3f}'))
         runner.logger.info(f'text-only warm-up done, accuracy {accuracy:.3f}')
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix('.partial')
-        torch.save(model.task_decoder.state_dict(), partial)
-        partial.rename(path)
+        write_files({path: model.task_decoder.state_dict()})
