@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from mmdet.apis import init_detector
 from mmengine.config import Config
 from mmengine.runner import Runner
 
@@ -40,6 +41,8 @@ def test_every_task_trains_and_is_tested(cfg):
     runner, losses = train(cfg)
     assert len(losses) == 12 and np.isfinite(losses).all()
     assert all(not p.requires_grad for p in runner.model.backbone.parameters())  # stage 2
+    detector = init_detector(cfg.copy(), f'{cfg.work_dir}/epoch_1.pth', device='cpu', cfg_options={})
+    assert tuple(detector.dataset_meta['classes']) == tuple(cfg.classes)
     cfg.load_from = f'{cfg.work_dir}/epoch_1.pth'
     cfg.experiment_name += 'test'
     metrics = Runner.from_cfg(cfg).test()

@@ -18,6 +18,9 @@ class CheckClassNamesHook(Hook):
     mmdet numbers classes in the order of the file, whatever the order of ``classes``, and passes silently over names
     that the file lacks; both would teach a model that reads names the wrong ones.
 
+    Checkpoints of a training on several data sets keep the names of the first one: mmengine would keep a list, which
+    mmdet's inference API does not read.
+
     Raises:
         ValueError: before training or testing starts, when names are missing from the file, are in another order, or
             are more than the model has class tokens; or when a wording with its longest class set is longer than the
@@ -32,6 +35,11 @@ class CheckClassNamesHook(Hook):
     def before_test(self, runner: Runner) -> None:
         for loop in getattr(runner.test_loop, 'loops', dict(only=runner.test_loop)).values():
             self._check(runner, loop.dataloader.dataset)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        meta = checkpoint['meta']
+        if isinstance(meta.get('dataset_meta'), list):
+            meta['dataset_meta'] = meta['dataset_meta'][0]
 
     def _check(self, runner: Runner, dataset) -> None:
         model = getattr(runner.model, 'module', runner.model)

@@ -1,0 +1,132 @@
+"""Every task through the Python API, on untrained weights."""
+
+import copy
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmdet.apis import inference_detector, init_detector
+from mmdet.registry import MODELS
+from mmengine.registry import init_default_scope
+from PIL import Image
+
+from tests.integration.scenes import NAMES, make_coco_folder, small_config
+from visionllm_mm.apis import VisionLLMInferencer
+from visionllm_mm.instructions import DETECTION_TEMPLATES, build_instruction, point_format
+
+
+@pytest.fixture(scope='module')
+def config(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        return small_config(patch, make_coco_folder(tmp_path_factory.mktemp('coco')), tmp_path_factory.mktemp('run'))
+
+
+@pytest.fixture(scope='module')
+def weights(config, tmp_path_factory):
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp('weights') / 'random.pth'
+    init_default_scope('mmdet')
+    meta = dict(dataset_meta=dict(classes=tuple(NAMES)))
+    torch.save(dict(state_dict=MODELS.build(config.model).state_dict(), meta=meta), path)
+    return str(path)
+
+
+@pytest.fixture(scope='module')
+def inferencer(config, weights):
+    return VisionLLMInferencer(model=copy.deepcopy(config), weights=weights, device='cpu', show_progress=False)
+
+
+@pytest.fixture(scope='module')
+def image(config):
+    return f'{config.data_root}/val/1.png'
+
+
+def _one(result):
+    assert len(result['predictions']) == 1
+    json.dumps(result['predictions'])
+    return result['predictions'][0]
+
+
+def test_each_task_answers_in_its_format(inferencer, image):
+    boxes = _one(inferencer.detect(image, ['box', 'star', 'ring']))
+    assert boxes['output_format'] == '<cls> <x1> <y1> <x2> <y2>'
+    assert '{"box": <c0>, "star": <c1>, "ring": <c2>}' in boxes['instruction']
+    assert set(boxes['label_names']) <= {'box', 'star', 'ring'}
+    assert [['box', 'star', 'ring'][label] for label in boxes['labels']] == boxes['label_names']
+    assert boxes['scores'] == sorted(boxes['scores'], reverse=True) and 'polygons' not in boxes
+
+    outlines = _one(inferencer.segment(image, ['box'], num_points=8))
+    assert np.shape(outlines['polygons']) == (len(outlines['scores']), 8, 2)
+    assert outlines['masks'][0]['size'] == [64, 64] and isinstance(outlines['masks'][0]['counts'], str)
+    assert len(_one(inferencer.segment(image, ['box']))['polygons'][0]) == 24
+
+    expression = _one(inferencer.ground(image, 'the box on the left'))
+    assert set(expression['label_names']) == {'the box on the left'} and set(expression['labels']) == {0}
+
+    points = _one(inferencer.keypoints(image, ['box'], ['center', 'top']))
+    assert np.shape(points['keypoints']) == (len(points['scores']), 2, 2) and 'masks' not in points
+
+    for words in (inferencer.caption(image, max_words=3), inferencer.answer(image, 'Is there a box?'),
+                  inferencer.answer(image, 'Is there a box?', history=('yes', 'What color is it?'))):
+        words = _one(words)
+        assert words['output_format'] == '<bos>' and isinstance(words['text'], str) and 'bboxes' not in words
+
+
+def test_free_text_gives_the_boxes_of_mmdets_api(inferencer, config, weights, image):
+    text = build_instruction(DETECTION_TEMPLATES[0], NAMES, point_format(2), inferencer.model.vocabulary)
+    free = _one(inferencer(image, instruction=text))
+    detector = init_detector(copy.deepcopy(config), weights, device='cpu', cfg_options={})
+    plain = inference_detector(detector, image).pred_instances
+    assert len(plain)
+    for found in (free, _one(inferencer.detect(image, NAMES)), _one(inferencer(image)),
+                  _one(inferencer(image, texts=' . '.join(NAMES), custom_entities=True))):
+        np.testing.assert_allclose(found['bboxes'], plain.bboxes.numpy(), atol=1e-3)
+        assert found['label_names'] == list(plain.label_names) and found['instruction'] == text
+
+
+def test_more_classes_than_class_tokens(inferencer, image):
+    classes = [f'thing {i}' for i in range(150)]
+    found = _one(inferencer.detect(image, classes))
+    assert [classes[label] for label in found['labels']] == found['label_names']
+
+
+def test_kinds_of_images(inferencer, config, image):
+    array = cv2.imread(image)
+    expected = _one(inferencer.detect(image, NAMES))['bboxes']
+    for other in (array, Image.open(image), Image.open(image).convert('RGBA')):
+        np.testing.assert_allclose(_one(inferencer.detect(other, NAMES))['bboxes'], expected, atol=1e-3)
+    turned = Image.fromarray(np.rot90(array[..., ::-1], k=-1).copy())
+    turned.getexif()[0x0112] = 8  # to be shown a quarter turn to the left
+    np.testing.assert_allclose(_one(inferencer.detect(turned, NAMES))['bboxes'], expected, atol=1e-3)
+    folder = inferencer.detect(f'{config.data_root}/val', NAMES, batch_size=3)['predictions']
+    assert len(folder) == 4
+    np.testing.assert_allclose(folder[0]['bboxes'], expected, atol=1e-3)
+    assert len(inferencer.caption([image, array])['predictions']) == 2
+
+
+def test_files(inferencer, config, tmp_path, image):
+    inferencer.segment(image, NAMES, num_points=8, out_dir=str(tmp_path), no_save_pred=False)
+    written = json.loads((tmp_path / 'preds/1.json').read_text())
+    assert written['output_format'].endswith('<y8>') and len(written['polygons'])
+    assert cv2.imread(str(tmp_path / 'vis/1.png')).shape[2] == 3
+
+
+@pytest.mark.parametrize('ask, error, message', [
+    (lambda i, image: i(image, instruction='Find {"box": <c0>} (c, x1, y1, x2, y2)'), ValueError, '<image>'),
+    (lambda i, image: i(image, instruction=3), TypeError, 'the instruction must be a string, got 3'),
+    (lambda i, image: i.detect(image, 'box'), TypeError, "the string 'box': put it in a list"),
+    (lambda i, image: i.detect(image, []), ValueError, 'class'),
+    (lambda i, image: i.segment(image, ['box'], num_points=2), ValueError, '3 .. 24'),
+    (lambda i, image: i.ground(image, ' '), ValueError, 'expression'),
+    (lambda i, image: i.answer(image, ''), ValueError, 'the question is empty'),
+    (lambda i, image: i.answer(image, 'Is it?', history=('yes',)), ValueError, 'ends with the question asked now'),
+    (lambda i, image: i.detect('/no/such.png', ['box']), FileNotFoundError, 'no image /no/such.png'),
+    (lambda i, image: i.detect(3, ['box']), TypeError, 'an image is a path'),
+    (lambda i, image: i.detect(np.zeros((8, 8)), ['box']), ValueError, r'\(8, 8\) of float64'),
+    (lambda i, image: i.detect([], ['box']), ValueError, 'there is no image in'),
+])
+def test_bad_requests_name_what_is_wrong(inferencer, image, ask, error, message):
+    with pytest.raises(error, match=message):
+        ask(inferencer, image)

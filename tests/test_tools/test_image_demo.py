@@ -1,0 +1,69 @@
+"""tools/image_demo.py: the examples of its help, as printed, with the released weights."""
+
+import re
+import runpy
+import shlex
+import sys
+
+import cv2
+import pytest
+
+from tests.tiny import ROOT
+from visionllm_mm.datasets.miniscenes import DatasetArguments, write_dataset
+
+TOOL = ROOT / 'tools/image_demo.py'
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('miniscenes')
+    write_dataset(folder, DatasetArguments(num_train=1, num_val=2, seed=0))
+    return folder
+
+
+@pytest.fixture
+def run(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(TOOL.parent))
+    monkeypatch.chdir(tmp_path)
+
+    def run(command: str) -> list[str]:
+        arguments = [text.replace('data/miniscenes', str(data)) for text in shlex.split(command)]
+        monkeypatch.setattr(sys, 'argv', arguments)
+        runpy.run_path(str(TOOL), run_name='__main__')
+        return capsys.readouterr().out.splitlines()
+
+    return run
+
+
+def _examples() -> list[str]:
+    text = TOOL.read_text().split('"""')[1].replace('\\\\\n', ' ')
+    return re.findall(r'python (tools/image_demo.py .+)', text)
+
+
+def test_there_are_five_examples():
+    assert len(_examples()) == 5
+
+
+@pytest.mark.parametrize('command', _examples())
+def test_examples_work_as_printed(run, data, tmp_path, command):
+    shown = run(command)
+    start = next(i for i, line in enumerate(shown) if line.startswith('-> '))
+    assert '<image>' in shown[start - 1] and len(shown) > start + 1
+    if '--answer' in command:
+        assert shown[start] == '-> <bos>' and re.fullmatch(r'\d+', shown[start + 1])
+    elif '--out-dir' not in command:
+        assert all(re.match(r'.+ 0\.\d\d at (\d+, ){3}\d+$', line) for line in shown[start + 1:])
+    else:
+        assert shown[-1] == 'pictures and answers are in work_dirs/shown'
+        pictures = sorted((tmp_path / 'work_dirs/shown/vis').glob('*.png'))
+        assert len(pictures) == len(list((tmp_path / 'work_dirs/shown/preds').glob('*.json'))) >= 1
+        original = cv2.imread(str(data / 'val' / pictures[0].name))
+        drawn = cv2.imread(str(pictures[0]))
+        assert drawn.shape == original.shape and (drawn != original).any()
+
+
+def test_bad_requests_are_one_line(run):
+    with pytest.raises(SystemExit, match='image_demo.py: no image /no/such.png'):
+        run('tools/image_demo.py /no/such.png --caption')
+    with pytest.raises(SystemExit, match='weights not found: nothing.pth'):
+        run('tools/image_demo.py data/miniscenes/val --caption --weights nothing.pth')

@@ -1,0 +1,96 @@
+"""Ask pictures something, by task or in your own words, and see the answers.
+
+    python tools/image_demo.py data/miniscenes/val --detect star circle --out-dir work_dirs/shown
+    python tools/image_demo.py data/miniscenes/val/000001.png --segment star ring --points 16 --out-dir work_dirs/shown
+    python tools/image_demo.py data/miniscenes/val/000001.png --ground "the largest object"
+    python tools/image_demo.py data/miniscenes/val/000001.png --answer "How many objects are there?"
+    python tools/image_demo.py data/miniscenes/val/000001.png --instruction \\
+        'Boxes of {"star": <c0>} in <image> please, as (c, x1, y1, x2, y2), range 64.'
+
+The model is the small one of checkpoints/, which knows drawn scenes (tools/prepare_miniscenes.py) alone, unless
+--config and --weights name another.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from _launch import import_plugin, require_file
+
+ROOT = Path(__file__).resolve().parents[1]
+NAME = 'visionllm-tiny_miniscenes-multitask'
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('image', help='picture, or folder of pictures')
+    asked = parser.add_mutually_exclusive_group(required=True)
+    asked.add_argument('--detect', nargs='+', metavar='CLASS', help='boxes of these')
+    asked.add_argument('--segment', nargs='+', metavar='CLASS', help='outlines of these')
+    asked.add_argument('--ground', metavar='EXPRESSION', help='the box of what this describes')
+    asked.add_argument('--caption', action='store_true', help='a sentence')
+    asked.add_argument('--answer', metavar='QUESTION', help='a word or two')
+    asked.add_argument('--instruction', help='in your own words, with <image> where the picture goes')
+    parser.add_argument('--points', type=int, help='points of an outline (default: as many as the model has)')
+    parser.add_argument('--config', default=str(ROOT / f'configs/visionllm/{NAME}.py'), help='config of the model')
+    parser.add_argument('--weights', default=str(ROOT / f'checkpoints/{NAME}.pth'), help='its weights')
+    parser.add_argument('--device', default='cpu', help='such as cuda:0 (default: cpu)')
+    parser.add_argument('--score-thr', type=float, default=0.3, help='what is shown is at least as sure (default: 0.3)')
+    parser.add_argument('--batch-size', type=int, default=1, help='pictures at once (default: 1)')
+    parser.add_argument('--out-dir', default='', help='folder for drawn pictures (vis/) and answers as JSON (preds/)')
+    args = parser.parse_args()
+    require_file(args.config, 'config')
+    require_file(args.weights, 'weights')
+    return args
+
+
+def ask(inferencer, args: argparse.Namespace) -> list[dict]:
+    """The predictions for what the command line asks."""
+    common = dict(batch_size=args.batch_size, out_dir=args.out_dir, no_save_pred=not args.out_dir,
+                  pred_score_thr=args.score_thr)
+    if args.detect:
+        result = inferencer.detect(args.image, args.detect, **common)
+    elif args.segment:
+        result = inferencer.segment(args.image, args.segment, args.points, **common)
+    elif args.ground is not None:
+        result = inferencer.ground(args.image, args.ground, **common)
+    elif args.caption:
+        result = inferencer.caption(args.image, **common)
+    elif args.answer is not None:
+        result = inferencer.answer(args.image, args.answer, **common)
+    else:
+        result = inferencer(args.image, instruction=args.instruction, **common)
+    return result['predictions']
+
+
+def describe(prediction: dict, score_thr: float) -> list[str]:
+    """Lines about one picture: the answer in words, or an object each."""
+    if 'text' in prediction:
+        return [prediction['text']]
+    objects = zip(prediction['label_names'], prediction['scores'], prediction['bboxes'], strict=True)
+    lines = [f'{name} {score:.2f} at {", ".join(f"{v:.0f}" for v in box)}'
+             for name, score, box in objects if score >= score_thr]
+    return lines or [f'nothing with a score of {score_thr} or more']
+
+
+def main() -> None:
+    args = parse_args()
+    import_plugin()
+    from visionllm_mm.apis import VisionLLMInferencer
+
+    inferencer = VisionLLMInferencer(args.config, args.weights, device=args.device, show_progress=False)
+    try:
+        predictions = ask(inferencer, args)
+    except (ValueError, FileNotFoundError) as error:
+        raise SystemExit(f'image_demo.py: {error}') from error
+    print(f'{predictions[0]["instruction"]}\n-> {predictions[0]["output_format"]}')
+    for i, prediction in enumerate(predictions, start=1):
+        lines = describe(prediction, args.score_thr)
+        print('\n'.join(lines) if len(predictions) == 1 else f'{i}: {"; ".join(lines)}')
+    if args.out_dir:
+        print(f'pictures and answers are in {args.out_dir}')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,193 @@
+"""Every task on images, by instruction, as an mmdet inferencer."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmdet.apis import DetInferencer
+from mmdet.structures import DetDataSample
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from PIL import Image, ImageOps
+
+from ..datasets.transforms import (
+    CaptionInstruction,
+    DetectionInstruction,
+    GroundingInstruction,
+    KeypointInstruction,
+    QuestionInstruction,
+    SegmentationInstruction,
+)
+from ..datasets.transforms.set_instructions import SetInstruction
+from ..datasets.transforms.word_instructions import WordInstruction
+from ..whole_files import write_files
+
+ImageInput = str | Path | np.ndarray | Image.Image
+
+
+class VisionLLMInferencer(DetInferencer):
+    """mmdet's DetInferencer that can be asked for anything, in the user's own words or by task.
+
+    Images are paths, folders, arrays (H, W, 3; uint8, BGR as mmdet has them), PIL images, or lists of these. Every call
+    returns mmdet's ``dict(predictions=[...], visualization=[...])``, one prediction per image: a plain dict with
+
+    * ``instruction``, as it was asked, and ``output_format``, as it was read: ``<cls> <x1> <y1> <x2> <y2>``, ``<bos>``;
+    * for ``<bos>``: ``text``, the answer;
+    * else, best first: ``bboxes`` (xyxy, px of the original image), ``scores``, ``labels`` (positions in the class
+      set), ``label_names``; for outlines ``polygons`` ([[x, y], ...], px) and ``masks`` (COCO's RLE), for named points
+      ``keypoints`` ([[x, y], ...], px).
+
+    All calls take the keyword arguments of mmdet's ``DetInferencer.__call__``, such as ``batch_size``, ``out_dir``,
+    ``pred_score_thr`` (of what is drawn) and ``return_vis``. Without an instruction it is mmdet's inferencer: it looks
+    for ``texts='a . b', custom_entities=True``, or for the classes of the config.
+
+    Args:
+        model: config, its path, or the name of one in the model index.
+        weights: path of a checkpoint.
+        args, kwargs: see mmdet's DetInferencer.
+    """
+
+    def __call__(self, inputs: ImageInput | Sequence[ImageInput], instruction: str | None = None, **kwargs) -> dict:
+        """Asks images what an instruction says.
+
+        Args:
+            inputs: images.
+            instruction: text with ``<image>`` where the picture goes. It states the class set as
+                ``{"circle": <c0>, "red star": <c1>}`` and the format as ``(c, x1, y1, x2, y2)``, or asks for words.
+            kwargs: see mmdet's DetInferencer.
+
+        Raises:
+            ValueError: when the instruction can't be read or is too long, or an image is none.
+            TypeError: for an image of another type.
+            FileNotFoundError: when there is no such image.
+        """
+        if instruction is None:
+            return super().__call__(inputs, **kwargs)
+        return self._ask(inputs, dict(instruction=instruction), **kwargs)
+
+    def detect(self, inputs: ImageInput | Sequence[ImageInput], classes: Sequence[str], **kwargs) -> dict:
+        """Boxes of the objects of a class set; asked for in groups where there are more than class tokens."""
+        write = DetectionInstruction(classes=self._listed(classes), **self._tokens(True))
+        return self._ask(inputs, write({}), **kwargs)
+
+    def segment(self, inputs: ImageInput | Sequence[ImageInput], classes: Sequence[str], num_points: int | None = None,
+                **kwargs) -> dict:
+        """Outlines of the objects of a class set, of ``num_points`` points (None: as many as the model has)."""
+        count = self.model.vocabulary.max_points if num_points is None else num_points
+        write = SegmentationInstruction(num_points=count, classes=self._listed(classes), **self._tokens(True))
+        return self._ask(inputs, write({}), **kwargs)
+
+    def ground(self, inputs: ImageInput | Sequence[ImageInput], expression: str, **kwargs) -> dict:
+        """Boxes of what an expression describes; the first is the answer, the others are less likely."""
+        return self._ask(inputs, GroundingInstruction(**self._tokens())(dict(text=expression)), **kwargs)
+
+    def keypoints(self, inputs: ImageInput | Sequence[ImageInput], classes: Sequence[str], point_names: Sequence[str],
+                  **kwargs) -> dict:
+        """Named points of the objects of a class set."""
+        write = KeypointInstruction(point_names=point_names, classes=self._listed(classes), **self._tokens(True))
+        return self._ask(inputs, write({}), **kwargs)
+
+    def caption(self, inputs: ImageInput | Sequence[ImageInput], max_words: int | None = None, **kwargs) -> dict:
+        """A sentence about each image, of at most ``max_words`` words."""
+        return self._ask(inputs, CaptionInstruction(max_words=max_words)({}), **kwargs)
+
+    def answer(self, inputs: ImageInput | Sequence[ImageInput], question: str, history: Sequence[str] = (),
+               **kwargs) -> dict:
+        """Answers a question, or the last one of a conversation.
+
+        Args:
+            inputs: images.
+            question: the first question.
+            history: its answer, the next question, ..., the question asked now.
+            kwargs: see mmdet's DetInferencer.
+
+        Raises:
+            ValueError: also when ``history`` does not end with a question.
+        """
+        if len(history) % 2:
+            raise ValueError('history goes answer, question, ..., question: it ends with the question asked now, got '
+                             f'{list(history)}')
+        fields = QuestionInstruction()(dict(question=question, history=tuple(history)))
+        return self._ask(inputs, fields, **kwargs)
+
+    def _tokens(self, grouped: bool = False) -> dict:
+        """Arguments that instruction transforms need of the model."""
+        vocabulary = self.model.vocabulary
+        sizes = dict(num_classes=vocabulary.num_classes, coord_range=vocabulary.coord_range,
+                     max_points=vocabulary.max_points)
+        return dict(vocabulary=sizes, max_classes=vocabulary.num_classes) if grouped else dict(vocabulary=sizes)
+
+    @staticmethod
+    def _listed(classes: Sequence[str]) -> list[str]:
+        if isinstance(classes, str):
+            raise TypeError(f'classes must be a list of names, got the string {classes!r}: put it in a list')
+        return list(classes)
+
+    def _ask(self, inputs: ImageInput | Sequence[ImageInput], fields: dict, **kwargs) -> dict:
+        texts = [fields['instruction'], *(text for text, _ in fields.get('class_groups', ()))]
+        if not all(isinstance(text, str) for text in texts):
+            raise TypeError(f'the instruction must be a string, got {fields["instruction"]!r}')
+        self.model.check_instructions(texts)
+        return super().__call__([self._image(image) | fields for image in self._inputs_to_list(inputs)], **kwargs)
+
+    @staticmethod
+    def _image(image: ImageInput) -> dict:
+        """What the loader takes."""
+        if isinstance(image, str | Path):
+            if '://' not in str(image) and not Path(image).is_file():
+                raise FileNotFoundError(f'no image {image}')
+            return dict(img_path=str(image))
+        if isinstance(image, Image.Image):
+            rgb = np.asarray(ImageOps.exif_transpose(image).convert('RGB'))
+            return dict(img=np.ascontiguousarray(rgb[..., ::-1]))
+        if not isinstance(image, np.ndarray):
+            raise TypeError(f'an image is a path, an array (H, W, 3) or a PIL image, got {type(image).__name__}')
+        if image.ndim != 3 or image.shape[2] != 3 or not image.size or image.dtype != np.uint8:
+            raise ValueError(f'an image array must be (H, W, 3) of uint8, got {image.shape} of {image.dtype}')
+        return dict(img=image)
+
+    def _inputs_to_list(self, inputs: ImageInput | Sequence[ImageInput]) -> list:
+        found = super()._inputs_to_list(str(inputs) if isinstance(inputs, Path) else inputs)
+        if not found:
+            raise ValueError(f'there is no image in {inputs!r}')
+        return sorted(found) if isinstance(inputs, str | Path) else found
+
+    def _init_pipeline(self, cfg: Config) -> Compose:
+        """The test pipeline, whose own instruction is for samples that bring none."""
+        pipeline = super()._init_pipeline(cfg)
+        pipeline.transforms = [
+            _UnlessAsked(step) if isinstance(step, SetInstruction | WordInstruction) else step
+            for step in pipeline.transforms
+        ]
+        return pipeline
+
+    def pred2dict(self, data_sample: DetDataSample, pred_out_dir: str = '') -> dict:
+        """A prediction as a plain dict, see the class; written to ``pred_out_dir`` as JSON."""
+        instruction = self.model.parse_instructions([data_sample])[0]
+        result = dict(instruction=instruction.text, output_format=instruction.format_text)
+        if instruction.asks_for_words:
+            result['text'] = data_sample.pred_text
+        else:
+            found = data_sample.pred_instances
+            result |= {key: found[key].tolist() for key in ('bboxes', 'scores', 'labels')}
+            result['label_names'] = list(found.label_names)
+            if 'points' in found:
+                result['keypoints' if instruction.point_names else 'polygons'] = found.points.tolist()
+            if 'mask_rles' in found:
+                result['masks'] = [dict(rle, counts=rle['counts'].decode()) for rle in found.mask_rles]
+        if pred_out_dir:
+            name = Path(data_sample.img_path).stem if data_sample.get('img_path') else str(self.num_predicted_imgs)
+            self.num_predicted_imgs += 1
+            write_files({Path(pred_out_dir, 'preds', f'{name}.json'): result})
+        return result
+
+
+class _UnlessAsked(BaseTransform):
+    """Applies a transform that writes an instruction to samples that have none."""
+
+    def __init__(self, write: BaseTransform) -> None:
+        self.write = write
+
+    def transform(self, results: dict) -> dict:
+        return results if 'instruction' in results else self.write(results)
