@@ -13,4 +13,4 @@ from visionllm_mm.safe_checkpoints import allow_mmengine_checkpoints  # noqa: E4
 
 allow_mmengine_checkpoints()
 
-from visionllm_mm import datasets, engine, evaluation, models  # noqa: E402, F401 (registers)
+from visionllm_mm import datasets, engine, evaluation, models, visualization  # noqa: E402, F401 (registers)

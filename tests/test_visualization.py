@@ -1,0 +1,49 @@
+"""Pictures of named points and of words."""
+
+import numpy as np
+import torch
+from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData
+
+from visionllm_mm.visualization import InstructionVisualizer, write_below
+
+IMAGE = np.full((60, 100, 3), 120, np.uint8)
+
+
+def _draw(sample, tmp_path, **kwargs):
+    visualizer = InstructionVisualizer(name=f'test_{tmp_path.name}', vis_backends=[], save_dir=str(tmp_path))
+    visualizer.dataset_meta = dict(classes=('star',), palette=[(255, 0, 0)])
+    visualizer.add_datasample('a', IMAGE, sample, draw_gt=False, **kwargs)
+    return visualizer.get_image()
+
+
+def test_answers_stand_below_the_image(tmp_path):
+    sample = DetDataSample(metainfo=dict(question='Is there a star?', history=('yes', 'What color is it?')))
+    sample.pred_text = 'red'
+    drawn = _draw(sample, tmp_path)
+    assert drawn.shape[1:] == (100, 3) and (drawn[:60] == IMAGE).all()
+    assert (drawn[60:] < 100).any() and (drawn[60:] > 250).mean() > 0.5
+    np.testing.assert_array_equal(drawn, write_below(IMAGE, ['What color is it?', 'red']))
+
+
+def test_long_texts_are_broken_between_words():
+    one, three = (write_below(IMAGE, [text]) for text in ('a star', 'a red star and a blue ring and a green heart'))
+    assert three.shape[0] > one.shape[0] + 20
+    # Nothing is written over the right edge.
+    assert (three[60:, -2:] == 255).all()
+    assert write_below(IMAGE, []).shape[1] == 100 and write_below(IMAGE, ['x' * 200]).shape[1] == 100
+
+
+def test_named_points_are_drawn_and_outlines_are_not_drawn_twice(tmp_path):
+    sample = DetDataSample()
+    points = torch.tensor([[[20.0, 30.0], [70.0, 40.0]]])
+    sample.pred_instances = InstanceData(
+        bboxes=torch.tensor([[10.0, 10.0, 80.0, 50.0]]), scores=torch.tensor([0.9]), labels=torch.tensor([0]))
+    plain = _draw(sample, tmp_path)
+    sample.pred_instances.points = points
+    marked = _draw(sample, tmp_path)
+    changed = np.argwhere((marked != plain).any(axis=2))
+    assert len(changed)
+    distances = np.linalg.norm(changed[:, None, ::-1] - points[0].numpy(), axis=2)
+    assert (distances.min(axis=1) < 6).all() and (distances.min(axis=0) < 3).all()
+    np.testing.assert_array_equal(_draw(sample, tmp_path, pred_score_thr=0.95), IMAGE)

@@ -1,0 +1,66 @@
+"""Pictures of answers: what mmdet's visualizer does not draw, named points and words."""
+
+import numpy as np
+from mmdet.registry import VISUALIZERS
+from mmdet.structures import DetDataSample
+from mmdet.visualization import DetLocalVisualizer
+from mmengine.structures import InstanceData
+from PIL import Image, ImageDraw, ImageFont
+
+
+@VISUALIZERS.register_module()
+class InstructionVisualizer(DetLocalVisualizer):
+    """mmdet's DetLocalVisualizer, which also draws named points, and writes questions and answers below the image.
+
+    Args:
+        args, kwargs: see mmdet's DetLocalVisualizer.
+    """
+
+    def add_datasample(self, name: str, image: np.ndarray, data_sample: DetDataSample | None = None,
+                       draw_gt: bool = True, draw_pred: bool = True, **kwargs) -> None:
+        """Draws an image (H, W, 3; RGB) with its sample, see mmdet's DetLocalVisualizer."""
+        if draw_pred and data_sample is not None and data_sample.get('pred_text'):
+            asked = [data_sample.question, *data_sample.get('history', ())][-1:] if 'question' in data_sample else []
+            image = write_below(image, [*asked, data_sample.pred_text])
+        super().add_datasample(name, image, data_sample, draw_gt, draw_pred, **kwargs)
+
+    def _draw_instances(self, image: np.ndarray, instances: InstanceData, *args) -> np.ndarray:
+        drawn = super()._draw_instances(image, instances, *args)
+        if 'points' not in instances or 'masks' in instances or not len(instances):
+            return drawn
+        self.set_image(drawn)
+        radius = max(1.0, min(image.shape[:2]) / 100)
+        points = instances.points.flatten(0, 1).numpy()
+        self.draw_circles(points, radius=np.full(len(points), radius), face_colors='white', edge_colors='black',
+                          line_widths=radius / 2)
+        return self.get_image()
+
+
+def write_below(image: np.ndarray, paragraphs: list[str]) -> np.ndarray:
+    """An image with text in a white strip below it.
+
+    Args:
+        image: (H, W, 3) uint8.
+        paragraphs: each begins a line; broken between words where they are wider than the image.
+
+    Returns:
+        (H + h, W, 3) uint8; the first H rows are the image.
+    """
+    width = image.shape[1]
+    size = max(10, width // 32)
+    font, margin = ImageFont.load_default(size=size), size // 2
+    lines = []
+    for paragraph in paragraphs:
+        lines.append('')
+        for word in paragraph.split():
+            longer = f'{lines[-1]} {word}'.strip()
+            if lines[-1] and font.getlength(longer) > width - 2 * margin:
+                longer = word
+                lines.append('')
+            lines[-1] = longer
+    step = round(1.3 * size)
+    strip = Image.new('RGB', (width, step * len(lines) + margin), 'white')
+    draw = ImageDraw.Draw(strip)
+    for i, line in enumerate(lines):
+        draw.text((margin, margin // 2 + i * step), line, fill='black', font=font)
+    return np.concatenate([image, np.asarray(strip)])
