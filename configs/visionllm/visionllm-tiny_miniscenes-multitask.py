@@ -258,3 +258,17 @@ custom_hooks = [
     dict(warmup, datasets=[short_expressions, short_questions], ratios=(1, 1), num_iters=2000),
     dict(type='DescriptionWarmupHook', datasets=told_scenes, ratios=(2, 0.7, 2.5), num_iters=1200, batch_size=16)
 ]
+
+# What tools/evaluate_descriptions.py asks about scenes that are told, by the names of the test tasks with its metrics.
+told_val = dict(val_words, objects=dict(metainfo=dict(classes=pairs), ann_file='annotations/instances_pairs_val.json'))
+told_tasks = dict(
+    grounding=dict(
+        told_val,
+        type='ReferringExpressionDataset',
+        ann_file='annotations/refexp_val.json',
+        pipeline=told[:1] + [dict(ground, training=True), pack[1]]),
+    vqa=dict(
+        told_val,
+        type='ConversationDataset',
+        ann_file='annotations/conversations_val.json',
+        pipeline=told[:1] + [dict(type='QuestionInstruction'), pack[1]]))

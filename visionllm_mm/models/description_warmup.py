@@ -15,6 +15,7 @@ from torch import Tensor
 from ..instructions import parse_instruction
 from ..structures import SetTargets
 from .losses import ClassTokenLoss, WordLoss
+from .targets import set_targets
 from .task_decoder import OpenEndedTaskDecoder
 from .text_answers import answer_logits
 from .text_warmup import stranger_ids, train_steps, with_noise, word_names
@@ -30,6 +31,15 @@ class DescribedImages:
     """
     samples: SampleList
     objects: list[SetTargets]
+
+
+def described_images(samples: SampleList) -> DescribedImages:
+    """A batch of samples with ``gt_instances`` and ``object_names`` whose images are not loaded."""
+    for sample in samples:
+        # Without images no data preprocessor has made tensors of the boxes.
+        known = sample.gt_instances
+        known.bboxes = torch.as_tensor(getattr(known.bboxes, 'tensor', known.bboxes))
+    return DescribedImages(samples, set_targets(samples))
 
 
 def warm_up_on_descriptions(decoder: OpenEndedTaskDecoder, batches: Iterator[DescribedImages], *, num_tokens: int,

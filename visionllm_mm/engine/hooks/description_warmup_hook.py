@@ -2,14 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
-import torch
 from mmdet.registry import HOOKS
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from ...models.description_warmup import DescribedImages, warm_up_on_descriptions
-from ...models.targets import set_targets
+from ...models.description_warmup import DescribedImages, described_images, warm_up_on_descriptions
 
 
 @HOOKS.register_module()
@@ -61,8 +59,4 @@ class DescriptionWarmupHook(Hook):
     def _batches(self, runner: Runner) -> Iterator[DescribedImages]:
         device = next(runner.model.parameters()).device
         for batch in runner.build_dataloader(self.loader):
-            samples = [sample.to(device) for sample in batch['data_samples']]
-            for sample in samples:
-                known = sample.gt_instances
-                known.bboxes = torch.as_tensor(getattr(known.bboxes, 'tensor', known.bboxes))
-            yield DescribedImages(samples, set_targets(samples))
+            yield described_images([sample.to(device) for sample in batch['data_samples']])

@@ -1,0 +1,62 @@
+"""tools/evaluate_descriptions.py: the LLM alone, on scenes that it is told of."""
+
+import importlib
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from mmdet.registry import DATASETS, MODELS
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from tests.integration.scenes import narrow
+from tests.tiny import ROOT
+from visionllm_mm.datasets.miniscenes import DatasetArguments, write_dataset
+
+TOOL = ROOT / 'tools/evaluate_descriptions.py'
+
+
+@pytest.fixture
+def cfg(tmp_path, monkeypatch):
+    write_dataset(tmp_path / 'data', DatasetArguments(num_train=1, num_val=6))
+    monkeypatch.setenv('MINISCENES_ROOT', str(tmp_path / 'data'))
+    cfg = Config.fromfile(ROOT / 'configs/visionllm/visionllm-tiny_miniscenes-multitask.py')
+    narrow(cfg.model)
+    init_default_scope('mmdet')
+    return cfg
+
+
+def _run(*arguments):
+    return subprocess.run([sys.executable, str(TOOL), *map(str, arguments)], capture_output=True, text=True,
+                          timeout=300)
+
+
+def test_both_tasks_are_measured(cfg, tmp_path):
+    cfg.dump(tmp_path / 'narrow.py')
+    torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict(), meta={}), tmp_path / 'random.pth')
+    done = _run(tmp_path / 'narrow.py', tmp_path / 'random.pth', '--work-dir', tmp_path / 'work')
+    assert done.returncode == 0, done.stderr[-2000:]
+    values = dict(re.findall(r'^(\S+): (\d\.\d{3})$', done.stdout, re.MULTILINE))
+    assert {'grounding/P@0.5', 'vqa/accuracy'} <= set(values) and all(float(value) <= 1 for value in values.values())
+
+
+def test_tokens_stand_for_the_objects_that_are_told(cfg, monkeypatch):
+    monkeypatch.syspath_prepend(str(TOOL.parent))
+    answer = importlib.import_module('evaluate_descriptions').answer
+    dataset = DATASETS.build(cfg.told_tasks.grounding)
+    samples = [dataset[i]['data_samples'] for i in range(4)]
+    with torch.no_grad():
+        answer(MODELS.build(cfg.model).eval(), samples, noise=0.0, generator=torch.Generator().manual_seed(0))
+    for sample in samples:
+        told = np.unique(sample.gt_instances.bboxes.numpy().round(3), axis=0)
+        found = sample.pred_instances.bboxes
+        np.testing.assert_allclose(np.unique(found[found.any(dim=1)].numpy().round(3), axis=0), told, atol=0.01)
+        assert len(sample.pred_instances.scores) == 10
+
+
+def test_config_without_told_tasks(tmp_path):
+    done = _run(ROOT / 'configs/visionllm/visionllm-tiny_miniscenes-det.py', TOOL)
+    assert done.returncode == 1 and 'has no told_tasks' in done.stderr

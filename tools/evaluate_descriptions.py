@@ -1,0 +1,97 @@
+"""Measures the LLM alone: expressions and questions about scenes that it is told of instead of shown.
+
+    python tools/evaluate_descriptions.py CONFIG CHECKPOINT
+
+What it gets wrong here is not a matter of images. The config's ``told_tasks`` are the data sets, with ``objects``, by
+the names of the test tasks whose metrics count.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from _launch import add_shared_arguments, import_plugin, load_config, require_data, require_file
+
+if TYPE_CHECKING:
+    from mmdet.structures import SampleList
+    from torch import Generator
+
+    from visionllm_mm.models import VisionLLM
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--noise', type=float, default=0.3, help='as in the warm-up (default: 0.3)')
+    parser.add_argument('--batch-size', type=int, default=32, help='scenes at once (default: 32)')
+    parser.add_argument('--work-dir', help='folder for logs')
+    add_shared_arguments(parser)
+    args = parser.parse_args()
+    require_file(args.config, 'config')
+    require_file(args.checkpoint, 'checkpoint')
+    return args
+
+
+def answer(model: VisionLLM, samples: SampleList, noise: float, generator: Generator) -> None:
+    """Answers described scenes, in place: ``pred_text``, or every token's box and score in ``pred_instances``."""
+    import torch
+    from mmengine.structures import InstanceData
+
+    from visionllm_mm.models.description_warmup import describe, described_images
+    from visionllm_mm.models.text_answers import generate
+    from visionllm_mm.models.text_warmup import word_names
+
+    decoder, count = model.task_decoder, model.image_tokenizer.num_tokens
+    objects = described_images(samples).objects
+    slots = [torch.randperm(count, generator=generator)[:len(target)] for target in objects]
+    tokens = describe(decoder, [sample.object_names for sample in samples], objects, slots, word_names(decoder), count,
+                      noise, generator)
+    instructions = model.parse_instructions(samples)
+    if instructions[0].asks_for_words:
+        histories = [sample.get('history', ()) for sample in samples]
+        texts = generate(decoder, instructions, tokens, histories=histories, **model.generation)
+        for sample, text in zip(samples, texts, strict=True):
+            sample.pred_text = text
+        return
+    scores = decoder.class_logits(decoder.read(instructions, tokens)).softmax(dim=-1)[..., 0]
+    for sample, target, slot, score in zip(samples, objects, slots, scores, strict=True):
+        boxes = torch.zeros(count, 4)
+        boxes[slot] = target.boxes_xyxy[:count]
+        sample.pred_instances = InstanceData(bboxes=boxes, scores=score, labels=torch.zeros(count, dtype=torch.long))
+
+
+def main() -> None:
+    args = parse_args()
+    import_plugin()
+    import numpy as np
+    import torch
+    from mmengine.evaluator import Evaluator
+    from mmengine.runner import Runner
+
+    cfg = load_config(args)
+    if 'told_tasks' not in cfg:
+        raise SystemExit(f'evaluate_descriptions.py: {args.config} has no told_tasks; '
+                         'visionllm-tiny_miniscenes-multitask.py has')
+    require_data(cfg, 'told_tasks')
+    cfg.load_from = args.checkpoint
+    runner = Runner.from_cfg(cfg)
+    runner.load_or_resume()
+    model, generator = runner.model.eval(), torch.Generator().manual_seed(0)
+    np.random.seed(0)
+    for name, dataset in cfg.told_tasks.items():
+        loader = Runner.build_dataloader(dict(
+            batch_size=args.batch_size, num_workers=0, dataset=dataset,
+            sampler=dict(type='DefaultSampler', shuffle=False)))
+        evaluator = Evaluator(cfg.test_cfg.tasks[name].evaluator)
+        with torch.no_grad():
+            for batch in loader:
+                answer(model, batch['data_samples'], args.noise, generator)
+                evaluator.process(data_samples=batch['data_samples'], data_batch=batch)
+        for metric, value in evaluator.evaluate(len(loader.dataset)).items():
+            print(f'{metric}: {value:.3f}')
+
+
+if __name__ == '__main__':
+    main()
