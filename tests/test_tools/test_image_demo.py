@@ -52,7 +52,7 @@ def test_examples_work_as_printed(run, data, tmp_path, command):
     if '--answer' in command:
         assert shown[start] == '-> <bos>' and re.fullmatch(r'\d+', shown[start + 1])
     elif '--out-dir' not in command:
-        assert all(re.match(r'.+ 0\.\d\d at (\d+, ){3}\d+$', line) for line in shown[start + 1:])
+        assert all(re.match(r'.+ [01]\.\d\d at (\d+, ){3}\d+$', line) for line in shown[start + 1:])
     else:
         assert shown[-1] == 'pictures and answers are in work_dirs/shown'
         pictures = sorted((tmp_path / 'work_dirs/shown/vis').glob('*.png'))
