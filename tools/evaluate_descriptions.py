@@ -34,20 +34,25 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def answer(model: VisionLLM, samples: SampleList, noise: float, generator: Generator) -> None:
-    """Answers described scenes, in place: ``pred_text``, or every token's box and score in ``pred_instances``."""
+def answer(model: VisionLLM, samples: SampleList, strangers: list[str], noise: float, generator: Generator) -> None:
+    """Answers described scenes, in place: ``pred_text``, or every token's box and score in ``pred_instances``.
+
+    Args:
+        model: in evaluation mode.
+        samples: scenes that are told.
+        strangers, noise, generator: see :func:`describe`.
+    """
     import torch
     from mmengine.structures import InstanceData
 
     from visionllm_mm.models.description_warmup import describe, described_images
     from visionllm_mm.models.text_answers import generate
-    from visionllm_mm.models.text_warmup import word_names
 
     decoder, count = model.task_decoder, model.image_tokenizer.num_tokens
     objects = described_images(samples).objects
     slots = [torch.randperm(count, generator=generator)[:len(target)] for target in objects]
-    tokens = describe(decoder, [sample.object_names for sample in samples], objects, slots, word_names(decoder), count,
-                      noise, generator)
+    tokens = describe(decoder, [sample.object_names for sample in samples], objects, slots, strangers, count, noise,
+                      generator)
     instructions = model.parse_instructions(samples)
     if instructions[0].asks_for_words:
         histories = [sample.get('history', ()) for sample in samples]
@@ -70,6 +75,8 @@ def main() -> None:
     from mmengine.evaluator import Evaluator
     from mmengine.runner import Runner
 
+    from visionllm_mm.models.text_warmup import word_names
+
     cfg = load_config(args)
     if 'told_tasks' not in cfg:
         raise SystemExit(f'evaluate_descriptions.py: {args.config} has no told_tasks; '
@@ -79,6 +86,7 @@ def main() -> None:
     runner = Runner.from_cfg(cfg)
     runner.load_or_resume()
     model, generator = runner.model.eval(), torch.Generator().manual_seed(0)
+    strangers = word_names(model.task_decoder)
     np.random.seed(0)
     for name, dataset in cfg.told_tasks.items():
         loader = Runner.build_dataloader(dict(
@@ -87,7 +95,7 @@ def main() -> None:
         evaluator = Evaluator(cfg.test_cfg.tasks[name].evaluator)
         with torch.no_grad():
             for batch in loader:
-                answer(model, batch['data_samples'], args.noise, generator)
+                answer(model, batch['data_samples'], strangers, args.noise, generator)
                 evaluator.process(data_samples=batch['data_samples'], data_batch=batch)
         for metric, value in evaluator.evaluate(len(loader.dataset)).items():
             print(f'{metric}: {value:.3f}')

@@ -227,7 +227,7 @@ model_wrapper_cfg = dict(type='MMDistributedDataParallel', find_unused_parameter
 exchanged = (('red', 'star', 'stars'), ('green', 'heart', 'hearts'), ('blue', 'triangle', 'triangles'),
              ('yellow', 'ring', 'rings'), ('purple', 'square', 'squares'), ('orange', 'crescent', 'crescents'),
              ('cyan', 'circle', 'circles'), ('white', 'cross', 'crosses'))
-told = [dict(type='LoadAnnotations', with_bbox=True), dict(type='ExchangeNames', names=exchanged)]
+told = boxes + [dict(type='ExchangeNames', names=exchanged)]
 # What is left of, larger than and more than what, of many objects at once and in many questions about one scene.
 relate = told + [dict(type='DrawRelation', prob=0.5)] + flip_words
 compare = told + [dict(type='DrawQuestions', prob=0.4, plurals={one: many for _, one, many in exchanged})] + flip_words
@@ -266,9 +266,9 @@ told_tasks = dict(
         told_val,
         type='ReferringExpressionDataset',
         ann_file='annotations/refexp_val.json',
-        pipeline=told[:1] + [dict(ground, training=True), pack[1]]),
+        pipeline=boxes + [dict(ground, training=True), pack[1]]),
     vqa=dict(
         told_val,
         type='ConversationDataset',
         ann_file='annotations/conversations_val.json',
-        pipeline=told[:1] + [dict(type='QuestionInstruction'), pack[1]]))
+        pipeline=boxes + [dict(type='QuestionInstruction'), pack[1]]))

@@ -49,7 +49,7 @@ def test_tokens_stand_for_the_objects_that_are_told(cfg, monkeypatch):
     dataset = DATASETS.build(cfg.told_tasks.grounding)
     samples = [dataset[i]['data_samples'] for i in range(4)]
     with torch.no_grad():
-        answer(MODELS.build(cfg.model).eval(), samples, noise=0.0, generator=torch.Generator().manual_seed(0))
+        answer(MODELS.build(cfg.model).eval(), samples, ['tree'], noise=0.0, generator=torch.Generator().manual_seed(0))
     for sample in samples:
         told = np.unique(sample.gt_instances.bboxes.numpy().round(3), axis=0)
         found = sample.pred_instances.bboxes

@@ -1,6 +1,7 @@
 """Every task on images, by instruction, as an mmdet inferencer."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -68,14 +69,14 @@ class VisionLLMInferencer(DetInferencer):
 
     def detect(self, inputs: ImageInput | Sequence[ImageInput], classes: Sequence[str], **kwargs) -> dict:
         """Boxes of the objects of a class set; asked for in groups where there are more than class tokens."""
-        write = DetectionInstruction(classes=self._listed(classes), **self._tokens(True))
+        write = DetectionInstruction(classes=classes, **self._tokens(True))
         return self._ask(inputs, write({}), **kwargs)
 
     def segment(self, inputs: ImageInput | Sequence[ImageInput], classes: Sequence[str], num_points: int | None = None,
                 **kwargs) -> dict:
         """Outlines of the objects of a class set, of ``num_points`` points (None: as many as the model has)."""
         count = self.model.vocabulary.max_points if num_points is None else num_points
-        write = SegmentationInstruction(num_points=count, classes=self._listed(classes), **self._tokens(True))
+        write = SegmentationInstruction(num_points=count, classes=classes, **self._tokens(True))
         return self._ask(inputs, write({}), **kwargs)
 
     def ground(self, inputs: ImageInput | Sequence[ImageInput], expression: str, **kwargs) -> dict:
@@ -85,7 +86,7 @@ class VisionLLMInferencer(DetInferencer):
     def keypoints(self, inputs: ImageInput | Sequence[ImageInput], classes: Sequence[str], point_names: Sequence[str],
                   **kwargs) -> dict:
         """Named points of the objects of a class set."""
-        write = KeypointInstruction(point_names=point_names, classes=self._listed(classes), **self._tokens(True))
+        write = KeypointInstruction(point_names=point_names, classes=classes, **self._tokens(True))
         return self._ask(inputs, write({}), **kwargs)
 
     def caption(self, inputs: ImageInput | Sequence[ImageInput], max_words: int | None = None, **kwargs) -> dict:
@@ -113,16 +114,8 @@ class VisionLLMInferencer(DetInferencer):
 
     def _tokens(self, grouped: bool = False) -> dict:
         """Arguments that instruction transforms need of the model."""
-        vocabulary = self.model.vocabulary
-        sizes = dict(num_classes=vocabulary.num_classes, coord_range=vocabulary.coord_range,
-                     max_points=vocabulary.max_points)
-        return dict(vocabulary=sizes, max_classes=vocabulary.num_classes) if grouped else dict(vocabulary=sizes)
-
-    @staticmethod
-    def _listed(classes: Sequence[str]) -> list[str]:
-        if isinstance(classes, str):
-            raise TypeError(f'classes must be a list of names, got the string {classes!r}: put it in a list')
-        return list(classes)
+        sizes = asdict(self.model.vocabulary)
+        return dict(vocabulary=sizes, max_classes=sizes['num_classes'] if grouped else None)
 
     def _ask(self, inputs: ImageInput | Sequence[ImageInput], fields: dict, **kwargs) -> dict:
         texts = [fields['instruction'], *(text for text, _ in fields.get('class_groups', ()))]

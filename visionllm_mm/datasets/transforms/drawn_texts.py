@@ -29,9 +29,13 @@ def _names_of(labels: Sequence[int], names: Sequence[str], any_object: str | Non
     return found
 
 
-def _unique(names: list[list[str]]) -> list[tuple[int, str]]:
+def _counts(names: list[list[str]]) -> Counter:
+    """How many objects each name is true of."""
+    return Counter(name for own in names for name in own)
+
+
+def _unique(names: list[list[str]], counts: Counter) -> list[tuple[int, str]]:
     """Objects with the names that no other object has."""
-    counts = Counter(name for own in names for name in own)
     return [(i, name) for i, own in enumerate(names) for name in own if counts[name] == 1]
 
 
@@ -83,7 +87,7 @@ class DrawRelation(_DrawnText):
 
     def draw(self, results: dict, names: list[list[str]]) -> None:
         """Replaces the expression, in place; ``names`` are those of each object."""
-        unique = _unique(names)
+        unique = _unique(names, _counts(names))
         if not unique or len(names) < 2:
             return
         anchor, anchor_name = _draw(unique)
@@ -131,7 +135,8 @@ class DrawQuestions(_DrawnText):
             results.update(question=turns[0], history=tuple(turns[1:-1]), gt_caption=turns[-1:])
 
     def _questions(self, boxes: BaseBoxes, names: list[list[str]]) -> Iterator[tuple[str, str]]:
-        unique, counts = _unique(names), Counter(name for own in names for name in own)
+        counts = _counts(names)
+        unique = _unique(names, counts)
         comparable = list(counts)  # there are always more of any object
         if self.any_object is not None:
             counts[self.any_object] = len(names)
