@@ -1,11 +1,12 @@
 # Works from a fresh clone: every target sets up what it needs in .venv and uses it again after that.
-# Variables: PYTHON (interpreters to try), VENV, MINISCENES_ROOT (data of the demo), DEMO_DIR.
+# Variables: PYTHON (interpreters to try), VENV, MINISCENES_ROOT (data of the training), DEMO_DIR, TRAIN_DIR.
 
 PYTHON ?= python3.11 python3 python
 VENV ?= .venv
 MINISCENES_ROOT ?= data/miniscenes
 DEMO_DIR ?= work_dirs/demo
-DEMO_CONFIG := configs/visionllm/visionllm-tiny_miniscenes-det.py
+TRAIN_DIR ?= work_dirs/train-demo
+TRAIN_CONFIG := configs/visionllm/visionllm-tiny_miniscenes-det.py
 MAX_LINES := 400
 export MINISCENES_ROOT
 
@@ -18,12 +19,14 @@ PYTHON_FITS := -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 
 # Without its compiled ops, mmcv's deformable attention runs on the CPU only.
 HIDE_GPU_WITHOUT_OPS := $(BIN)/python -c 'import torch, mmcv._ext' 2>/dev/null || export CUDA_VISIBLE_DEVICES=
 
-.PHONY: help install install-ops demo test test-all lint clean
+.PHONY: help install install-ops demo train-demo web test test-all lint clean
 
 help:
 	@echo "make install      environment in $(VENV); with a CUDA GPU also mmcv's compiled ops"
 	@echo "make install-ops  compile mmcv's ops (10 minutes; for Mask R-CNN and for GPUs)"
-	@echo "make demo         make MiniScenes, train the small detector, evaluate it, draw predictions"
+	@echo "make demo         ask the released small model about a picture, task by task; pictures and a page"
+	@echo "make web          a page in the browser to ask it about your own pictures"
+	@echo "make train-demo   make MiniScenes, train the small detector, evaluate it, draw predictions"
 	@echo "make test         the quick tests"
 	@echo "make test-all     all tests, with the slow ones and those that need mmcv's ops"
 	@echo "make lint         ruff, and no file of more than $(MAX_LINES) lines"
@@ -58,17 +61,25 @@ install-ops: $(STAMP)
 	@$(BIN)/python tools/install_ops.py
 
 demo: install
+	@echo "==> every task, answered by the released small model"
+	@CUDA_VISIBLE_DEVICES= $(BIN)/python tools/demo.py --out-dir $(DEMO_DIR)
+	@echo "==> open $(DEMO_DIR)/report.html; 'make web' asks your own pictures, 'make train-demo' trains a model (9 minutes)"
+
+web: install
+	@CUDA_VISIBLE_DEVICES= $(BIN)/python tools/web_demo.py
+
+train-demo: install
 	@echo "==> MiniScenes in $(MINISCENES_ROOT)"
 	@$(BIN)/python tools/prepare_miniscenes.py --out $(MINISCENES_ROOT)
-	@echo "==> training $(DEMO_CONFIG) in $(DEMO_DIR); a stopped training goes on"
+	@echo "==> training $(TRAIN_CONFIG) in $(TRAIN_DIR); a stopped training goes on"
 	@$(HIDE_GPU_WITHOUT_OPS); \
-	    $(BIN)/python tools/train.py $(DEMO_CONFIG) --work-dir $(DEMO_DIR) --resume
+	    $(BIN)/python tools/train.py $(TRAIN_CONFIG) --work-dir $(TRAIN_DIR) --resume
 	@echo "==> evaluating it and drawing its predictions"
 	@$(HIDE_GPU_WITHOUT_OPS); \
-	    checkpoint=$$(ls -t $(DEMO_DIR)/best_*.pth 2>/dev/null | head -n 1); \
-	    $(BIN)/python tools/test.py $(DEMO_CONFIG) $${checkpoint:-$$(cat $(DEMO_DIR)/last_checkpoint)} \
-	        --work-dir $(DEMO_DIR)/test --show-dir $(DEMO_DIR)/predictions
-	@echo "==> the COCO table is above, the pictures are in $(DEMO_DIR)/predictions"
+	    checkpoint=$$(ls -t $(TRAIN_DIR)/best_*.pth 2>/dev/null | head -n 1); \
+	    $(BIN)/python tools/test.py $(TRAIN_CONFIG) $${checkpoint:-$$(cat $(TRAIN_DIR)/last_checkpoint)} \
+	        --work-dir $(TRAIN_DIR)/test --show-dir $(TRAIN_DIR)/predictions
+	@echo "==> the COCO table is above, the pictures are in $(TRAIN_DIR)/predictions"
 
 test: install
 	@echo "==> quick tests"

@@ -56,7 +56,9 @@ ONEDL = ["onedl-mmengine==0.10.12", "onedl-mmcv==2.3.6", "onedl-mmdetection==3.5
 MIM = ["onedl-mim==0.5.1"]
 CAPTIONS = ["pycocoevalcap>=1.2"]
 LVIS = ["lvis>=0.5.3"]
-DEV = ["pytest>=8", "ruff>=0.9", "setuptools>=77"]
+WEB = ["gradio>=6"]
+# playwright drives the Chromium that the tests of the page look for; supervision takes our predictions.
+DEV = ["pytest>=8", "ruff>=0.9", "setuptools>=77", "playwright>=1.50", "supervision>=0.25"]
 
 setup(
     name="visionllm-mmdet",
@@ -79,8 +81,8 @@ setup(
         "pycocotools",
         "contourpy",
     ],
-    extras_require={"onedl": ONEDL, "mim": MIM, "captions": CAPTIONS, "lvis": LVIS, "dev": DEV,
-                    "all": ONEDL + MIM + CAPTIONS + LVIS + DEV},
+    extras_require={"onedl": ONEDL, "mim": MIM, "captions": CAPTIONS, "lvis": LVIS, "web": WEB, "dev": DEV,
+                    "all": ONEDL + MIM + CAPTIONS + LVIS + WEB + DEV},
     cmdclass={"build_py": BuildWithMim},
     zip_safe=False,
 )

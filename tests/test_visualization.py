@@ -47,3 +47,19 @@ def test_named_points_are_drawn_and_outlines_are_not_drawn_twice(tmp_path):
     distances = np.linalg.norm(changed[:, None, ::-1] - points[0].numpy(), axis=2)
     assert (distances.min(axis=1) < 6).all() and (distances.min(axis=0) < 3).all()
     np.testing.assert_array_equal(_draw(sample, tmp_path, pred_score_thr=0.95), IMAGE)
+
+
+def test_small_images_are_drawn_larger(tmp_path):
+    sample = DetDataSample()
+    sample.pred_instances = InstanceData(
+        bboxes=torch.tensor([[10.0, 10.0, 80.0, 50.0]]), scores=torch.tensor([0.9]), labels=torch.tensor([0]),
+        label_names=['star'], masks=torch.ones(1, 60, 100, dtype=torch.bool), mask_rles=[{}])
+    visualizer = InstructionVisualizer(name=f'test_{tmp_path.name}', vis_backends=[], min_size=250)
+    visualizer.dataset_meta = dict(classes=('star',), palette=[(255, 0, 0)])
+    visualizer.add_datasample('a', IMAGE, sample, draw_gt=False)
+    drawn = visualizer.get_image()
+    assert drawn.shape == (180, 300, 3)
+    assert (drawn[75:85, 238:243] != drawn[75:85, 150:155]).any()  # the right side of the box, three times as far
+    assert sample.pred_instances.bboxes.tolist() == [[10, 10, 80, 50]] and len(sample.pred_instances.masks[0]) == 60
+    visualizer.add_datasample('b', np.full((250, 10, 3), 120, np.uint8), None)
+    assert visualizer.get_image().shape == (250, 10, 3)

@@ -36,6 +36,26 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
 
 
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that name a model, by default the released small one."""
+    root, name = Path(__file__).resolve().parents[1], "visionllm-tiny_miniscenes-multitask"
+    parser.add_argument("--config", default=str(root / f"configs/visionllm/{name}.py"), help="config of the model")
+    parser.add_argument("--weights", default=str(root / f"checkpoints/{name}.pth"), help="its weights")
+    parser.add_argument("--device", default="cpu", help="such as cuda:0 (default: cpu)")
+
+
+def draw_scenes(folder: Path, count: int) -> list[str]:
+    """Paths of drawn scenes, which the released model knows; the same ones every time."""
+    from PIL import Image
+
+    from visionllm_mm.datasets.miniscenes.examples import make_example
+
+    paths = [folder / f"scene_{index}.png" for index in range(count)]
+    for index, path in enumerate(paths):
+        Image.fromarray(make_example(seed=0, split="val", index=index, size=128).image).save(path)
+    return [str(path) for path in paths]
+
+
 def require_file(path: str, what: str) -> None:
     """Stop with one line where a path given on the command line is no file; addresses pass."""
     if "://" not in path and not Path(path).expanduser().is_file():

@@ -14,12 +14,8 @@ The model is the small one of checkpoints/, which knows drawn scenes (tools/prep
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from _launch import import_plugin, require_file
-
-ROOT = Path(__file__).resolve().parents[1]
-NAME = 'visionllm-tiny_miniscenes-multitask'
+from _launch import add_model_arguments, import_plugin, require_file
 
 
 def parse_args() -> argparse.Namespace:
@@ -33,9 +29,7 @@ def parse_args() -> argparse.Namespace:
     asked.add_argument('--answer', metavar='QUESTION', help='a word or two')
     asked.add_argument('--instruction', help='in your own words, with <image> where the picture goes')
     parser.add_argument('--points', type=int, help='points of an outline (default: as many as the model has)')
-    parser.add_argument('--config', default=str(ROOT / f'configs/visionllm/{NAME}.py'), help='config of the model')
-    parser.add_argument('--weights', default=str(ROOT / f'checkpoints/{NAME}.pth'), help='its weights')
-    parser.add_argument('--device', default='cpu', help='such as cuda:0 (default: cpu)')
+    add_model_arguments(parser)
     parser.add_argument('--score-thr', type=float, default=0.3, help='what is shown is at least as sure (default: 0.3)')
     parser.add_argument('--batch-size', type=int, default=1, help='pictures at once (default: 1)')
     parser.add_argument('--out-dir', default='', help='folder for drawn pictures (vis/) and answers as JSON (preds/)')

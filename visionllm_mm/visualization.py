@@ -1,11 +1,14 @@
 """Pictures of answers: what mmdet's visualizer does not draw, named points and words."""
 
+import math
+
 import numpy as np
 from mmdet.registry import VISUALIZERS
 from mmdet.structures import DetDataSample
 from mmdet.visualization import DetLocalVisualizer
 from mmengine.structures import InstanceData
 from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
 
 
 @VISUALIZERS.register_module()
@@ -13,12 +16,22 @@ class InstructionVisualizer(DetLocalVisualizer):
     """mmdet's DetLocalVisualizer, which also draws named points, and writes questions and answers below the image.
 
     Args:
-        args, kwargs: see mmdet's DetLocalVisualizer.
+        min_size: pictures whose longer side has fewer px are drawn so many times larger that it has at least as many;
+            names and scores on a picture of 128 px can't be read.
+        name, args, kwargs: see mmdet's DetLocalVisualizer.
     """
+
+    def __init__(self, name: str = 'visualizer', *args, min_size: int = 0, **kwargs) -> None:
+        super().__init__(name, *args, **kwargs)
+        self.min_size = min_size
 
     def add_datasample(self, name: str, image: np.ndarray, data_sample: DetDataSample | None = None,
                        draw_gt: bool = True, draw_pred: bool = True, **kwargs) -> None:
         """Draws an image (H, W, 3; RGB) with its sample, see mmdet's DetLocalVisualizer."""
+        factor = math.ceil(self.min_size / max(image.shape[:2]))
+        if factor > 1:
+            image = np.kron(image, np.ones((factor, factor, 1), image.dtype))
+            data_sample = data_sample and _enlarge(data_sample, factor)
         if draw_pred and data_sample is not None and data_sample.get('pred_text'):
             asked = [data_sample.question, *data_sample.get('history', ())][-1:] if 'question' in data_sample else []
             image = write_below(image, [*asked, data_sample.pred_text])
@@ -34,6 +47,22 @@ class InstructionVisualizer(DetLocalVisualizer):
         self.draw_circles(points, radius=np.full(len(points), radius), face_colors='white', edge_colors='black',
                           line_widths=radius / 2)
         return self.get_image()
+
+
+def _enlarge(sample: DetDataSample, factor: int) -> DetDataSample:
+    """A copy whose instances fit an image that is so many times larger."""
+    sample = sample.clone()
+    for name in ('pred_instances', 'gt_instances'):
+        if name not in sample:
+            continue
+        instances = InstanceData(**{key: value for key, value in sample.get(name).items() if key != 'masks'})
+        for key in ('bboxes', 'points'):
+            if key in instances:
+                instances[key] = instances[key] * factor
+        if isinstance(sample.get(name).get('masks'), Tensor):
+            instances.masks = sample.get(name).masks.repeat_interleave(factor, 1).repeat_interleave(factor, 2)
+        setattr(sample, name, instances)
+    return sample
 
 
 def write_below(image: np.ndarray, paragraphs: list[str]) -> np.ndarray:

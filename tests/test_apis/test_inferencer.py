@@ -2,6 +2,7 @@
 
 import copy
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image
 
 from tests.integration.scenes import NAMES, make_coco_folder, small_config
 from visionllm_mm.apis import VisionLLMInferencer
+from visionllm_mm.apis.images import to_array
 from visionllm_mm.instructions import DETECTION_TEMPLATES, build_instruction, point_format
 
 
@@ -130,3 +132,68 @@ def test_files(inferencer, config, tmp_path, image):
 def test_bad_requests_name_what_is_wrong(inferencer, image, ask, error, message):
     with pytest.raises(error, match=message):
         ask(inferencer, image)
+
+
+def test_what_the_llm_said(inferencer, image):
+    found = _one(inferencer.segment(image, ['box', 'star'], num_points=3))
+    assert found['ori_shape'] == [64, 64] and found['img_path'] == image
+    width = found['ori_shape'][1]
+    scale = inferencer.model.vocabulary.coord_range
+    for said, label, polygon in zip(found['tokens'], found['labels'], found['polygons'], strict=True):
+        kind, *points = said.split()
+        assert kind == f'<c{label}>' and len(points) == 6
+        # Offsets are from one centre: differences between points are those of the tokens, within a window of bins.
+        bins = np.array([int(token[2:-1]) for token in points]).reshape(3, 2)
+        inside = np.all((np.array(polygon) > 0.5) & (np.array(polygon) < width - 0.5), axis=1)
+        if inside.all():
+            steps = np.diff(np.array(polygon) / width * scale, axis=0)
+            np.testing.assert_allclose(np.diff(bins, axis=0), steps, atol=6)
+
+
+def test_frames_of_a_video(inferencer, tmp_path, image):
+    path = str(tmp_path / 'scenes.avi')
+    frame = cv2.imread(image)
+    writer = cv2.VideoWriter(path, cv2.VideoWriter_fourcc(*'MJPG'), 5, frame.shape[1::-1])
+    for _ in range(3):
+        writer.write(frame)
+    writer.release()
+    found = inferencer.detect(path, NAMES, batch_size=2, out_dir=str(tmp_path / 'out'), no_save_pred=False)
+    assert len(found['predictions']) == 3 and found['predictions'][0]['ori_shape'] == [64, 64]
+    assert len(list((tmp_path / 'out/preds').iterdir())) == len(list((tmp_path / 'out/vis').iterdir())) == 3
+    (tmp_path / 'none.mp4').write_bytes(b'no video')
+    with pytest.raises(ValueError, match='none.mp4 is not a video that OpenCV can read'):
+        inferencer.detect(str(tmp_path / 'none.mp4'), NAMES)
+    with pytest.raises(FileNotFoundError, match='no video'):
+        inferencer.detect(str(tmp_path / 'missing.mp4'), NAMES)
+
+
+def test_files_of_other_kinds(inferencer, tmp_path, image):
+    array = cv2.imread(image)
+    expected = _one(inferencer.detect(image, NAMES))['bboxes']
+    rgb = Image.fromarray(array[..., ::-1])
+    rgb.convert('RGBA').save(tmp_path / 'alpha.png')
+    cv2.imwrite(str(tmp_path / 'deep.png'), array.astype(np.uint16) * 257)
+    for name in ('alpha.png', 'deep.png'):
+        np.testing.assert_allclose(_one(inferencer.detect(tmp_path / name, NAMES))['bboxes'], expected, atol=1e-3)
+    rgb.convert('CMYK').save(tmp_path / 'print.jpg', quality=100)
+    assert _one(inferencer.detect(tmp_path / 'print.jpg', NAMES))['ori_shape'] == [64, 64]
+    turned = Image.fromarray(np.rot90(array[:48, :, ::-1], k=-1).copy())
+    exif = turned.getexif()
+    exif[0x0112] = 8
+    turned.save(tmp_path / 'turned.jpg', exif=exif, quality=100)
+    assert _one(inferencer.detect(tmp_path / 'turned.jpg', NAMES))['ori_shape'] == [48, 64]
+    gray = Image.fromarray(np.full((8, 8), 40000, np.uint16))
+    assert to_array(gray, 100)[0, 0].tolist() == [156, 156, 156]
+
+
+def test_files_that_are_no_images(inferencer, tmp_path, image):
+    (tmp_path / 'empty.png').touch()
+    (tmp_path / 'text.png').write_text('not a picture')
+    (tmp_path / 'cut.png').write_bytes(Path(image).read_bytes()[:200])
+    Image.new('1', (20000, 20000)).save(tmp_path / 'huge.png')
+    for name, message in (('empty.png', 'empty.png is empty'), ('text.png', 'text.png is not an image'),
+                          ('cut.png', 'cut.png is truncated'), ('huge.png', 'huge.png is too large')):
+        with pytest.raises(ValueError, match=message):
+            inferencer.detect(tmp_path / name, NAMES)
+    with pytest.raises(ValueError, match='too large: 3 x 4 are more than 11 pixels'):
+        to_array(np.zeros((4, 3, 3), np.uint8), 11)

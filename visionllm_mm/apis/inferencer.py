@@ -10,7 +10,6 @@ from mmdet.apis import DetInferencer
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.dataset import Compose
-from PIL import Image, ImageOps
 
 from ..datasets.transforms import (
     CaptionInstruction,
@@ -23,21 +22,22 @@ from ..datasets.transforms import (
 from ..datasets.transforms.set_instructions import SetInstruction
 from ..datasets.transforms.word_instructions import WordInstruction
 from ..whole_files import write_files
-
-ImageInput = str | Path | np.ndarray | Image.Image
+from .images import ImageInput, check_image_file, open_video, to_array
 
 
 class VisionLLMInferencer(DetInferencer):
     """mmdet's DetInferencer that can be asked for anything, in the user's own words or by task.
 
-    Images are paths, folders, arrays (H, W, 3; uint8, BGR as mmdet has them), PIL images, or lists of these. Every call
-    returns mmdet's ``dict(predictions=[...], visualization=[...])``, one prediction per image: a plain dict with
+    Images are paths, folders, arrays (H, W, 3; uint8, BGR as mmdet has them), PIL images, or lists of these, or the
+    path of a video, whose frames are images. Every call returns mmdet's ``dict(predictions=[...],
+    visualization=[...])``, one prediction per image: a plain dict with
 
+    * ``img_path``, None for arrays, and ``ori_shape``, its height and width;
     * ``instruction``, as it was asked, and ``output_format``, as it was read: ``<cls> <x1> <y1> <x2> <y2>``, ``<bos>``;
     * for ``<bos>``: ``text``, the answer;
     * else, best first: ``bboxes`` (xyxy, px of the original image), ``scores``, ``labels`` (positions in the class
-      set), ``label_names``; for outlines ``polygons`` ([[x, y], ...], px) and ``masks`` (COCO's RLE), for named points
-      ``keypoints`` ([[x, y], ...], px).
+      set), ``label_names``, ``tokens`` (what the LLM said: ``<c0> <p-9> <p-12> <p9> <p12>``); for outlines
+      ``polygons`` ([[x, y], ...], px) and ``masks`` (COCO's RLE), for named points ``keypoints`` ([[x, y], ...], px).
 
     All calls take the keyword arguments of mmdet's ``DetInferencer.__call__``, such as ``batch_size``, ``out_dir``,
     ``pred_score_thr`` (of what is drawn) and ``return_vis``. Without an instruction it is mmdet's inferencer: it looks
@@ -46,8 +46,13 @@ class VisionLLMInferencer(DetInferencer):
     Args:
         model: config, its path, or the name of one in the model index.
         weights: path of a checkpoint.
+        max_pixels: larger images are refused.
         args, kwargs: see mmdet's DetInferencer.
     """
+
+    def __init__(self, *args, max_pixels: int = 100_000_000, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.max_pixels = max_pixels
 
     def __call__(self, inputs: ImageInput | Sequence[ImageInput], instruction: str | None = None, **kwargs) -> dict:
         """Asks images what an instruction says.
@@ -122,29 +127,23 @@ class VisionLLMInferencer(DetInferencer):
         if not all(isinstance(text, str) for text in texts):
             raise TypeError(f'the instruction must be a string, got {fields["instruction"]!r}')
         self.model.check_instructions(texts)
-        return super().__call__([self._image(image) | fields for image in self._inputs_to_list(inputs)], **kwargs)
+        return super().__call__(_AskedImages(self._inputs_to_list(inputs), fields), **kwargs)
 
-    @staticmethod
-    def _image(image: ImageInput) -> dict:
-        """What the loader takes."""
-        if isinstance(image, str | Path):
-            if '://' not in str(image) and not Path(image).is_file():
-                raise FileNotFoundError(f'no image {image}')
-            return dict(img_path=str(image))
-        if isinstance(image, Image.Image):
-            rgb = np.asarray(ImageOps.exif_transpose(image).convert('RGB'))
-            return dict(img=np.ascontiguousarray(rgb[..., ::-1]))
-        if not isinstance(image, np.ndarray):
-            raise TypeError(f'an image is a path, an array (H, W, 3) or a PIL image, got {type(image).__name__}')
-        if image.ndim != 3 or image.shape[2] != 3 or not image.size or image.dtype != np.uint8:
-            raise ValueError(f'an image array must be (H, W, 3) of uint8, got {image.shape} of {image.dtype}')
-        return dict(img=image)
-
-    def _inputs_to_list(self, inputs: ImageInput | Sequence[ImageInput]) -> list:
+    def _inputs_to_list(self, inputs: ImageInput | Sequence[ImageInput]) -> Sequence[str | np.ndarray]:
+        """Paths that were looked at, and arrays; frames of a video are read when they are needed."""
+        if isinstance(inputs, _AskedImages):
+            return inputs
+        if isinstance(inputs, str | Path):
+            video = open_video(inputs)
+            if video is not None:
+                return video
         found = super()._inputs_to_list(str(inputs) if isinstance(inputs, Path) else inputs)
         if not found:
             raise ValueError(f'there is no image in {inputs!r}')
-        return sorted(found) if isinstance(inputs, str | Path) else found
+        if isinstance(inputs, str | Path):
+            found = sorted(found)
+        return [check_image_file(image, self.max_pixels) if isinstance(image, str | Path) else
+                to_array(image, self.max_pixels) for image in found]
 
     def _init_pipeline(self, cfg: Config) -> Compose:
         """The test pipeline, whose own instruction is for samples that bring none."""
@@ -158,22 +157,47 @@ class VisionLLMInferencer(DetInferencer):
     def pred2dict(self, data_sample: DetDataSample, pred_out_dir: str = '') -> dict:
         """A prediction as a plain dict, see the class; written to ``pred_out_dir`` as JSON."""
         instruction = self.model.parse_instructions([data_sample])[0]
-        result = dict(instruction=instruction.text, output_format=instruction.format_text)
+        result = dict(img_path=data_sample.get('img_path'), ori_shape=list(data_sample.ori_shape[:2]),
+                      instruction=instruction.text, output_format=instruction.format_text)
         if instruction.asks_for_words:
             result['text'] = data_sample.pred_text
         else:
             found = data_sample.pred_instances
             result |= {key: found[key].tolist() for key in ('bboxes', 'scores', 'labels')}
             result['label_names'] = list(found.label_names)
+            result['tokens'] = _spell(found.class_tokens.tolist(), found.offset_bins.flatten(1).tolist())
             if 'points' in found:
                 result['keypoints' if instruction.point_names else 'polygons'] = found.points.tolist()
             if 'mask_rles' in found:
                 result['masks'] = [dict(rle, counts=rle['counts'].decode()) for rle in found.mask_rles]
         if pred_out_dir:
-            name = Path(data_sample.img_path).stem if data_sample.get('img_path') else str(self.num_predicted_imgs)
-            self.num_predicted_imgs += 1
+            path = result['img_path']
+            name = Path(path).stem if path else f'{self.num_predicted_imgs:08d}'
+            self.num_predicted_imgs += path is None
             write_files({Path(pred_out_dir, 'preds', f'{name}.json'): result})
         return result
+
+
+def _spell(class_tokens: list[int], offsets: list[list[int]]) -> list[str]:
+    """Answers as the LLM gives them, in added tokens."""
+    return [' '.join([f'<c{k}>', *(f'<p{i}>' for i in said)]) for k, said in zip(class_tokens, offsets, strict=True)]
+
+
+class _AskedImages(Sequence):
+    """Images with what is asked about them, as mmdet's loader takes them; frames are read one by one."""
+
+    def __init__(self, images: Sequence[str | np.ndarray], fields: dict) -> None:
+        self.images = images
+        self.fields = fields
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> dict:
+        image = self.images[index]
+        if image is None:  # videos may say that they have more frames than can be read
+            raise IndexError(index)
+        return dict(self.fields, **{'img_path' if isinstance(image, str) else 'img': image})
 
 
 class _UnlessAsked(BaseTransform):

@@ -97,8 +97,12 @@ class SetPostprocessor:
             count = instruction.num_points
             certainty = location_certainty(point_logits[i, :, :count])**self.certainty_power
             scores = selection.scores[i] * certainty[selection.token_slots[i]]
-            results.append(self._one_image(
-                points[i, :, :count], scores, i, selection, instruction, data_samples[i], rescale))
+            result, kept = self._one_image(
+                points[i, :, :count], scores, i, selection, instruction, data_samples[i], rescale)
+            said = point_logits[i, :, :count].argmax(dim=-1) - point_logits.shape[-1] // 2
+            result.offset_bins = said[selection.token_slots[i][kept]]
+            result.class_tokens = kept.new_tensor(instruction.class_indices)[selection.class_rows[i][kept]]
+            results.append(result)
         return results
 
     def keep_best(self, result: InstanceData) -> InstanceData:
@@ -110,7 +114,8 @@ class SetPostprocessor:
         """Fills in empty predictions of every kind; masks only where the sample ``asks_for_outlines``."""
         sample.pred_instances = InstanceData(
             bboxes=torch.zeros(0, 4), scores=torch.zeros(0), labels=torch.zeros(0, dtype=torch.long), label_names=[],
-            points=torch.zeros(0, 1, 2))
+            points=torch.zeros(0, 1, 2), class_tokens=torch.zeros(0, dtype=torch.long),
+            offset_bins=torch.zeros(0, 1, 2, dtype=torch.long))
         if sample.get('asks_for_outlines'):
             sample.pred_instances.mask_rles = []
             sample.pred_instances.masks = _fill([], *sample.ori_shape[:2])
@@ -118,7 +123,8 @@ class SetPostprocessor:
         return sample
 
     def _one_image(self, points_norm: Tensor, scores: Tensor, i: int, selection: Selection, instruction: Instruction,
-                   sample: DetDataSample, rescale: bool) -> InstanceData:
+                   sample: DetDataSample, rescale: bool) -> tuple[InstanceData, Tensor]:
+        """A prediction, and which of the selected pairs it is made of."""
         scores, kept = scores.sort(descending=True, stable=True)
         kept = kept[scores >= self.score_thr]
         scores = scores[:len(kept)]
@@ -139,7 +145,7 @@ class SetPostprocessor:
             outlines = points.cpu().double().numpy()
             result.mask_rles = [decode_boundary(outline, height, width) for outline in outlines]
             result.masks = _fill(result.mask_rles, height, width).to(points.device)
-        return result
+        return result, kept
 
 
 def location_certainty(point_logits: Tensor) -> Tensor:

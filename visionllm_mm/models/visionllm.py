@@ -224,7 +224,8 @@ class VisionLLM(BaseDetector):
 
         ``pred_instances`` has bboxes (xyxy, px), scores, labels and label_names; for named points, or three and more,
         also points (P, N, 2) in px, and for outlines the masks (P, H, W) that they enclose, once more as COCO's RLE in
-        mask_rles.
+        mask_rles. ``class_tokens`` (P,) and ``offset_bins`` (P, N, 2) in -R .. R are the most likely tokens of the
+        answers, ``<ck>`` and ``<pi>``; points are finer, see :func:`decode_expected_offsets`.
 
         Args:
             batch_inputs: (B, 3, H, W).

@@ -16,7 +16,8 @@ _WORDS = sorted({word for templates in TASK_TEMPLATES.values() for template in t
 class ScrambleWording(BaseTransform):
     """Adds ``scrambled_instruction``: the instruction with other words around its class set and format.
 
-    Half of the copies that ask for objects ask for another number of points, so that the LLM learns them all.
+    Half of the copies that ask for objects ask for another number of points, so that the LLM learns them all. Few
+    points are as likely as many, on a logarithmic scale, since outlines ask for many anyhow.
 
     ``VisionLLM`` takes it for its format loss alone, see :class:`visionllm_mm.models.FormatLoss`; all else is asked
     with the instruction as it is.
@@ -34,6 +35,7 @@ class ScrambleWording(BaseTransform):
         if np.random.random_sample() < self.prob:
             text = results['instruction']
             if np.random.random_sample() < 0.5:
-                text = redraw_format(text, np.random.randint(1, self.max_points + 1), _WORDS, np.random)
+                num_points = int((self.max_points + 1)**np.random.random_sample())
+                text = redraw_format(text, num_points, _WORDS, np.random)
             results['scrambled_instruction'] = scramble_wording(text, _WORDS, np.random)
         return results

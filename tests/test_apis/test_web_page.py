@@ -1,0 +1,110 @@
+"""The page's questions, asked as its browser asks them but without one."""
+
+import json
+import re
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from mmdet.registry import MODELS
+from mmengine.registry import init_default_scope
+
+from tests.integration.scenes import NAMES, make_coco_folder, small_config
+from visionllm_mm.apis import VisionLLMInferencer
+from visionllm_mm.apis.web_page import build_page
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    return make_coco_folder(tmp_path_factory.mktemp('coco'))
+
+
+@pytest.fixture(scope='module')
+def inferencer(folder, tmp_path_factory):
+    run = tmp_path_factory.mktemp('run')
+    with pytest.MonkeyPatch.context() as patch:
+        config = small_config(patch, folder, run)
+    torch.manual_seed(0)
+    init_default_scope('mmdet')
+    state = MODELS.build(config.model).state_dict()
+    torch.save(dict(state_dict=state, meta=dict(dataset_meta=dict(classes=tuple(NAMES)))), run / 'random.pth')
+    return VisionLLMInferencer(config, str(run / 'random.pth'), device='cpu', show_progress=False, max_pixels=10_000)
+
+
+@pytest.fixture(scope='module')
+def page(inferencer, tmp_path_factory):
+    page = build_page(inferencer, NAMES, ('center', 'top'), tmp_path_factory.mktemp('page'))
+    page.queue().launch(server_name='127.0.0.1', prevent_thread_lock=True, quiet=True, max_file_size='1mb')
+    yield page
+    page.close()
+
+
+@pytest.fixture(scope='module')
+def client(page):
+    return Client(page.local_url, verbose=False)
+
+
+@pytest.fixture(scope='module')
+def image(folder):
+    return handle_file(str(folder / 'val/1.png'))
+
+
+def test_every_task(client, image):
+    for name, inputs, output_format in (
+            ('detect', (['box', 'star'],), '<cls> <x1> <y1> <x2> <y2>'),
+            ('segment', (['box'], 3), '<cls> <x1> <y1> <x2> <y2> <x3> <y3>'),
+            ('ground', ('the box on the left',), '<cls> <x1> <y1> <x2> <y2>'),
+            ('keypoints', (['box'], ['top']), '<cls> <x1> <y1>'),
+            ('caption', (3,), '<bos>'),
+            ('instruction', ('Find {"ring": <c0>} in <image>: (c, x1, y1, x2, y2), range 64',),
+             '<cls> <x1> <y1> <x2> <y2>')):
+        picture, instruction, read, said, seconds, file = client.predict(image, 0.0, *inputs, api_name=f'/{name}')
+        assert read == output_format and '<image>' in instruction and re.fullmatch(r'\d+\.\d\d s', seconds)
+        answer = json.loads(Path(file['value'] if isinstance(file, dict) else file).read_text())
+        assert answer['output_format'] == read and 'img_path' not in answer
+        if read == '<bos>':
+            assert answer['text'] == said
+        else:
+            assert said.startswith(('<c0> <p', '<c1> <p'))
+        assert Path(picture).is_file()
+
+
+def test_messages_instead_of_stack_traces(client, image, folder, tmp_path):
+    (tmp_path / 'text.png').write_text('no picture')
+    for inputs, name, message in (
+            ((None, 0.3, ['box']), 'detect', 'Choose or upload a picture'),
+            ((image, 0.3, []), 'detect', 'class'),
+            ((image, 0.3, ['<b>x</b>', '<b>x</b>']), 'detect', '&lt;b&gt;x&lt;/b&gt;'),
+            ((image, 0.3, ''), 'instruction', 'instruction'),
+            ((handle_file(str(tmp_path / 'text.png')), 0.3, ['box']), 'detect', 'image')):
+        with pytest.raises(AppError, match=re.escape(message)) as caught:
+            client.predict(*inputs, api_name=f'/{name}')
+        assert 'Traceback' not in str(caught.value) and '/' not in str(caught.value).replace('&lt;/b', '')
+    assert client.predict(image, 0.3, ['box'], api_name='/detect')
+
+
+def test_a_conversation(client, image):
+    chat, empty = client.predict(image, 'Is there a box?', [], api_name='/chat')
+    assert empty == '' and [turn['role'] for turn in chat] == ['user', 'assistant']
+    longer, _ = client.predict(image, 'What color is it?', chat, api_name='/chat')
+    assert len(longer) == 4
+
+
+def test_ten_at_once_get_their_own_answers(page, image):
+    asked = [f'thing {i}' for i in range(10)]
+    found = {}
+
+    def ask(name):
+        found[name] = Client(page.local_url, verbose=False).predict(image, 0.0, [name], api_name='/detect')
+
+    threads = [threading.Thread(target=ask, args=(name,)) for name in asked]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for name in asked:
+        assert f'{{"{name}": <c0>}}' in found[name][1]
+        assert set(re.findall(r'thing \d', found[name][3])) == {name}

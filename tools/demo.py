@@ -1,0 +1,98 @@
+"""Asks one picture everything that the released small model can do, and writes a page about it.
+
+    python tools/demo.py --out-dir work_dirs/demo
+"""
+
+from __future__ import annotations
+
+import argparse
+import html
+import time
+from pathlib import Path
+
+from _launch import add_model_arguments, draw_scenes, import_plugin, require_file
+
+SHAPES = ["circle", "square", "triangle", "star", "ring", "cross", "crescent", "heart"]
+POINTS = ["center", "top", "right", "bottom", "left"]
+PAGE = """<!doctype html>
+<meta charset="utf-8"><title>VisionLLM: one picture, every task</title>
+<style>body {{ font: 16px sans-serif; max-width: 60em; margin: 2em auto }} img {{ width: 20em; float: right }}
+section {{ clear: both; overflow: auto; border-top: 1px solid #ccc; padding: 1em 0 }} pre {{ white-space: pre-wrap }}
+</style>
+<h1>One picture, every task</h1>
+<p>Model: {model}. Nothing but the instruction differs from task to task.</p>
+{sections}
+"""
+SECTION = """<section><img src="{picture}" alt="{title}"><h2>{title}</h2>
+<p>{instruction}</p><p>Read as <code>{output_format}</code>, answered in {seconds:.2f} s:</p>
+<pre>{answer}</pre></section>"""
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--image", help="picture to ask (default: a drawn scene)")
+    parser.add_argument("--out-dir", default="work_dirs/demo", help="folder of pictures and page")
+    parser.add_argument("--score-thr", type=float, default=0.3, help="what is shown is at least as sure (default: 0.3)")
+    add_model_arguments(parser)
+    args = parser.parse_args()
+    require_file(args.config, "config")
+    require_file(args.weights, "weights")
+    return args
+
+
+def questions(model) -> dict:
+    """Title -> method of the inferencer and what it is asked."""
+    own = 'Point to each {"star": <c0>, "ring": <c1>} of <image>: (c, x1, y1, x2, y2), range 64.'
+    return {
+        "Detection": (model.detect, SHAPES),
+        "Detection of colors": (model.detect, ["red", "green", "blue", "yellow"]),
+        "Instance segmentation, 24 points": (model.segment, SHAPES, 24),
+        "Instance segmentation, 8 points": (model.segment, SHAPES, 8),
+        "Visual grounding": (model.ground, "the largest object"),
+        "Keypoints": (model.keypoints, SHAPES, POINTS),
+        "Caption": (model.caption,),
+        "Question": (model.answer, "How many objects are there?"),
+        "Your own words": (lambda path, **kwargs: model(path, instruction=own, **kwargs),),
+    }
+
+
+def said(prediction: dict, score_thr: float) -> str:
+    """The answer as the LLM gave it."""
+    if "text" in prediction:
+        return prediction["text"]
+    found = zip(prediction["tokens"], prediction["label_names"], prediction["scores"], strict=True)
+    lines = [f"{name}, {score:.2f}:  {tokens}" for tokens, name, score in found if score >= score_thr]
+    return "\n".join(lines) or f"nothing with a score of {score_thr} or more"
+
+
+def main() -> None:
+    args = parse_args()
+    import_plugin()
+    from PIL import Image
+
+    from visionllm_mm.apis import VisionLLMInferencer
+
+    model = VisionLLMInferencer(args.config, args.weights, device=args.device, show_progress=False)
+    model.visualizer.min_size = 512
+    out = Path(args.out_dir)
+    out.mkdir(parents=True, exist_ok=True)
+    picture = args.image or draw_scenes(out, 1)[0]
+    sections = []
+    for number, (title, (ask, *what)) in enumerate(questions(model).items(), start=1):
+        start = time.perf_counter()
+        result = ask(picture, *what, return_vis=True, pred_score_thr=args.score_thr)
+        seconds = time.perf_counter() - start
+        prediction, file = result["predictions"][0], f"{number}.png"
+        Image.fromarray(result["visualization"][0]).save(out / file)
+        answer = said(prediction, args.score_thr)
+        shown = dict(picture=file, title=title, answer=answer, instruction=prediction["instruction"],
+                     output_format=prediction["output_format"])
+        sections.append(SECTION.format(seconds=seconds, **{key: html.escape(text) for key, text in shown.items()}))
+        print(f"{title} ({seconds:.2f} s): {answer.splitlines()[0]}")
+    page = out / "report.html"
+    page.write_text(PAGE.format(model=html.escape(Path(args.weights).name), sections="\n".join(sections)))
+    print(f"pictures and report.html are in {out}")
+
+
+if __name__ == "__main__":
+    main()

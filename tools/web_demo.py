@@ -1,0 +1,55 @@
+"""A page in the browser to ask pictures: http://127.0.0.1:7860
+
+    python tools/web_demo.py
+
+The model is the small one of checkpoints/, which knows drawn scenes alone, unless --config and --weights name another.
+Only this machine can open the page; --host 0.0.0.0 lets others in, who then share its time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from _launch import add_model_arguments, draw_scenes, import_plugin, require_file
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_model_arguments(parser)
+    parser.add_argument('--host', default='127.0.0.1', help='address to listen at (default: this machine alone)')
+    parser.add_argument('--port', type=int, default=7860, help='port (default: 7860)')
+    parser.add_argument('--max-mb', type=int, default=20, help='the largest upload (default: 20)')
+    parser.add_argument('--max-pixels', type=int, default=25_000_000, help='the largest picture (default: 25000000)')
+    args = parser.parse_args()
+    require_file(args.config, 'config')
+    require_file(args.weights, 'weights')
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    import_plugin()
+    try:
+        import gradio  # noqa: F401
+    except ImportError as error:
+        raise SystemExit("web_demo.py: the page needs gradio: pip install 'visionllm-mmdet[web]'") from error
+
+    from visionllm_mm.apis import VisionLLMInferencer
+    from visionllm_mm.apis.web_page import build_page
+
+    inferencer = VisionLLMInferencer(args.config, args.weights, device=args.device, show_progress=False,
+                                     max_pixels=args.max_pixels)
+    inferencer.visualizer.min_size = 512
+    with tempfile.TemporaryDirectory(prefix='visionllm_page_') as folder:
+        examples = draw_scenes(Path(folder), 8)
+        page = build_page(inferencer, inferencer.model.dataset_meta['classes'],
+                          ('center', 'top', 'right', 'bottom', 'left'), Path(folder), examples)
+        page.queue(max_size=64).launch(
+            server_name=args.host, server_port=args.port, max_file_size=f'{args.max_mb}mb', allowed_paths=[folder],
+            share=False, footer_links=[])
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,99 @@
+"""Predictions for other programs: COCO's data sets, LabelMe's files, arrays as the package supervision takes them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+
+def to_coco(predictions: Sequence[dict], score_thr: float = 0.0) -> dict:
+    """A COCO data set of what was found: ``images``, ``annotations`` with a ``score``, ``categories``, ``captions``.
+
+    Categories are numbered from 1 in the order in which they occur; COCO's own tools read the result. Answers in words
+    become captions of their images.
+
+    Args:
+        predictions: of :class:`VisionLLMInferencer`.
+        score_thr: what is less sure is left out.
+    """
+    images, annotations, captions, categories = [], [], [], {}
+    for image_id, prediction in enumerate(predictions, start=1):
+        height, width = prediction['ori_shape']
+        name = Path(prediction['img_path']).name if prediction['img_path'] else f'{image_id:08d}.png'
+        images.append(dict(id=image_id, file_name=name, height=height, width=width))
+        if 'text' in prediction:
+            captions.append(dict(id=len(captions) + 1, image_id=image_id, caption=prediction['text']))
+            continue
+        for i, score in enumerate(prediction['scores']):
+            if score < score_thr:
+                continue
+            category = categories.setdefault(prediction['label_names'][i], len(categories) + 1)
+            annotations.append(dict(id=len(annotations) + 1, image_id=image_id, category_id=category, score=score,
+                                    iscrowd=0, **_geometry(prediction, i)))
+    return dict(images=images, annotations=annotations, captions=captions,
+                categories=[dict(id=number, name=name) for name, number in categories.items()])
+
+
+def _geometry(prediction: dict, i: int) -> dict:
+    left, top, right, bottom = prediction['bboxes'][i]
+    found = dict(bbox=[left, top, right - left, bottom - top], area=(right - left) * (bottom - top))
+    if 'polygons' in prediction:
+        found['segmentation'] = [np.ravel(prediction['polygons'][i]).tolist()]
+        found['area'] = float(coco_mask.area(prediction['masks'][i]))
+    if 'keypoints' in prediction:
+        points = prediction['keypoints'][i]
+        found |= dict(keypoints=[value for point in points for value in (*point, 2)], num_keypoints=len(points))
+    return found
+
+
+def to_labelme(prediction: dict, score_thr: float = 0.0) -> dict:
+    """The content of a LabelMe file beside its image: a polygon, or else a rectangle, per object; points have names.
+
+    Args:
+        prediction: of :class:`VisionLLMInferencer`, for an image with a path.
+        score_thr: what is less sure is left out.
+
+    Raises:
+        ValueError: for answers in words, which LabelMe has no place for, and images without a path.
+    """
+    if 'text' in prediction or not prediction['img_path']:
+        raise ValueError('LabelMe files hold shapes on an image file: this prediction '
+                         f'{"is words" if "text" in prediction else "is of an array"}')
+    height, width = prediction['ori_shape']
+    shapes = []
+    for i, (name, score) in enumerate(zip(prediction['label_names'], prediction['scores'], strict=True)):
+        if score < score_thr:
+            continue
+        left, top, right, bottom = prediction['bboxes'][i]
+        outline = prediction['polygons'][i] if 'polygons' in prediction else [[left, top], [right, bottom]]
+        shapes.append(_shape(name, 'polygon' if 'polygons' in prediction else 'rectangle', outline, i, score))
+        points = prediction['keypoints'][i] if 'keypoints' in prediction else []
+        shapes += [_shape(f'{name} {k}', 'point', [point], i, score) for k, point in enumerate(points, start=1)]
+    return dict(version='5.5.0', flags={}, shapes=shapes, imagePath=Path(prediction['img_path']).name, imageData=None,
+                imageHeight=height, imageWidth=width)
+
+
+def _shape(label: str, kind: str, points: list[list[float]], group: int, score: float) -> dict:
+    return dict(label=label, shape_type=kind, points=points, group_id=group, description=f'score {score:.3f}', flags={})
+
+
+def to_detections(prediction: dict) -> dict:
+    """Keyword arguments of ``supervision.Detections``: xyxy, confidence, class_id, data and, for outlines, mask.
+
+    Args:
+        prediction: of :class:`VisionLLMInferencer`, with boxes.
+
+    Raises:
+        ValueError: for an answer in words.
+    """
+    if 'text' in prediction:
+        raise ValueError(f'an answer in words has no boxes: {prediction["text"]!r}')
+    found = dict(
+        xyxy=np.array(prediction['bboxes'], dtype=np.float32).reshape(-1, 4),
+        confidence=np.array(prediction['scores'], dtype=np.float32),
+        class_id=np.array(prediction['labels'], dtype=int),
+        data=dict(class_name=np.array(prediction['label_names'], dtype=str)))
+    if prediction.get('masks'):
+        found['mask'] = coco_mask.decode(prediction['masks']).transpose(2, 0, 1).astype(bool)
+    return found

@@ -1,0 +1,81 @@
+"""Images as people bring them: files of any kind, arrays, PIL images, videos."""
+
+from pathlib import Path
+
+import numpy as np
+from mmcv import VideoReader
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+ImageInput = str | Path | np.ndarray | Image.Image
+VIDEO_SUFFIXES = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.webm')
+
+
+def check_image_file(path: str | Path, max_pixels: int) -> str:
+    """The path of an image whose header was read; the rest is not. URLs are returned as they are.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when it is not an image, or has more than ``max_pixels``.
+    """
+    if '://' in str(path):
+        return str(path)
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'no image {path}')
+    if not Path(path).stat().st_size:
+        raise ValueError(f'{path} is empty: it has 0 bytes')
+    try:
+        with Image.open(path) as image:
+            _check_size(str(path), *image.size, max_pixels)
+    except UnidentifiedImageError as error:
+        raise ValueError(f'{path} is not an image of a kind that can be read') from error
+    except Image.DecompressionBombError as error:
+        raise ValueError(f'{path} is too large: at most {max_pixels} pixels are read. Scale it down') from error
+    return str(path)
+
+
+def to_array(image: np.ndarray | Image.Image, max_pixels: int) -> np.ndarray:
+    """(H, W, 3) uint8, BGR, of an array of that kind or of a PIL image, turned as its EXIF data say.
+
+    Raises:
+        TypeError: for anything else.
+        ValueError: for arrays of another shape or type, and for more than ``max_pixels``.
+    """
+    if isinstance(image, Image.Image):
+        _check_size('the image', *image.size, max_pixels)
+        rgb = np.asarray(_eight_bits(ImageOps.exif_transpose(image)).convert('RGB'))
+        return np.ascontiguousarray(rgb[..., ::-1])
+    if not isinstance(image, np.ndarray):
+        raise TypeError(f'an image is a path, an array (H, W, 3) or a PIL image, got {type(image).__name__}')
+    if image.ndim != 3 or image.shape[2] != 3 or not image.size or image.dtype != np.uint8:
+        raise ValueError(f'an image array must be (H, W, 3) of uint8, got {image.shape} of {image.dtype}')
+    _check_size('the image', image.shape[1], image.shape[0], max_pixels)
+    return image
+
+
+def open_video(path: str | Path) -> VideoReader | None:
+    """Frames of a video file as a sequence of arrays (H, W, 3; uint8, BGR); None where the path is none.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when OpenCV finds no frames in it.
+    """
+    if Path(path).suffix.lower() not in VIDEO_SUFFIXES:
+        return None
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'no video {path}')
+    video = VideoReader(str(path))
+    if len(video) < 1:
+        raise ValueError(f'{path} is not a video that OpenCV can read')
+    return video
+
+
+def _check_size(name: str, width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise ValueError(f'{name} is too large: {width} x {height} are more than {max_pixels} pixels. Scale it down')
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Gray of 16 bits, which PIL would cut off at 255, as OpenCV reads it."""
+    if not image.mode.startswith('I'):
+        return image
+    return Image.fromarray((np.asarray(image, dtype=np.int64).clip(0, 65535) >> 8).astype(np.uint8))
