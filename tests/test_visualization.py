@@ -63,3 +63,18 @@ def test_small_images_are_drawn_larger(tmp_path):
     assert sample.pred_instances.bboxes.tolist() == [[10, 10, 80, 50]] and len(sample.pred_instances.masks[0]) == 60
     visualizer.add_datasample('b', np.full((250, 10, 3), 120, np.uint8), None)
     assert visualizer.get_image().shape == (250, 10, 3)
+
+
+def test_what_reaches_over_the_border_does_not_move_the_picture(tmp_path):
+    sample = DetDataSample()
+    mask = torch.zeros(1, 60, 100, dtype=torch.bool)
+    mask[:, 40:, 70:] = True
+    sample.pred_instances = InstanceData(
+        bboxes=torch.tensor([[70.0, 40.0, 110.0, 66.0]]), scores=torch.tensor([0.9]), labels=torch.tensor([0]),
+        masks=mask)
+    drawn = _draw(sample, tmp_path)
+    np.testing.assert_array_equal(drawn[:30, :60], IMAGE[:30, :60])
+    assert (drawn[50:59, 80:99] != IMAGE[50:59, 80:99]).any(axis=2).all()
+    del sample.pred_instances.masks
+    sample.pred_instances.points = torch.tensor([[[100.0, 60.0], [float('nan'), 5.0]]])
+    np.testing.assert_array_equal(_draw(sample, tmp_path)[:30, :60], IMAGE[:30, :60])

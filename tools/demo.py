@@ -13,6 +13,7 @@ from pathlib import Path
 from _launch import add_model_arguments, draw_scenes, import_plugin, require_file
 
 SHAPES = ["circle", "square", "triangle", "star", "ring", "cross", "crescent", "heart"]
+COLORS = ["red", "green", "blue", "yellow", "purple", "orange", "cyan", "white"]
 POINTS = ["center", "top", "right", "bottom", "left"]
 PAGE = """<!doctype html>
 <meta charset="utf-8"><title>VisionLLM: one picture, every task</title>
@@ -45,7 +46,7 @@ def questions(model) -> dict:
     own = 'Point to each {"star": <c0>, "ring": <c1>} of <image>: (c, x1, y1, x2, y2), range 64.'
     return {
         "Detection": (model.detect, SHAPES),
-        "Detection of colors": (model.detect, ["red", "green", "blue", "yellow"]),
+        "Detection of colors": (model.detect, COLORS),
         "Instance segmentation, 24 points": (model.segment, SHAPES, 24),
         "Instance segmentation, 8 points": (model.segment, SHAPES, 8),
         "Visual grounding": (model.ground, "the largest object"),

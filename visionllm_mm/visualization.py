@@ -25,6 +25,12 @@ class InstructionVisualizer(DetLocalVisualizer):
         super().__init__(name, *args, **kwargs)
         self.min_size = min_size
 
+    def set_image(self, image: np.ndarray) -> None:
+        """Begins to draw on an image (H, W, 3; RGB)."""
+        super().set_image(image)
+        # What reaches over the border would make room for itself around the picture.
+        self.ax_save.autoscale(False)
+
     def add_datasample(self, name: str, image: np.ndarray, data_sample: DetDataSample | None = None,
                        draw_gt: bool = True, draw_pred: bool = True, **kwargs) -> None:
         """Draws an image (H, W, 3; RGB) with its sample, see mmdet's DetLocalVisualizer."""
@@ -44,6 +50,7 @@ class InstructionVisualizer(DetLocalVisualizer):
         self.set_image(drawn)
         radius = max(1.0, min(image.shape[:2]) / 100)
         points = instances.points.flatten(0, 1).numpy()
+        points = points[~np.isnan(points).any(axis=1)]
         self.draw_circles(points, radius=np.full(len(points), radius), face_colors='white', edge_colors='black',
                           line_widths=radius / 2)
         return self.get_image()

@@ -18,17 +18,6 @@ from .inferencer import VisionLLMInferencer
 _LOG = logging.getLogger(__name__)
 
 
-class _Picture(gr.Image):
-    """An uploaded file as it is. gradio would open it, and answer a bad one with "Error" alone."""
-
-    is_template = True
-
-    def preprocess(self, payload: ImageData | None) -> str | None:
-        if payload is None or payload.path is None:
-            return super().preprocess(payload)
-        return payload.path
-
-
 class _Desk:
     """One inferencer that several people ask; one question at a time, each with its own answer.
 
@@ -101,8 +90,9 @@ def build_page(inferencer: VisionLLMInferencer, classes: Sequence[str], point_na
         gr.Markdown('# VisionLLM\nAsk a picture: by task, or in your own words.')
         with gr.Row():
             with gr.Column():
-                image = _Picture(type='filepath', label='Picture', sources=['upload', 'clipboard'], height=320,
+                image = gr.Image(type='filepath', label='Picture', sources=['upload', 'clipboard'], height=320,
                                  elem_id='picture')
+                image.preprocess = _path_of
                 if examples:
                     gr.Examples([[path] for path in examples], image, label='Examples')
                 names = gr.Dropdown(list(classes), value=list(classes), multiselect=True, allow_custom_value=True,
@@ -115,6 +105,11 @@ def build_page(inferencer: VisionLLMInferencer, classes: Sequence[str], point_na
             button.click(answer, [image, score, *inputs], shown, concurrency_id='model', concurrency_limit=1,
                          api_name=name)
     return page
+
+
+def _path_of(upload: ImageData | None) -> str | None:
+    """An uploaded file as it is. gradio would open it, and answer a bad one with "Error" alone."""
+    return upload and upload.path
 
 
 def _outputs() -> list[gr.components.Component]:

@@ -1,0 +1,121 @@
+"""The page in a real browser: Debian's Chromium (`apt-get install chromium`), without a window."""
+
+import re
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+from tests.tiny import ROOT
+
+pytestmark = pytest.mark.slow
+PORT = 7917
+
+
+@pytest.fixture(scope='module')
+def address(tmp_path_factory):
+    """The page of tools/web_demo.py with the released weights, in a process of its own."""
+    log = tmp_path_factory.mktemp('page') / 'log.txt'
+    with log.open('w') as out:
+        process = subprocess.Popen([sys.executable, 'tools/web_demo.py', '--port', str(PORT), '--max-mb', '1'],
+                                   cwd=ROOT, stdout=out, stderr=out)
+        address = f'http://127.0.0.1:{PORT}'
+        for _ in range(120):
+            try:
+                urllib.request.urlopen(address).read()
+                break
+            except OSError:
+                assert process.poll() is None, log.read_text()
+                time.sleep(1)
+        yield address
+        # Whatever was asked, the server is still there.
+        assert process.poll() is None, log.read_text()
+        process.terminate()
+        process.wait(20)
+    assert 'Traceback' not in log.read_text(), log.read_text()
+
+
+@pytest.fixture(scope='module')
+def browser():
+    path = shutil.which('chromium') or shutil.which('chromium-browser') or shutil.which('google-chrome')
+    assert path, 'the page is tested in Chromium: apt-get install chromium'
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=path, args=['--no-sandbox'])
+
+
+@pytest.fixture
+def page(browser, address):
+    page = browser.new_page(viewport=dict(width=1280, height=1150))
+    page.goto(address)
+    expect(page.get_by_text('Ask a picture')).to_be_visible(timeout=60_000)
+    yield page
+    page.close()
+
+
+def _choose_example(page, number=1):
+    page.get_by_role('button', name='scene').or_(page.locator('.gallery button, table img')).nth(number).click()
+    expect(page.locator('#picture img')).to_be_visible(timeout=20_000)
+
+
+def _ask(page, tab, name):
+    page.get_by_role('tab', name=tab).click()
+    page.locator(f'#ask_{name}').click()
+    expect(page.locator('#seconds textarea, #seconds input').first).to_have_value(re.compile(r'\d s$'), timeout=60_000)
+
+
+def _said(page, name='said'):
+    return page.locator(f'#{name} textarea, #{name} input').first.input_value()
+
+
+@pytest.mark.parametrize('tab, name, begin', [
+    ('Detect', 'detect', '<c'), ('Segment', 'segment', '<c'), ('Ground', 'ground', '<c0>'),
+    ('Keypoints', 'keypoints', '<c'), ('Caption', 'caption', ''), ('Instruction', 'instruction', ''),
+])
+def test_each_task(page, tmp_path, tab, name, begin):
+    _choose_example(page)
+    _ask(page, tab, name)
+    assert _said(page).startswith(begin) and _said(page)
+    assert _said(page, 'format') == '<bos>' if name == 'caption' else _said(page, 'format').startswith('<cls>')
+    expect(page.locator('#drawn img')).to_be_visible()
+    with page.expect_download() as download:
+        page.locator('#json').click()
+    assert '"output_format"' in Path(download.value.path()).read_text()
+
+
+def test_upload_and_chat(page, tmp_path):
+    from PIL import Image
+
+    from visionllm_mm.datasets.miniscenes.examples import make_example
+
+    Image.fromarray(make_example(seed=3, split='val', index=0, size=128).image).save(tmp_path / 'own.png')
+    page.locator('#picture input[type=file]').set_input_files(str(tmp_path / 'own.png'))
+    expect(page.locator('#picture img')).to_be_visible(timeout=20_000)
+    page.get_by_role('tab', name='Chat').click()
+    for number, question in enumerate(('How many objects are there?', 'Is there a star?'), start=1):
+        page.locator('#question textarea, #question input').first.fill(question)
+        page.keyboard.press('Enter')
+        expect(page.locator('#chat [data-testid=bot]')).to_have_count(number, timeout=60_000)
+
+
+def test_bad_files_and_markup_are_messages(page, tmp_path):
+    (tmp_path / 'text.png').write_text('this is no picture')
+    page.locator('#picture input[type=file]').set_input_files(str(tmp_path / 'text.png'))
+    page.get_by_role('tab', name='Detect').click()
+    page.wait_for_timeout(2000)
+    page.locator('#ask_detect').click()
+    message = page.locator('.toast-body')
+    expect(message.first).to_contain_text('text.png is not an image', timeout=30_000)
+    page.reload()
+    expect(page.get_by_text('Ask a picture')).to_be_visible(timeout=60_000)
+    _choose_example(page)
+    page.get_by_role('tab', name='Instruction').click()
+    page.locator('#own textarea').fill('<img src=x onerror="document.title=1"> {"<b>x</b>": <c0>}')
+    page.locator('#ask_instruction').click()
+    expect(page.locator('.toast-body').first).to_be_visible(timeout=30_000)
+    assert page.locator('.toast-body img[src=x], .toast-body b').count() == 0
+    assert page.title() == 'VisionLLM'

@@ -1,0 +1,72 @@
+"""tools/browse_dataset.py: what it draws are the targets."""
+
+import re
+import runpy
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.tiny import ROOT
+from visionllm_mm.datasets.miniscenes import DatasetArguments, write_dataset
+
+TOOL = ROOT / 'tools/browse_dataset.py'
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(TOOL.parent))
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments) -> list[str]:
+        monkeypatch.setattr(sys, 'argv', [str(TOOL), *arguments])
+        runpy.run_path(str(TOOL), run_name='__main__')
+        return capsys.readouterr().out.splitlines()
+
+    return run
+
+
+def test_a_picture_per_task(run, tmp_path, monkeypatch):
+    write_dataset(tmp_path / 'data', DatasetArguments(num_train=3, num_val=1, seed=0))
+    monkeypatch.setenv('MINISCENES_ROOT', str(tmp_path / 'data'))
+    config = str(ROOT / 'configs/visionllm/visionllm-tiny_miniscenes-multitask.py')
+    lines = run(config, '--number', '7', '--out-dir', 'out')
+    shown = [line for line in lines if re.match(r'\d{3}\.png: ', line)]
+    assert len(shown) == 7 and lines[-1] == 'the pictures are in out'
+    for i in range(7):
+        picture = np.asarray(Image.open(tmp_path / f'out/{i:03d}.png'))
+        assert picture.shape[1] == 512 and picture.shape[0] > 560  # text below 512 px of image
+    # What is drawn at random is drawn alike again.
+    assert [line for line in run(config, '--number', '7', '--out-dir', 'again') if '.png: ' in line] == shown
+
+
+def test_target_tokens_are_those_of_the_objects(run, tmp_path, monkeypatch):
+    write_dataset(tmp_path / 'data', DatasetArguments(num_train=3, num_val=1, seed=0))
+    monkeypatch.setenv('MINISCENES_ROOT', str(tmp_path / 'data'))
+    monkeypatch.syspath_prepend(str(TOOL.parent))
+    from mmdet.registry import DATASETS
+    from mmengine.config import Config
+    from mmengine.registry import init_default_scope
+
+    from visionllm_mm.instructions import Vocabulary
+
+    answers = runpy.run_path(str(TOOL))['answers']
+    cfg = Config.fromfile(ROOT / 'configs/visionllm/visionllm-tiny_miniscenes-det.py')
+    init_default_scope('mmdet')
+    vocabulary = Vocabulary(**cfg.model.vocabulary)
+    for item in DATASETS.build(cfg.train_dataloader.dataset):
+        sample = item['data_samples']
+        boxes = np.asarray(getattr(sample.gt_instances.bboxes, 'tensor', sample.gt_instances.bboxes))
+        labels = sample.gt_instances.labels.numpy()
+        names, points, tokens = answers(sample, vocabulary)
+        kept = labels >= 0
+        assert names == [sample.class_names[label] for label in labels[kept]]
+        np.testing.assert_allclose(np.reshape(points, (-1, 4)), boxes[kept], atol=1.01)  # half a bin: 1 px
+        assert [said.split()[0] for said in tokens] == [f'<c{label}>' for label in labels[kept]]
+
+
+def test_bad_number(run, capsys):
+    with pytest.raises(SystemExit):
+        run(str(ROOT / 'configs/visionllm/visionllm-tiny_miniscenes-det.py'), '--number', '0')
+    assert '--number must be at least 1, got 0' in capsys.readouterr().err

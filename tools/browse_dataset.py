@@ -1,0 +1,144 @@
+"""Draws what the model will see while it trains: image, instruction, target tokens and what they decode to.
+
+    python tools/browse_dataset.py CONFIG --out-dir work_dirs/browsed
+
+Runs no model, so it takes seconds: look at the pictures before hours of training.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from _launch import (
+    add_shared_arguments,
+    import_plugin,
+    read_config,
+    require_data,
+    require_file,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from mmdet.structures import DetDataSample
+    from torch.utils.data import Dataset
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", help="config file")
+    parser.add_argument("--out-dir", default="work_dirs/browsed", help="folder of the pictures")
+    parser.add_argument("--number", type=int, default=8, help="pictures, in turn from each data set (default: 8)")
+    parser.add_argument("--seed", type=int, default=0, help="of what is drawn at random (default: 0)")
+    add_shared_arguments(parser)
+    args = parser.parse_args()
+    require_file(args.config, "config")
+    if args.number < 1:
+        parser.error(f"--number must be at least 1, got {args.number}")
+    return args
+
+
+def spread(dataset: Dataset, number: int) -> list[int]:
+    """Indices of as many samples, in turn from each part of a concatenated data set."""
+    ends = getattr(dataset, "cumulative_sizes", [len(dataset)])
+    starts = [0, *ends[:-1]]
+    found = []
+    for place in range(max(end - start for start, end in zip(starts, ends, strict=True))):
+        found += [start + place for start, end in zip(starts, ends, strict=True) if start + place < end]
+        if len(found) >= number:
+            break
+    return found[:number]
+
+
+def answers(sample: DetDataSample, vocabulary) -> tuple[list[str], list[np.ndarray], list[str]]:
+    """Per object that is asked for: its name, the points (N, 2) that its target tokens decode to, and the tokens.
+
+    Points are in px, NaN and "-" where a point is not labelled. Where words are asked for there are no objects, and
+    what is to be said stands for the tokens.
+    """
+    import numpy as np
+    import torch
+
+    from visionllm_mm.instructions import parse_instruction
+    from visionllm_mm.models.targets import set_targets
+
+    instruction = parse_instruction(sample.instruction, vocabulary)
+    if instruction.asks_for_words:
+        return [], [], list(sample.answer)
+    known = sample.gt_instances
+    known.bboxes = torch.as_tensor(getattr(known.bboxes, "tensor", known.bboxes))
+    target = set_targets([sample])[0]
+    names, outlines, tokens = [], [], []
+    for i in torch.nonzero(target.asked_class >= 0).flatten().tolist():
+        row, center = int(target.asked_class[i]), target.centers_norm[i].double().numpy()
+        offsets = target.points_norm[i].double().numpy() - center
+        unknown = np.isnan(offsets)
+        bins = vocabulary.encode_offsets(np.nan_to_num(offsets))
+        points = np.where(unknown, np.nan, center + vocabulary.decode_offsets(bins)) * target.image_size.numpy()
+        said = np.where(unknown, "-", np.char.mod("<p%d>", bins - vocabulary.coord_range)).ravel()
+        names.append(instruction.class_names[row])
+        outlines.append(points)
+        tokens.append(" ".join([f"<c{instruction.class_indices[row]}>", *said]))
+    return names, outlines, tokens
+
+
+def draw(inputs, sample: DetDataSample, vocabulary, visualizer) -> np.ndarray:
+    """The picture (RGB) with what the target tokens decode to, and instruction and tokens below it."""
+    import numpy as np
+    import torch
+    from mmdet.structures import DetDataSample
+    from mmengine.structures import InstanceData
+    from pycocotools import mask as coco_mask
+
+    from visionllm_mm.instructions import decode_boundary, parse_instruction
+    from visionllm_mm.visualization import write_below
+
+    image = inputs.permute(1, 2, 0).numpy()[..., ::-1].copy()
+    names, outlines, tokens = answers(sample, vocabulary)
+    instruction = parse_instruction(sample.instruction, vocabulary)
+    found = InstanceData(label_names=names, labels=torch.arange(len(names)) % len(visualizer.dataset_meta["palette"]))
+    boxes = [[*np.nanmin(points, axis=0), *np.nanmax(points, axis=0)] for points in outlines]
+    found.bboxes = torch.tensor(np.array(boxes, dtype=np.float32).reshape(-1, 4))
+    if instruction.asks_for_outlines and names:
+        rles = [decode_boundary(points, *image.shape[:2]) for points in outlines]
+        found.masks = torch.from_numpy(coco_mask.decode(rles).transpose(2, 0, 1).copy()).bool()
+    elif instruction.point_names and names:
+        found.points = torch.tensor(np.stack(outlines), dtype=torch.float32)
+    shown = DetDataSample(gt_instances=found)
+    visualizer.add_datasample("sample", image, shown, draw_pred=False)
+    count = "" if instruction.asks_for_words else f", {len(names)} of {len(sample.gt_instances)} objects asked for"
+    return write_below(visualizer.get_image(), [sample.instruction, f"-> {instruction.format_text}{count}", *tokens])
+
+
+def main() -> None:
+    args = parse_args()
+    import_plugin()
+    import numpy as np
+    from mmdet.registry import DATASETS
+    from mmengine.registry import init_default_scope
+    from PIL import Image
+
+    from visionllm_mm.instructions import Vocabulary
+    from visionllm_mm.visualization import InstructionVisualizer
+
+    cfg = read_config(args.config, args.cfg_options)
+    require_data(cfg, "train_dataloader")
+    init_default_scope("mmdet")
+    np.random.seed(args.seed)
+    vocabulary = Vocabulary(**cfg.model.vocabulary)
+    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    visualizer = InstructionVisualizer(min_size=512)
+    visualizer.dataset_meta = dict(classes=(), palette=[tuple(255 * np.random.random_sample(3)) for _ in range(64)])
+    out = Path(args.out_dir)
+    out.mkdir(parents=True, exist_ok=True)
+    for number, index in enumerate(spread(dataset, args.number)):
+        item = dataset[index]
+        picture = draw(item["inputs"], item["data_samples"], vocabulary, visualizer)
+        Image.fromarray(picture).save(out / f"{number:03d}.png")
+        print(f'{number:03d}.png: {item["data_samples"].instruction[:100]}')
+    print(f"the pictures are in {out}")
+
+
+if __name__ == "__main__":
+    main()
