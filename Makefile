@@ -19,7 +19,7 @@ PYTHON_FITS := -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 
 # Without its compiled ops, mmcv's deformable attention runs on the CPU only.
 HIDE_GPU_WITHOUT_OPS := $(BIN)/python -c 'import torch, mmcv._ext' 2>/dev/null || export CUDA_VISIBLE_DEVICES=
 
-.PHONY: help install install-ops demo train-demo web test test-all lint clean
+.PHONY: help install install-ops demo train-demo web docs test test-all lint clean
 
 help:
 	@echo "make install      environment in $(VENV); with a CUDA GPU also mmcv's compiled ops"
@@ -27,6 +27,7 @@ help:
 	@echo "make demo         ask the released small model about a picture, task by task; pictures and a page"
 	@echo "make web          a page in the browser to ask it about your own pictures"
 	@echo "make train-demo   make MiniScenes, train the small detector, evaluate it, draw predictions"
+	@echo "make docs         build the documentation into work_dirs/site"
 	@echo "make test         the quick tests"
 	@echo "make test-all     all tests, with the slow ones and those that need mmcv's ops"
 	@echo "make lint         ruff, and no file of more than $(MAX_LINES) lines"
@@ -80,6 +81,11 @@ train-demo: install
 	    $(BIN)/python tools/test.py $(TRAIN_CONFIG) $${checkpoint:-$$(cat $(TRAIN_DIR)/last_checkpoint)} \
 	        --work-dir $(TRAIN_DIR)/test --show-dir $(TRAIN_DIR)/predictions
 	@echo "==> the COCO table is above, the pictures are in $(TRAIN_DIR)/predictions"
+
+docs: install
+	@echo "==> the documentation, with mkdocs"
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo "==> open work_dirs/site/index.html; to search in it, serve it: $(BIN)/python -m http.server -d work_dirs/site"
 
 test: install
 	@echo "==> quick tests"

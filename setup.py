@@ -57,6 +57,8 @@ MIM = ["onedl-mim==0.5.1"]
 CAPTIONS = ["pycocoevalcap>=1.2"]
 LVIS = ["lvis>=0.5.3"]
 WEB = ["gradio>=6"]
+DOCS = ["mkdocs-material>=9.7", "mkdocstrings[python]>=1"]
+ONNX = ["onnx>=1.17", "onnxruntime>=1.20"]
 # playwright drives the Chromium that the tests of the page look for; supervision takes our predictions.
 DEV = ["pytest>=8", "ruff>=0.9", "setuptools>=77", "playwright>=1.50", "supervision>=0.25"]
 
@@ -81,8 +83,9 @@ setup(
         "pycocotools",
         "contourpy",
     ],
-    extras_require={"onedl": ONEDL, "mim": MIM, "captions": CAPTIONS, "lvis": LVIS, "web": WEB, "dev": DEV,
-                    "all": ONEDL + MIM + CAPTIONS + LVIS + WEB + DEV},
+    extras_require={"onedl": ONEDL, "mim": MIM, "captions": CAPTIONS, "lvis": LVIS, "web": WEB, "docs": DOCS,
+                    "onnx": ONNX, "dev": DEV,
+                    "all": ONEDL + MIM + CAPTIONS + LVIS + WEB + DOCS + ONNX + DEV},
     cmdclass={"build_py": BuildWithMim},
     zip_safe=False,
 )

@@ -1,5 +1,7 @@
 """The tools of a chat program, registered and called as InternGPT's ConversationBot does it."""
 
+from pathlib import Path
+
 import cv2
 import pytest
 import torch
@@ -58,6 +60,13 @@ def test_each_tool_takes_a_string_and_returns_text_or_a_picture(tools, folder):
     assert len([int(value) for value in box.split(', ')]) == 4
     for name, request in (('Describe The Image', image), ('Answer A Question About The Image', f'{image}, is it red?')):
         assert isinstance(tools[name](request), str)
+
+
+def test_pictures_have_names_that_interngpt_reads(tool, folder):
+    first, second = (tool.inference_detect(f'{folder}/val/{k}.png, star') for k in (1, 2))
+    names = [Path(path).name.split('_') for path in (first, second)]
+    assert [len(name[0]) for name in names] == [6, 6] and int(names[0][0][3:]) < int(names[1][0][3:])
+    assert [name[1:] for name in names] == [['1', 'detect.png'], ['2', 'detect.png']]
 
 
 def test_paths_with_commas(tool, folder, tmp_path):

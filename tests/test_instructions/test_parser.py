@@ -1,6 +1,7 @@
 """Reading instructions, written by the builder or by anyone."""
 
 import random
+import re
 
 import pytest
 
@@ -134,3 +135,9 @@ def test_parsing_again_gives_the_kept_instruction():
     text = f'<image> {SET} {FORMAT}'
     assert _parse(text) is _parse(text)
     assert parse_instruction(text, Vocabulary(num_classes=4)).coord_range == 512
+
+
+def test_messages_quote_the_whole_instruction():
+    for text in ('Find {"star": <c0>} in <image>.', 'Find {"star": <c0>} in <image>: (c, x1, y1), range 3 or range 4'):
+        with pytest.raises(ValueError, match=re.escape(repr(text))):
+            _parse(text)

@@ -231,3 +231,12 @@ def test_a_base_of_four_bits_trains_and_its_checkpoint_fits_the_whole_base(tmp_p
     torch.testing.assert_close(*losses, rtol=0.01, atol=0)
     whole.load_state_dict(small.state_dict())
     small.load_state_dict(whole.state_dict())
+
+
+def test_weights_of_another_depth_are_refused():
+    deep, shallow = (CausalLM(**(LLM | dict(config=LLM['config'] | dict(num_hidden_layers=n)))) for n in (3, 1))
+    for one, other in ((deep, shallow), (shallow, deep)):
+        there, here = (len(llm.base.model.layers) for llm in (one, other))
+        with pytest.raises(ValueError, match=f'has an LLM of {there} layers, and this model one of {here}'):
+            other.load_state_dict(one.state_dict(), strict=False)
+    deep.load_state_dict(deep.state_dict())

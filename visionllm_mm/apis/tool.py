@@ -112,11 +112,16 @@ class VisionLLMTool:
             if 'text' in result['predictions'][0]:
                 return result['predictions'][0]['text']
             self.out_dir.mkdir(parents=True, exist_ok=True)
-            out = self.out_dir / f'{uuid.uuid4().hex[:8]}_{task}_{Path(path).stem}.png'
+            out = self.out_dir / self._new_name(path, task)
             Image.fromarray(result['visualization'][0]).save(out)
             return str(out)
 
         return self._try(inputs, drawn)
+
+    def _new_name(self, path: str, task: str) -> str:
+        """A name in InternGPT's form, from which it reads which image is the latest, and of which one it is made."""
+        number = len(list(self.out_dir.glob('*.png'))) + 1
+        return f'{uuid.uuid4().hex[:3]}{number:03d}_{Path(path).stem.split("_")[0]}_{task}.png'
 
     @staticmethod
     def _try(inputs: str, answer: Callable[[str, str], str]) -> str:

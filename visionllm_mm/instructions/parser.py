@@ -101,9 +101,10 @@ def parse_instruction(text: str, vocabulary: Vocabulary, output_format: tuple[st
     if strangers:
         raise ValueError(f'{", ".join(sorted(strangers))} is mentioned, but not in the category set: {text!r}')
     named, rest = rest, POINT_NAMES.sub('', rest)
-    output_format = output_format or _parse_format(rest, vocabulary)
+    output_format = output_format or _parse_format(rest, vocabulary, text)
     return Instruction(text=text, class_names=names, class_indices=indices, output_format=output_format,
-                       coord_range=_parse_range(rest, vocabulary), point_names=_parse_point_names(named, output_format))
+                       coord_range=_parse_range(rest, vocabulary, text),
+                       point_names=_parse_point_names(named, output_format))
 
 
 def states_format(text: str) -> bool:
@@ -130,9 +131,9 @@ def _parse_class_set(text: str, vocabulary: Vocabulary) -> tuple[tuple[str, ...]
     return names, indices
 
 
-def _parse_format(text: str, vocabulary: Vocabulary) -> tuple[str, ...]:
+def _parse_format(rest: str, vocabulary: Vocabulary, text: str) -> tuple[str, ...]:
     formats = {tuple(_expand(re.sub(r'\s', '', match[1].lower()).replace('…', '...').strip(',').split(','), vocabulary))
-               for match in FORMAT.finditer(text)}
+               for match in FORMAT.finditer(rest)}
     if len(formats) != 1:
         raise ValueError('an instruction needs one output format such as (c, x1, y1, x2, y2), '
                          f'this one has {len(formats)}: {text!r}')
@@ -175,8 +176,8 @@ def _parse_max_words(text: str) -> int | None:
     return stated.pop() if stated else None
 
 
-def _parse_range(text: str, vocabulary: Vocabulary) -> int:
-    stated = {int(match[1]) for match in _RANGE.finditer(text)} or {vocabulary.coord_range}
+def _parse_range(rest: str, vocabulary: Vocabulary, text: str) -> int:
+    stated = {int(match[1]) for match in _RANGE.finditer(rest)} or {vocabulary.coord_range}
     if len(stated) > 1:
         raise ValueError(f'the instruction states more than one range, {sorted(stated)}: {text!r}')
     coord_range = stated.pop()

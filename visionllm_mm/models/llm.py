@@ -1,5 +1,6 @@
 """The language model: any Hugging Face causal LM of LLaMA's architecture, frozen or not, with LoRA or not."""
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -93,6 +94,17 @@ class CausalLM(NamedBaseModule):
             self.base.requires_grad_(True)
         if gradient_checkpointing:
             checkpoint_layers(self.base.model.layers)
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
+        """Refuses an LLM of another depth, of which the layers in common would be loaded."""
+        found = {int(match[1]) for name in state_dict if name.startswith(prefix)
+                 and (match := re.match(r'base\.model\.layers\.(\d+)\.', name.removeprefix(prefix)))}
+        depth = len(self.base.model.layers)
+        if found and max(found) + 1 != depth:
+            raise ValueError(f'the checkpoint has an LLM of {max(found) + 1} layers, and this model one of {depth}: '
+                             f'set model.llm.config.num_hidden_layers={max(found) + 1}, or take the config that the '
+                             'checkpoint was trained with')
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     @staticmethod
     def _check_quantization(quantization: dict, path: str | None, freeze: bool) -> dict:

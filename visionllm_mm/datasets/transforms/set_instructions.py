@@ -141,7 +141,7 @@ class DetectionInstruction(SetInstruction):
 
 @TRANSFORMS.register_module()
 class GroundingInstruction(DetectionInstruction):
-    """Asks for the box of what an expression describes: detection with the category set {expression: <c0>}.
+    """Asks for the box of what an expression describes: detection with the set ``{expression: <c0>}``.
 
     ``text`` is the expression, as mmdet's MDETRStyleRefCocoDataset gives it; every annotated box of the sample is what
     it describes, whatever its category, and there may be none. Where ``described`` says which objects are meant, see
