@@ -31,12 +31,13 @@ LORA = dict(r=4, lora_alpha=8, target_modules=['q_proj', 'k_proj', 'v_proj', 'o_
 
 
 def build_decoder(seed: int = 0, start_with_question: bool = False, place_points: bool = False,
-                  tell_objectness: bool = False, **llm) -> OpenEndedTaskDecoder:
+                  tell_objectness: bool = False, asked_phrases: int = 0, **llm) -> OpenEndedTaskDecoder:
     """A task decoder with weights large enough for answers to differ."""
     torch.manual_seed(seed)
     decoder = OpenEndedTaskDecoder(
         llm=CausalLM(**(LLM | llm)), vocabulary=Vocabulary(**VOCABULARY), token_dims=16, block_chunk=3,
-        start_with_question=start_with_question, place_points=place_points, tell_objectness=tell_objectness)
+        start_with_question=start_with_question, asked_phrases=asked_phrases, place_points=place_points,
+        tell_objectness=tell_objectness)
     for parameter in decoder.parameters():
         if parameter.dim() > 1:
             torch.nn.init.normal_(parameter.data, std=0.3)

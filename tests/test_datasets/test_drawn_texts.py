@@ -1,5 +1,7 @@
 """Expressions and questions made from what is known of objects."""
 
+import re
+
 import numpy as np
 import pytest
 from mmdet.structures.bbox import HorizontalBoxes
@@ -73,6 +75,11 @@ def test_questions_have_true_answers():
         turns = [result['question'], *result['history'], *result['gt_caption']]
         assert 2 <= len(turns) <= 12 and len(turns) % 2 == 0 and len(set(turns[::2])) == len(turns) // 2
         seen.update(zip(turns[::2], turns[1::2], strict=True))
+        for question, objects in zip(turns[::2], result['asked_objects'], strict=True):
+            compared = re.match(rf'Is the (.+) (?:{"|".join(ORDER)}) the (.+)\?', question)
+            assert len(objects) == (2 if compared else 0)
+            for row, kind in zip(objects, compared.groups() if compared else (), strict=True):
+                assert KINDS[kind] == {NAMES[(2, 0, 1)[row]]}
     assert seen == {question: _answer(question) for question in seen}
     starts = {question.split(' the ')[0] if question.startswith('Is') else question[:9] for question in seen}
     assert starts == {'Is', 'How many ', 'Are there'}

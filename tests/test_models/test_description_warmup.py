@@ -16,8 +16,14 @@ from visionllm_mm.instructions import (
     point_format,
 )
 from visionllm_mm.models import CausalLM, OpenEndedTaskDecoder
-from visionllm_mm.models.description_warmup import DescribedImages, describe, warm_up_on_descriptions
-from visionllm_mm.models.text_answers import generate
+from visionllm_mm.models.description_warmup import (
+    DescribedImages,
+    _AskedPlaces,
+    describe,
+    warm_up_on_descriptions,
+)
+from visionllm_mm.models.text_answers import answer_logits, generate
+from visionllm_mm.models.text_warmup import train_steps
 from visionllm_mm.structures import SetTargets
 
 NAMES = ['star', 'red ring', 'circle']
@@ -130,3 +136,49 @@ def test_the_llm_learns_which_object_is_meant():
     asked = [parse_instruction(sample.instruction, decoder.vocabulary) for sample in batch.samples]
     logits = decoder.class_logits(decoder.read(asked, tokens))
     assert ((logits[..., 0] - logits[..., 1]).argmax(dim=1) == 2).float().mean() > 0.9
+
+
+def _comparisons(size=8):
+    """Two objects side by side, and whether the first is left of the second."""
+    rng = torch.Generator().manual_seed(0)
+    while True:
+        samples, targets = [], []
+        for _ in range(size):
+            first, second = torch.randperm(len(NAMES), generator=rng)[:2].tolist()
+            x = torch.rand(2, generator=rng).tolist()
+            corners = [[[0.8 * left, 0.4], [0.8 * left + 0.2, 0.6]] for left in x]
+            question = f'Is the {NAMES[first]} left of the {NAMES[second]}?'
+            samples.append(DetDataSample(metainfo=dict(
+                instruction=f'{question} <image>', object_names=NAMES, answer=('yes' if x[0] < x[1] else 'no',),
+                asked_objects=[(0, 1)])))
+            targets.append(_target([first, second], corners))
+        yield DescribedImages(samples, targets)
+
+
+def test_phrases_find_what_a_question_compares():
+    torch.manual_seed(0)
+    llm = CausalLM(**(LLM | dict(config=LLM['config'] | dict(initializer_range=0.18))))
+    decoder = OpenEndedTaskDecoder(llm=llm, vocabulary=Vocabulary(**VOCABULARY), token_dims=16, place_dims=4,
+                                   start_with_question=True, asked_phrases=2)
+    places, batches = _AskedPlaces(decoder), _comparisons()
+    generator = torch.Generator().manual_seed(0)
+
+    def distance():
+        batch = next(batches)
+        tokens = describe(decoder, [NAMES] * 8, batch.objects, [torch.tensor([2, 0])] * 8, ['heart'], 3, 0.0, generator)
+        asked = [parse_instruction(sample.instruction, decoder.vocabulary) for sample in batch.samples]
+        answer_logits(decoder, asked, tokens, [sample.answer for sample in batch.samples])
+        return places.loss(batch)
+
+    losses = list(train_steps(torch.nn.ModuleList([decoder, places]), distance, 300, 5e-3))
+    assert sum(losses[-20:]) / 20 < 0.5 * sum(losses[10:30]) / 20
+    places.close()
+    assert not llm.base.model.layers[0]._forward_hooks
+
+
+def test_batches_that_compare_nothing_have_no_places():
+    decoder = build_decoder(start_with_question=True, asked_phrases=2)
+    for batches in (_batches(), _expressions()):
+        warm_up_on_descriptions(decoder, batches, num_tokens=4, num_iters=2, lr=1e-3, noise=0.1, seed=0,
+                                place_weight=5.0)
+    assert not decoder.llm.base.model.layers[0]._forward_hooks

@@ -124,6 +124,38 @@ def test_an_answer_begins_with_what_was_asked():
     torch.testing.assert_close(torch.cosine_similarity(added[0, starts[1]], question[0], dim=0).item(), 1.0)
 
 
+@pytest.mark.parametrize('phrases', [0, 2])
+def test_phrases_are_read_alike_while_learning_and_answering(asked, phrases):
+    _, instructions, inputs = asked
+    decoder = build_decoder(start_with_question=True, asked_phrases=phrases).eval()
+    history = ('a red star', 'How many are there?')
+    found = generate(decoder, instructions, inputs, histories=[history, ()], max_length=1)
+    for row, turns in ((0, (*history, 'one')), (1, ('one',))):
+        logits, targets = answer_logits(decoder, instructions[row:row + 1], inputs[row:row + 1], [turns])
+        said = [decoder.llm.word_ids(text) for text in turns[::2]]
+        end = decoder.llm.tokenizer.eos_token_id
+        assert targets[targets >= 0].tolist() == [word for words in said for word in (*words, end)]
+        first = logits.shape[1] - len(said[-1]) - 1
+        assert found[row] == decoder.llm.tokenizer.decode([int(logits[0, first].argmax())])
+
+
+@torch.no_grad()
+def test_phrases_know_the_order_of_words():
+    decoder = build_decoder(start_with_question=True, asked_phrases=2)
+    texts = ['Is the star left of the ring?', 'Is the ring left of the star?']
+    words = decoder.llm.embed_words(torch.tensor([decoder.llm.word_ids(text) for text in texts]))
+    valid = torch.ones(words.shape[:2], dtype=torch.bool)
+    one, other = decoder.asked_words(words, valid)
+    torch.testing.assert_close(one[2], other[2])  # all words
+    assert (one[:2] - other[:2]).norm(dim=1).min() > 1e-3
+    longer = torch.cat([words, torch.randn_like(words)], dim=1)
+    padded = decoder.asked_words(longer, torch.cat([valid, ~valid], dim=1))
+    torch.testing.assert_close(padded[0], one, atol=1e-5, rtol=1e-5)
+    assert decoder.asked_words(words.repeat(1, 30, 1), valid.repeat(1, 30)).shape == (2, 3, 32)
+    with pytest.raises(ValueError, match='asked_phrases=2 needs start_with_question=True'):
+        build_decoder(asked_phrases=2)
+
+
 def test_what_was_asked_is_learnt(asked):
     _, instructions, inputs = asked
     decoder = build_decoder(start_with_question=True)
@@ -138,6 +170,7 @@ class _Table:
     def __init__(self, table):
         self.table = table
         self.llm = self
+        self.num_starts = 1
         self.add_asked = lambda embeddings, starts, asked: embeddings
         self.tokenizer = SimpleNamespace(bos_token_id=0, eos_token_id=1,
                                          decode=lambda ids, **_: ' '.join(map(str, ids)))

@@ -168,8 +168,13 @@ class CausalLM(NamedBaseModule):
         begin = self.tokenizer.bos_token_id
         return self.tokenizer.eos_token_id if begin is None else begin
 
-    def turn_ids(self, turns: Sequence[str]) -> TurnIds:
-        """Ids of turns, the model's first: ``<bos> answer <end> next question <bos> answer <end> ...``."""
+    def turn_ids(self, turns: Sequence[str], num_starts: int = 1) -> TurnIds:
+        """Ids of turns, the model's first: ``<bos> answer <end> next question <bos> answer <end> ...``.
+
+        Args:
+            turns: answer, question, answer, ...
+            num_starts: how often ``<bos>`` stands before an answer.
+        """
         ids, said, starts = [], [], []
         for i, text in enumerate(turns):
             words = self.word_ids(text)
@@ -178,8 +183,8 @@ class CausalLM(NamedBaseModule):
                 said += [False] * len(words)
             else:
                 starts.append(len(ids))
-                ids += [self.start_id, *words, self.tokenizer.eos_token_id]
-                said += [False, *[True] * (len(words) + 1)]
+                ids += [*[self.start_id] * num_starts, *words, self.tokenizer.eos_token_id]
+                said += [*[False] * num_starts, *[True] * (len(words) + 1)]
         return TurnIds(ids, said, starts)
 
     def embed_words(self, ids: Tensor) -> Tensor:

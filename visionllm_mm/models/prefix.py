@@ -79,10 +79,12 @@ class PrefixBuilder:
     Args:
         llm: gives tokenizer and word embeddings.
         vocabulary: the added tokens.
+        num_starts: tokens that an answer in words begins with.
     """
 
-    def __init__(self, llm: CausalLM, vocabulary: Vocabulary) -> None:
+    def __init__(self, llm: CausalLM, vocabulary: Vocabulary, num_starts: int = 1) -> None:
         self.llm = llm
+        self.num_starts = num_starts
         self.vocabulary = vocabulary
         self._sequence = lru_cache(maxsize=8192)(self._tokenize)
         self._name_ids = lru_cache(maxsize=8192)(self._tokenize_name)
@@ -137,7 +139,7 @@ class PrefixBuilder:
                 ids.append(num_words + self.vocabulary.token_id(piece))
             else:
                 ids.extend(self.llm.word_ids(piece))
-        said = self.llm.turn_ids(history)
+        said = self.llm.turn_ids(history, self.num_starts)
         starts = tuple(len(ids) + start for start in said.starts)
         return _Sequence((*ids, *said.ids), image_start, tuple(class_positions), tuple(class_rows), starts)
 

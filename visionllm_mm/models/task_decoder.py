@@ -55,6 +55,7 @@ class OpenEndedTaskDecoder(nn.Module):
         cache_size: how many instructions keep the keys and values of their text while evaluating.
         start_with_question: whether the token that an answer in words begins with stands for what was asked, as a
             class token stands for its name; for small LLMs without pretrained weights, see :class:`AskedWords`.
+        asked_phrases: how many further tokens an answer in words begins with then, each for a phrase of the question.
         place_points: whether point queries stand for their place along the outline; for such LLMs, too, see
             :class:`PointPlaces`.
         tell_objectness: whether image tokens say how likely they are objects; for such LLMs, too, see
@@ -63,7 +64,7 @@ class OpenEndedTaskDecoder(nn.Module):
 
     def __init__(self, llm: CausalLM, vocabulary: Vocabulary, token_dims: int, place_dims: int = 2,
                  block_chunk: int = 128, cache_size: int = 64, start_with_question: bool = False,
-                 place_points: bool = False, tell_objectness: bool = False) -> None:
+                 asked_phrases: int = 0, place_points: bool = False, tell_objectness: bool = False) -> None:
         super().__init__()
         self.llm = llm
         self.vocabulary = vocabulary
@@ -75,8 +76,12 @@ class OpenEndedTaskDecoder(nn.Module):
         self.projector = TokenProjector(
             token_dims, llm.embed_dims, place_dims, word_norm=words.norm(dim=1).mean().item(),
             tell_objectness=tell_objectness)
-        self.prefix_builder = PrefixBuilder(llm, vocabulary)
-        self.asked_words = AskedWords(llm.embed_dims) if start_with_question else None
+        if asked_phrases and not start_with_question:
+            raise ValueError(f'asked_phrases={asked_phrases} needs start_with_question=True')
+        self.num_starts = 1 + asked_phrases
+        self.prefix_builder = PrefixBuilder(llm, vocabulary, self.num_starts)
+        self.asked_words = AskedWords(
+            llm.embed_dims, asked_phrases, words.std().item()) if start_with_question else None
         self.point_places = PointPlaces(llm.embed_dims, vocabulary.max_points) if place_points else None
         self.block_chunk = block_chunk
         self.cache_size = cache_size
@@ -126,7 +131,9 @@ class OpenEndedTaskDecoder(nn.Module):
         valid = pad_sequence([torch.ones(len(row), dtype=torch.bool) for row in ids], batch_first=True)
         words = self.llm.embed_words(pad_sequence(ids, batch_first=True).to(embeddings.device))
         asked_for = self.asked_words(words.float(), valid.to(embeddings.device)).to(embeddings.dtype)
-        return embeddings.index_put((torch.tensor(rows), torch.tensor(columns)), asked_for, accumulate=True)
+        columns = torch.tensor(columns)[:, None] + torch.arange(self.num_starts)
+        rows = torch.tensor(rows)[:, None].expand_as(columns)
+        return embeddings.index_put((rows, columns), asked_for, accumulate=True)
 
     def continue_prefix(self, prefix: Prefix, num_tokens: int, queries: Tensor, block_length: int | None = None,
                         past: KeyValues | None = None) -> tuple[Tensor, KeyValues]:

@@ -26,7 +26,7 @@ def answer_logits(decoder: OpenEndedTaskDecoder, instructions: list[Instruction]
         Logits (B, S, words) and targets (B, S) int64: the answers' words and end tokens; -100 elsewhere.
     """
     llm = decoder.llm
-    ids, said, starts = zip(*(llm.turn_ids(turns) for turns in answers), strict=True)
+    ids, said, starts = zip(*(llm.turn_ids(turns, decoder.num_starts) for turns in answers), strict=True)
     ids, said = (pad_sequence([torch.tensor(row) for row in rows], batch_first=True).to(token_inputs.device)
                  for rows in (ids, said))
     prefix = decoder.embed_prefix(instructions, token_inputs, answer_length=ids.shape[1])
@@ -67,8 +67,10 @@ def generate(decoder: OpenEndedTaskDecoder, instructions: list[Instruction], tok
         length_penalty: answers are ranked by log-probability / length ** ``length_penalty``.
     """
     llm, (batch, num_tokens) = decoder.llm, token_inputs.shape[:2]
-    prefix = decoder.embed_prefix(instructions, token_inputs, answer_length=max_length, histories=histories)
-    start = torch.full((batch, 1), llm.start_id, device=token_inputs.device)
+    num_starts = decoder.num_starts
+    prefix = decoder.embed_prefix(
+        instructions, token_inputs, answer_length=max_length + num_starts - 1, histories=histories)
+    start = torch.full((batch, num_starts), llm.start_id, device=token_inputs.device)
     asked = [texts[-1:] for texts in asked_texts(instructions, histories or [()] * batch)]
     begin = decoder.add_asked(llm.embed_words(start), [[0]] * batch, asked)
     hidden, past = decoder.continue_prefix(prefix, num_tokens, begin)
@@ -85,7 +87,7 @@ def generate(decoder: OpenEndedTaskDecoder, instructions: list[Instruction], tok
         if _settled(beams, num_beams, length_penalty):
             break
         readable = torch.cat([readable, readable.new_ones(len(rows), 1)], dim=1)
-        positions = (prefix.lengths[rows] + 1 + step)[:, None]
+        positions = (prefix.lengths[rows] + num_starts + step)[:, None]
         hidden, past = llm(llm.embed_words(words[:, None]), readable[:, None], positions, _select(past, origin))
         log_probs = llm.word_logits(hidden[:, -1]).log_softmax(dim=-1)
     texts = [llm.tokenizer.decode(best, skip_special_tokens=True) for best in _best(beams, length_penalty)]

@@ -7,7 +7,7 @@ of class names in the place of image tokens.
 from collections.abc import Callable, Iterator
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..instructions import (
     DETECTION_TEMPLATES,
@@ -56,12 +56,11 @@ def warm_up(decoder: OpenEndedTaskDecoder, *, num_tokens: int, num_iters: int, b
     return sum(last) / max(1, len(last))
 
 
-def train_steps(decoder: OpenEndedTaskDecoder, find_loss: Callable[[], Tensor], num_iters: int,
-                lr: float) -> Iterator[float]:
-    """Trains the decoder with AdamW, whose learning rate rises over a tenth of the steps and then falls to zero.
+def train_steps(modules: nn.Module, find_loss: Callable[[], Tensor], num_iters: int, lr: float) -> Iterator[float]:
+    """Trains modules with AdamW, whose learning rate rises over a tenth of the steps and then falls to zero.
 
     Args:
-        decoder: all of its weights that require a gradient are trained, in place.
+        modules: all of their weights that require a gradient are trained, in place.
         find_loss: loss of the next batch.
         num_iters: steps.
         lr: peak learning rate.
@@ -69,7 +68,7 @@ def train_steps(decoder: OpenEndedTaskDecoder, find_loss: Callable[[], Tensor], 
     Yields:
         The loss of each step, behind it.
     """
-    weights = [parameter for parameter in decoder.parameters() if parameter.requires_grad]
+    weights = [parameter for parameter in modules.parameters() if parameter.requires_grad]
     # A shorter memory than AdamW's own follows the sudden progress of lookups: docs/design.md has the measurement.
     optimizer = torch.optim.AdamW(weights, lr=lr, betas=(0.9, 0.95), weight_decay=1e-4)
     ramp = max(1, num_iters // 10)

@@ -108,8 +108,9 @@ class DrawQuestions(_DrawnText):
     "How many rings are there?", each kind as often as it is possible.
 
     Required keys: ``gt_bboxes``, ``gt_bboxes_labels`` (positions in ``object_names``) and ``object_names``.
-    Changed keys: ``question``, ``history`` and ``gt_caption``, see :class:`ConversationDataset`. Samples that allow no
-    question stay as they are.
+    Changed keys: ``question``, ``history`` and ``gt_caption``, see :class:`ConversationDataset`. Added key:
+    ``asked_objects``, for each question the rows of the objects that it compares. Samples that allow no question stay
+    as they are.
 
     Args:
         prob: probability in [0, 1] of other questions.
@@ -129,12 +130,14 @@ class DrawQuestions(_DrawnText):
 
     def draw(self, results: dict, names: list[list[str]]) -> None:
         """Replaces the questions, in place; ``names`` are those of each object."""
-        asked = dict(self._questions(results['gt_bboxes'], names))
+        asked = {question: rest for question, *rest in self._questions(results['gt_bboxes'], names)}
         if asked:
-            turns = [text for pair in asked.items() for text in pair]
-            results.update(question=turns[0], history=tuple(turns[1:-1]), gt_caption=turns[-1:])
+            turns = [text for question, (answer, _) in asked.items() for text in (question, answer)]
+            results.update(question=turns[0], history=tuple(turns[1:-1]), gt_caption=turns[-1:],
+                           asked_objects=[objects for _, objects in asked.values()])
 
-    def _questions(self, boxes: BaseBoxes, names: list[list[str]]) -> Iterator[tuple[str, str]]:
+    def _questions(self, boxes: BaseBoxes, names: list[list[str]]) -> Iterator[tuple[str, str, tuple[int, ...]]]:
+        """Questions, answers, and which objects are compared."""
         counts = _counts(names)
         unique = _unique(names, counts)
         comparable = list(counts)  # there are always more of any object
@@ -148,16 +151,17 @@ class DrawQuestions(_DrawnText):
                 if first[0] != second[0]:
                     relation = _draw(relations[:4] if form == 0 else relations[4:])
                     true = _in_relation(boxes, relation, second[0])[first[0]]
-                    yield f'Is the {first[1]} {relation} the {second[1]}?', 'yes' if true else 'no'
+                    question = f'Is the {first[1]} {relation} the {second[1]}?'
+                    yield question, 'yes' if true else 'no', (first[0], second[0])
             elif form == 2 and comparable:
                 first, second = _draw(comparable), _draw(comparable)
                 if counts[first] != counts[second]:
                     more = counts[first] > counts[second]
                     yield (f'Are there more {self._plural(first)} than {self._plural(second)}?',
-                           'yes' if more else 'no')
+                           'yes' if more else 'no', ())
             elif counts:
                 kind = _draw(list(counts))
-                yield f'How many {self._plural(kind)} are there?', str(counts[kind])
+                yield f'How many {self._plural(kind)} are there?', str(counts[kind]), ()
 
     def _plural(self, name: str) -> str:
         *first, last = name.split()

@@ -19,5 +19,5 @@ class PackInstructionInputs(PackDetInputs):
             'img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'flip', 'flip_direction', 'text',
             'custom_entities', 'tokens_positive', 'instruction', 'class_names', 'class_labels', 'class_groups',
             'object_names', 'answer', 'gt_caption', 'question', 'history', 'question_type', 'turn',
-            'scrambled_instruction', 'noise_seed')) -> None:
+            'scrambled_instruction', 'noise_seed', 'asked_objects')) -> None:
         super().__init__(meta_keys=meta_keys)

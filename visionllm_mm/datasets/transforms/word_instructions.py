@@ -103,6 +103,8 @@ class QuestionInstruction(WordInstruction):
             order = np.random.permutation(len(turns) // 2)
             turns = [turns[2 * i + side] for i in order for side in (0, 1)]
             results.update(question=turns[0], gt_caption=[turns[-1]])
+            if 'asked_objects' in results:
+                results['asked_objects'] = [results['asked_objects'][i] for i in order]
             history = turns[1:-1]
         results = super().transform(results)
         if self.training:

@@ -1,0 +1,100 @@
+"""README and docs: Python blocks run, commands exist with the options that they are given, links lead somewhere."""
+
+import functools
+import re
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from tests.integration.scenes import make_coco_folder
+from tests.tiny import ROOT, save_bert
+from visionllm_mm.datasets.miniscenes import DatasetArguments, write_dataset
+
+PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
+
+
+def _blocks(page, language):
+    return re.findall(rf'^```{language}\n(.*?)^```', page.read_text(), re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture(scope='module')
+def checkout(tmp_path_factory):
+    """A folder that looks like a checkout in which the trainings of the README were run."""
+    folder = tmp_path_factory.mktemp('checkout')
+    for name in ('configs', 'checkpoints', 'tools'):
+        (folder / name).symlink_to(ROOT / name)
+    write_dataset(folder / 'data/miniscenes', DatasetArguments(num_train=1, num_val=2, seed=0))
+    make_coco_folder(folder / 'own')
+    save_bert(folder / 'bert')
+    _save_untrained('visionllm-tiny_miniscenes-det', folder / 'work_dirs/train-demo/epoch_2.pth', folder)
+    _save_untrained('visionllm-tiny_custom-coco', folder / 'work_dirs/mine/epoch_60.pth', folder)
+    _save_untrained('visionllm-tiny_finetune-coco', folder / 'work_dirs/mine/epoch_30.pth', folder)
+    return folder
+
+
+def _save_untrained(name, path, folder):
+    from mmdet.registry import MODELS
+    from mmengine.config import Config
+    from mmengine.registry import init_default_scope
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('DATA_ROOT', str(folder / 'own'))
+        cfg = Config.fromfile(ROOT / f'configs/visionllm/{name}.py')
+    init_default_scope('mmdet')
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cfg.dump(str(path.parent / f'{name}.py'))
+    torch.manual_seed(0)
+    meta = dict(dataset_meta=dict(classes=tuple(cfg.get('classes', ('star',)))))
+    torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict(), meta=meta), path)
+
+
+@pytest.mark.parametrize('page', [page for page in PAGES if _blocks(page, 'python')], ids=lambda page: page.name)
+def test_python_blocks_run(page, checkout, monkeypatch, capsys):
+    monkeypatch.chdir(checkout)
+    names = {'__name__': 'docs'}
+    for block in _blocks(page, 'python'):
+        code = block.replace('/path/to/folder', str(checkout / 'own'))
+        code = code.replace('bert-base-uncased', str(checkout / 'bert'))
+        exec(compile(code, str(page), 'exec'), names)
+
+
+@functools.cache
+def _help(tool):
+    return subprocess.run([sys.executable, str(ROOT / tool), '-h'], capture_output=True, text=True, check=True).stdout
+
+
+def _commands(page):
+    text = page.read_text().replace('\\\n', ' ')
+    return re.findall(r'python (tools/\w+\.py)([^`#|\n]*)', text)
+
+
+@pytest.mark.parametrize('page', [page for page in PAGES if _commands(page)], ids=lambda page: page.name)
+def test_commands_have_these_options(page):
+    for tool, arguments in _commands(page):
+        known = _help(tool)
+        for option in re.findall(r'(?<![\w-])--[a-z][\w-]*', arguments):
+            assert option in known, f'{page.name}: {tool} has no {option}'
+        for path in re.findall(r'(?:configs|checkpoints)/[\w./-]+\.(?:py|pth)', arguments):
+            assert (ROOT / path).is_file(), f'{page.name}: there is no {path}'
+
+
+def test_make_targets_exist():
+    targets = set(re.findall(r'^([a-z-]+):', (ROOT / 'Makefile').read_text(), re.MULTILINE))
+    for page in PAGES:
+        named = re.findall(r'(?:^|`)make ([a-z-]+)(?= |`|$)', page.read_text(), re.MULTILINE)
+        assert set(named) <= targets, f'{page.name}: {set(named) - targets}'
+
+
+def test_links_lead_somewhere():
+    for page in PAGES:
+        for target in re.findall(r'\]\(([^)#\s]+)(?:#[^)]*)?\)', page.read_text()):
+            if '://' not in target:
+                assert (page.parent / target).exists(), f'{page.name}: {target}'
+
+
+def test_the_readme_repeats_the_tables_of_the_results():
+    rows = re.findall(r'^\|.+\|$', (ROOT / 'README.md').read_text(), re.MULTILINE)
+    known = (ROOT / 'docs/results.md').read_text()
+    assert len(rows) > 20 and [row for row in rows if row not in known] == []
