@@ -1,8 +1,10 @@
 """The warm-up on described images as a step of a run."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from mmengine.registry import init_default_scope
@@ -40,12 +42,20 @@ def datasets(tmp_path):
     ]
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Results are kept below the working folder."""
+    (tmp_path / 'run').mkdir()
+    monkeypatch.chdir(tmp_path / 'run')
+
+
 def _run(datasets, model, iteration=0, **kwargs):
     init_default_scope('mmdet')
     said = []
     runner = SimpleNamespace(iter=iteration, model=model, build_dataloader=Runner.build_dataloader,
                              logger=SimpleNamespace(info=said.append))
-    DescriptionWarmupHook(datasets, ratios=(1, 1, 1), num_iters=100, batch_size=2, **kwargs).before_train(runner)
+    settings = dict(num_iters=100, batch_size=2) | kwargs
+    DescriptionWarmupHook(datasets, ratios=(1, 1, 1), **settings).before_train(runner)
     return said
 
 
@@ -64,6 +74,30 @@ def test_a_run_that_goes_on_is_not_warmed_up_again(datasets):
     before = {name: value.clone() for name, value in model.state_dict().items()}
     assert _run(datasets, model, iteration=5) == []
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_the_result_is_kept_with_all_that_it_depends_on(datasets, tmp_path):
+    first, second = build_model().train(), build_model().train()
+    assert len(_run(datasets, first, num_iters=3)) == 2
+    np.random.seed(7)  # what is drawn outside neither changes the result nor is changed
+    said = _run(datasets, second, num_iters=3)
+    assert len(said) == 1 and said[0].startswith('task decoder warmed up, DescriptionWarmupHook: work_dirs/warmup/')
+    for name, value in first.state_dict().items():
+        assert torch.equal(value, second.state_dict()[name]), name
+    kept = Path('work_dirs/warmup')
+    assert len(list(kept.iterdir())) == 1
+    next(kept.iterdir()).unlink()
+    third = build_model().train()
+    np.random.seed(8)
+    before = np.random.get_state()[1].copy()
+    _run(datasets, third, num_iters=3)
+    assert (np.random.get_state()[1] == before).all()
+    assert all(torch.equal(value, third.state_dict()[name]) for name, value in first.state_dict().items())
+    _run(datasets, build_model(), num_iters=4)
+    captions = tmp_path / 'captions.json'
+    captions.write_text(captions.read_text().replace('"a ', '"the '))
+    _run(datasets, build_model(), num_iters=3)
+    assert len(list(kept.iterdir())) == 3
 
 
 def test_fewer_tokens_and_no_formats(datasets, monkeypatch):

@@ -30,7 +30,7 @@ def check_files(*parts) -> None:
     Raises:
         FileNotFoundError: when some are missing. The message lists all of them and says where to get each.
     """
-    missing = [path for path in dict.fromkeys(_named(parts)) if not path.exists()]
+    missing = [path for path in dict.fromkeys(named_files(parts)) if not path.exists()]
     if missing:
         raise FileNotFoundError(describe_missing(missing))
 
@@ -48,8 +48,11 @@ def _source(path: Path) -> str:
     return ''
 
 
-def _named(part, outer_root: str = '') -> Iterator[Path]:
-    """Paths below ``part``; files of ``objects`` lie in the folder of the data set that they are given to."""
+def named_files(part, outer_root: str = '') -> Iterator[Path]:
+    """Annotation files and folders that parts of a config name.
+
+    Files of ``objects`` lie in the folder of the data set that they are given to.
+    """
     if isinstance(part, Mapping):
         root = part.get('data_root') or outer_root
         if isinstance(part.get('ann_file'), str) and not part.get('backend_args'):
@@ -57,9 +60,9 @@ def _named(part, outer_root: str = '') -> Iterator[Path]:
             folders = prefix.values() if isinstance(prefix, Mapping) else [prefix]
             names = [part['ann_file'], *(folder for folder in folders if folder)]
             yield from (Path(root, name) for name in names if '://' not in f'{root}{name}')
-        yield from _named(part.get('objects'), root)
+        yield from named_files(part.get('objects'), root)
         part = [inner for key, inner in part.items() if key != 'objects']
     elif not isinstance(part, (list, tuple)):
         return
     for inner in part:
-        yield from _named(inner)
+        yield from named_files(inner)

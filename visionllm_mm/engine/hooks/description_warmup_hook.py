@@ -1,18 +1,20 @@
 """Runs the warm-up on described images as a step of the recipe, before the first image."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from mmdet.registry import HOOKS
-from mmengine.dist import broadcast_object_list, is_main_process
-from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from torch import nn
 
+from ...datasets.required_files import named_files
 from ...models.description_warmup import DescribedImages, described_images, warm_up_on_descriptions
+from .warmup_hook import WarmupHook
 
 
 @HOOKS.register_module()
-class DescriptionWarmupHook(Hook):
-    """Teaches the task decoder to find and to say what texts ask of described images; skipped when the run resumes.
+class DescriptionWarmupHook(WarmupHook):
+    """Teaches the task decoder to find and to say what texts ask of described images.
 
     Several of these hooks are run one after the other, as a curriculum: short wordings first, then all.
 
@@ -24,37 +26,38 @@ class DescriptionWarmupHook(Hook):
         batch_size: texts per step.
         num_tokens: tokens per image, some of which are objects; None: as many as the model has. Fewer are faster.
         read_formats: whether the model learns to read output formats, too, where it has a loss for that.
+        kwargs: see :class:`WarmupHook`.
     """
-    priority = 'LOW'
 
     def __init__(self, datasets: Sequence[dict], ratios: Sequence[float], num_iters: int = 4000, batch_size: int = 16,
                  lr: float = 1e-3, noise: float = 0.3, seed: int = 0, num_tokens: int | None = None,
-                 read_formats: bool = True, place_weight: float = 0.0) -> None:
+                 read_formats: bool = True, place_weight: float = 0.0, **kwargs) -> None:
         self.loader = dict(
             batch_size=batch_size, num_workers=0, dataset=dict(type='ConcatDataset', datasets=list(datasets)),
             sampler=dict(type='OneTaskSampler', batch_size=batch_size, ratios=tuple(ratios), num_batches=num_iters,
                          seed=seed))
-        self.settings = dict(num_iters=num_iters, lr=lr, noise=noise, seed=seed, place_weight=place_weight)
+        super().__init__(
+            dict(num_iters=num_iters, lr=lr, noise=noise, seed=seed, place_weight=place_weight), **kwargs)
         self.num_tokens = num_tokens
         self.read_formats = read_formats
 
-    def before_train(self, runner: Runner) -> None:
-        if runner.iter > 0:
-            return
-        model = getattr(runner.model, 'module', runner.model)
-        states = [None]
-        if is_main_process():
-            count = self.settings['num_iters']
-            runner.logger.info(f'warm-up of the task decoder on described images: {count} steps')
-            warm_up_on_descriptions(
-                model.task_decoder, self._batches(runner), **self.settings,
-                num_tokens=self.num_tokens or model.image_tokenizer.num_tokens,
-                text_loss=model.format_loss if self.read_formats else None,
-                report=lambda step, loss: runner.logger.info(
-                    f'warm-up on described images [{step}/{count}]  loss: {loss:.3f}'))
-            states = [{name: value.cpu() for name, value in model.task_decoder.state_dict().items()}]
-        broadcast_object_list(states)
-        model.task_decoder.load_state_dict(states[0])
+    def describe(self, model: nn.Module) -> dict:
+        formats = model.loss_format.loss_weight if self.read_formats and model.loss_format is not None else 0.0
+        return dict(self.settings, loader=self.loader, formats=formats,
+                    num_tokens=self.num_tokens or model.image_tokenizer.num_tokens)
+
+    def files(self) -> list[Path]:
+        return [path for path in named_files(self.loader) if path.is_file()]
+
+    def run(self, runner: Runner, model: nn.Module) -> None:
+        count = self.settings['num_iters']
+        runner.logger.info(f'warm-up of the task decoder on described images: {count} steps')
+        warm_up_on_descriptions(
+            model.task_decoder, self._batches(runner), **self.settings,
+            num_tokens=self.num_tokens or model.image_tokenizer.num_tokens,
+            text_loss=model.format_loss if self.read_formats else None,
+            report=lambda step, loss: runner.logger.info(
+                f'warm-up on described images [{step}/{count}]  loss: {loss:.3f}'))
 
     def _batches(self, runner: Runner) -> Iterator[DescribedImages]:
         device = next(runner.model.parameters()).device
