@@ -57,21 +57,12 @@ def questions(model) -> dict:
     }
 
 
-def said(prediction: dict, score_thr: float) -> str:
-    """The answer as the LLM gave it."""
-    if "text" in prediction:
-        return prediction["text"]
-    found = zip(prediction["tokens"], prediction["label_names"], prediction["scores"], strict=True)
-    lines = [f"{name}, {score:.2f}:  {tokens}" for tokens, name, score in found if score >= score_thr]
-    return "\n".join(lines) or f"nothing with a score of {score_thr} or more"
-
-
 def main() -> None:
     args = parse_args()
     import_plugin()
     from PIL import Image
 
-    from visionllm_mm.apis import VisionLLMInferencer
+    from visionllm_mm.apis import VisionLLMInferencer, to_text
 
     model = VisionLLMInferencer(args.config, args.weights, device=args.device, show_progress=False)
     model.visualizer.min_size = 512
@@ -85,7 +76,7 @@ def main() -> None:
         seconds = time.perf_counter() - start
         prediction, file = result["predictions"][0], f"{number}.png"
         Image.fromarray(result["visualization"][0]).save(out / file)
-        answer = said(prediction, args.score_thr)
+        answer = to_text(prediction, args.score_thr)
         shown = dict(picture=file, title=title, answer=answer, instruction=prediction["instruction"],
                      output_format=prediction["output_format"])
         sections.append(SECTION.format(seconds=seconds, **{key: html.escape(text) for key, text in shown.items()}))

@@ -47,8 +47,8 @@ def main() -> None:
         page = build_page(inferencer, inferencer.model.dataset_meta['classes'],
                           ('center', 'top', 'right', 'bottom', 'left'), Path(folder), examples)
         page.queue(max_size=64).launch(
-            server_name=args.host, server_port=args.port, max_file_size=f'{args.max_mb}mb', allowed_paths=[folder],
-            share=False, footer_links=[])
+            server_name=args.host, server_port=args.port, max_file_size=f'{args.max_mb}mb', share=False,
+            footer_links=[])
 
 
 if __name__ == '__main__':

@@ -72,14 +72,14 @@ def _said(page, name='said'):
     return page.locator(f'#{name} textarea, #{name} input').first.input_value()
 
 
-@pytest.mark.parametrize('tab, name, begin', [
-    ('Detect', 'detect', '<c'), ('Segment', 'segment', '<c'), ('Ground', 'ground', '<c0>'),
-    ('Keypoints', 'keypoints', '<c'), ('Caption', 'caption', ''), ('Instruction', 'instruction', ''),
+@pytest.mark.parametrize('tab, name, says', [
+    ('Detect', 'detect', '<c'), ('Segment', 'segment', '<c'), ('Ground', 'ground', '<c0> <p'),
+    ('Keypoints', 'keypoints', '<c'), ('Caption', 'caption', 'a '), ('Instruction', 'instruction', ''),
 ])
-def test_each_task(page, tmp_path, tab, name, begin):
+def test_each_task(page, tab, name, says):
     _choose_example(page)
     _ask(page, tab, name)
-    assert _said(page).startswith(begin) and _said(page)
+    assert says in _said(page) and _said(page)
     assert _said(page, 'format') == '<bos>' if name == 'caption' else _said(page, 'format').startswith('<cls>')
     expect(page.locator('#drawn img')).to_be_visible()
     with page.expect_download() as download:

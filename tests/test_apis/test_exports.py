@@ -10,7 +10,7 @@ import supervision
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from visionllm_mm.apis import to_coco, to_detections, to_labelme
+from visionllm_mm.apis import to_coco, to_detections, to_labelme, to_text
 
 
 def _prediction(**more):
@@ -23,6 +23,13 @@ def _prediction(**more):
 
 
 WORDS = dict(img_path=None, ori_shape=[8, 9], instruction='', output_format='<bos>', text='a star')
+
+
+def test_text():
+    found = _prediction(tokens=['<c1> <p3>', '<c0> <p-1>'])
+    assert to_text(found) == 'red star, 0.90:  <c1> <p3>\nring, 0.20:  <c0> <p-1>'
+    assert to_text(found, 0.5) == 'red star, 0.90:  <c1> <p3>'
+    assert to_text(found, 0.95) == 'nothing with a score of 0.95 or more' and to_text(WORDS) == 'a star'
 
 
 def test_coco_reads_what_was_found(tmp_path):

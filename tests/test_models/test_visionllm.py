@@ -49,7 +49,7 @@ def test_fixture_answers_differ(model):
 
 def test_predictions_have_mmdets_fields(model):
     for i, result in enumerate(_predict(model, *batch([1, 0, 2]))):
-        assert set(result.keys()) == {'bboxes', 'scores', 'labels', 'label_names'}, i
+        assert set(result.keys()) == {'bboxes', 'scores', 'labels', 'label_names', 'class_tokens', 'offset_bins'}, i
         assert len(result) == 20 * len(NAMES) and result.bboxes.shape == (80, 4)
         assert ((result.scores >= 0) & (result.scores <= 1)).all()
         assert result.labels.min() >= 0 and result.labels.max() < len(NAMES)

@@ -1,10 +1,24 @@
-"""Predictions for other programs: COCO's data sets, LabelMe's files, arrays as the package supervision takes them."""
+"""Predictions for people and other programs: text, COCO's data sets, LabelMe's files, arrays for supervision."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from pycocotools import mask as coco_mask
+
+
+def to_text(prediction: dict, score_thr: float = 0.0) -> str:
+    """The answer as the LLM gave it: its words, or a line per object with name, score and tokens.
+
+    Args:
+        prediction: of :class:`VisionLLMInferencer`.
+        score_thr: what is less sure is left out.
+    """
+    if 'text' in prediction:
+        return prediction['text']
+    found = zip(prediction['label_names'], prediction['scores'], prediction['tokens'], strict=True)
+    lines = [f'{name}, {score:.2f}:  {tokens}' for name, score, tokens in found if score >= score_thr]
+    return '\n'.join(lines) or f'nothing with a score of {score_thr:g} or more'
 
 
 def to_coco(predictions: Sequence[dict], score_thr: float = 0.0) -> dict:

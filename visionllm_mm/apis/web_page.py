@@ -13,6 +13,7 @@ import gradio as gr
 import numpy as np
 from gradio.data_classes import ImageData
 
+from .exports import to_text
 from .inferencer import VisionLLMInferencer
 
 _LOG = logging.getLogger(__name__)
@@ -60,17 +61,8 @@ class _Desk:
         shown = {key: value for key, value in prediction.items() if key != 'img_path'}
         file = Path(tempfile.mkdtemp(dir=self.folder)) / 'answer.json'
         file.write_text(json.dumps(shown, indent=1))
-        return (picture, prediction['instruction'], prediction['output_format'], _said(prediction, score),
+        return (picture, prediction['instruction'], prediction['output_format'], to_text(prediction, score),
                 f'{seconds:.2f} s', gr.DownloadButton(value=str(file), interactive=True))
-
-
-def _said(prediction: dict, score: float) -> str:
-    """The answer as the LLM gave it: words, or a line of tokens per object that is drawn."""
-    if 'text' in prediction:
-        return prediction['text']
-    lines = [f'{tokens}    {name}, {value:.2f}' for tokens, name, value in
-             zip(prediction['tokens'], prediction['label_names'], prediction['scores'], strict=True) if value >= score]
-    return '\n'.join(lines) or f'nothing with a score of {score:.2f} or more'
 
 
 def build_page(inferencer: VisionLLMInferencer, classes: Sequence[str], point_names: Sequence[str], folder: Path,
