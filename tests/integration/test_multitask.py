@@ -22,8 +22,9 @@ def scenes(tmp_path_factory):
 def cfg(scenes, tmp_path, monkeypatch):
     monkeypatch.setenv('MINISCENES_ROOT', str(scenes))
     cfg = Config.fromfile(ROOT / 'configs/visionllm/visionllm-tiny_miniscenes-multitask.py')
+    object.__setattr__(cfg, '_format_python_code', False)  # 20 s each time it is written down
     for hook in cfg.custom_hooks[2:]:
-        hook.num_iters = 2
+        hook.update(num_iters=2, batch_size=4, cache_dir=str(tmp_path / 'warmup'))
     narrow(cfg.model)
     cfg.model.test_cfg.words.max_length = 5
     cfg.update(work_dir=str(tmp_path), load_from=None, param_scheduler=[], experiment_name=tmp_path.name)

@@ -24,7 +24,9 @@ def cfg(tmp_path, monkeypatch):
     write_dataset(tmp_path / 'data', DatasetArguments(num_train=1, num_val=6))
     monkeypatch.setenv('MINISCENES_ROOT', str(tmp_path / 'data'))
     cfg = Config.fromfile(ROOT / 'configs/visionllm/visionllm-tiny_miniscenes-multitask.py')
+    object.__setattr__(cfg, '_format_python_code', False)  # 20 s each time it is written down
     narrow(cfg.model)
+    cfg.model.test_cfg.words.max_length = 4  # random weights find no end
     init_default_scope('mmdet')
     return cfg
 
