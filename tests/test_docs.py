@@ -6,9 +6,9 @@ import subprocess
 import sys
 
 import pytest
-import torch
+from mmengine.config import Config
 
-from tests.integration.scenes import make_coco_folder
+from tests.integration.scenes import make_coco_folder, save_untrained
 from tests.tiny import ROOT, save_bert
 from visionllm_mm.datasets.miniscenes import DatasetArguments, write_dataset
 
@@ -35,19 +35,11 @@ def checkout(tmp_path_factory):
 
 
 def _save_untrained(name, path, folder):
-    from mmdet.registry import MODELS
-    from mmengine.config import Config
-    from mmengine.registry import init_default_scope
-
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('DATA_ROOT', str(folder / 'own'))
         cfg = Config.fromfile(ROOT / f'configs/visionllm/{name}.py')
-    init_default_scope('mmdet')
-    path.parent.mkdir(parents=True, exist_ok=True)
+    save_untrained(cfg, path)
     cfg.dump(str(path.parent / f'{name}.py'))
-    torch.manual_seed(0)
-    meta = dict(dataset_meta=dict(classes=tuple(cfg.get('classes', ('star',)))))
-    torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict(), meta=meta), path)
 
 
 @pytest.mark.parametrize('page', [page for page in PAGES if _blocks(page, 'python')], ids=lambda page: page.name)

@@ -36,12 +36,17 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
 
 
-def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that name a model, by default the released small one."""
+def parse_with_model(parser: argparse.ArgumentParser, device: bool = True) -> argparse.Namespace:
+    """Parse the command line with arguments that name a model, by default the released small one, and look for it."""
     root, name = Path(__file__).resolve().parents[1], "visionllm-tiny_miniscenes-multitask"
     parser.add_argument("--config", default=str(root / f"configs/visionllm/{name}.py"), help="config of the model")
     parser.add_argument("--weights", default=str(root / f"checkpoints/{name}.pth"), help="its weights")
-    parser.add_argument("--device", default="cpu", help="such as cuda:0 (default: cpu)")
+    if device:
+        parser.add_argument("--device", default="cpu", help="such as cuda:0 (default: cpu)")
+    args = parser.parse_args()
+    require_file(args.config, "config")
+    require_file(args.weights, "weights")
+    return args
 
 
 def draw_scenes(folder: Path, count: int) -> list[str]:

@@ -10,11 +10,8 @@ import html
 import time
 from pathlib import Path
 
-from _launch import add_model_arguments, draw_scenes, import_plugin, require_file
+from _launch import draw_scenes, import_plugin, parse_with_model
 
-SHAPES = ["circle", "square", "triangle", "star", "ring", "cross", "crescent", "heart"]
-COLORS = ["red", "green", "blue", "yellow", "purple", "orange", "cyan", "white"]
-POINTS = ["center", "top", "right", "bottom", "left"]
 PAGE = """<!doctype html>
 <meta charset="utf-8"><title>VisionLLM: one picture, every task</title>
 <style>body {{ font: 16px sans-serif; max-width: 60em; margin: 2em auto }} img {{ width: 20em; float: right }}
@@ -34,15 +31,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--image", help="picture to ask (default: a drawn scene)")
     parser.add_argument("--out-dir", default="work_dirs/demo", help="folder of pictures and page")
     parser.add_argument("--score-thr", type=float, default=0.3, help="what is shown is at least as sure (default: 0.3)")
-    add_model_arguments(parser)
-    args = parser.parse_args()
-    require_file(args.config, "config")
-    require_file(args.weights, "weights")
-    return args
+    return parse_with_model(parser)
 
 
 def questions(model) -> dict:
     """Title -> method of the inferencer and what it is asked."""
+    from visionllm_mm.datasets.miniscenes import COLORS, KEYPOINTS, SHAPES
+
     own = 'Point to each {"star": <c0>, "ring": <c1>} of <image>: (c, x1, y1, x2, y2), range 64.'
     return {
         "Detection": (model.detect, SHAPES),
@@ -50,7 +45,7 @@ def questions(model) -> dict:
         "Instance segmentation, 24 points": (model.segment, SHAPES, 24),
         "Instance segmentation, 8 points": (model.segment, SHAPES, 8),
         "Visual grounding": (model.ground, "the largest object"),
-        "Keypoints": (model.keypoints, SHAPES, POINTS),
+        "Keypoints": (model.keypoints, SHAPES, KEYPOINTS),
         "Caption": (model.caption,),
         "Question": (model.answer, "How many objects are there?"),
         "Your own words": (lambda path, **kwargs: model(path, instruction=own, **kwargs),),

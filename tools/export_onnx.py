@@ -16,7 +16,7 @@ import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
-from _launch import add_model_arguments, import_plugin, require_file
+from _launch import import_plugin, parse_with_model
 
 OUTPUTS = ("embeddings", "centers", "objectness", "sizes")
 
@@ -27,11 +27,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--size", type=int, nargs=2, default=(128, 128), metavar=("H", "W"),
                         help="of the image, px (default: 128 128)")
     parser.add_argument("--words", type=int, default=64, help="T, the most tokens of an instruction (default: 64)")
-    add_model_arguments(parser)
-    args = parser.parse_args()
-    require_file(args.config, "config")
-    require_file(args.weights, "weights")
-    return args
+    return parse_with_model(parser, device=False)
 
 
 def fill_up(language, padding, words: int):

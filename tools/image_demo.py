@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 
-from _launch import add_model_arguments, import_plugin, require_file
+from _launch import import_plugin, parse_with_model
 
 
 def parse_args() -> argparse.Namespace:
@@ -29,14 +29,10 @@ def parse_args() -> argparse.Namespace:
     asked.add_argument('--answer', metavar='QUESTION', help='a word or two')
     asked.add_argument('--instruction', help='in your own words, with <image> where the picture goes')
     parser.add_argument('--points', type=int, help='points of an outline (default: as many as the model has)')
-    add_model_arguments(parser)
     parser.add_argument('--score-thr', type=float, default=0.3, help='what is shown is at least as sure (default: 0.3)')
     parser.add_argument('--batch-size', type=int, default=1, help='pictures at once (default: 1)')
     parser.add_argument('--out-dir', default='', help='folder for drawn pictures (vis/) and answers as JSON (preds/)')
-    args = parser.parse_args()
-    require_file(args.config, 'config')
-    require_file(args.weights, 'weights')
-    return args
+    return parse_with_model(parser)
 
 
 def ask(inferencer, args: argparse.Namespace) -> list[dict]:

@@ -12,20 +12,16 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from _launch import add_model_arguments, draw_scenes, import_plugin, require_file
+from _launch import draw_scenes, import_plugin, parse_with_model
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_model_arguments(parser)
     parser.add_argument('--host', default='127.0.0.1', help='address to listen at (default: this machine alone)')
     parser.add_argument('--port', type=int, default=7860, help='port (default: 7860)')
     parser.add_argument('--max-mb', type=int, default=20, help='the largest upload (default: 20)')
     parser.add_argument('--max-pixels', type=int, default=25_000_000, help='the largest picture (default: 25000000)')
-    args = parser.parse_args()
-    require_file(args.config, 'config')
-    require_file(args.weights, 'weights')
-    return args
+    return parse_with_model(parser)
 
 
 def main() -> None:
@@ -38,6 +34,7 @@ def main() -> None:
 
     from visionllm_mm.apis import VisionLLMInferencer
     from visionllm_mm.apis.web_page import build_page
+    from visionllm_mm.datasets.miniscenes import KEYPOINTS
 
     inferencer = VisionLLMInferencer(args.config, args.weights, device=args.device, show_progress=False,
                                      max_pixels=args.max_pixels)
@@ -45,7 +42,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix='visionllm_page_') as folder:
         examples = draw_scenes(Path(folder), 8)
         page = build_page(inferencer, inferencer.model.dataset_meta['classes'],
-                          ('center', 'top', 'right', 'bottom', 'left'), Path(folder), examples)
+                          KEYPOINTS, Path(folder), examples)
         page.queue(max_size=64).launch(
             server_name=args.host, server_port=args.port, max_file_size=f'{args.max_mb}mb', share=False,
             footer_links=[])

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
+from mmdet.registry import MODELS
 from mmengine.config import Config, ConfigDict
 from mmengine.hooks import Hook
+from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from tests.tiny import ROOT
@@ -65,6 +68,15 @@ def small_config(monkeypatch, data: Path, work_dir: Path, epochs: int = 1) -> Co
     cfg.custom_hooks[2].update(num_iters=2, batch_size=2, cache_dir=str(work_dir / 'warmup'))
     cfg.param_scheduler = []
     return cfg
+
+
+def save_untrained(cfg: Config, path: Path) -> None:
+    """A checkpoint of a config's model with random weights."""
+    init_default_scope('mmdet')
+    torch.manual_seed(0)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    meta = dict(dataset_meta=dict(classes=tuple(cfg.classes)))
+    torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict(), meta=meta), path)
 
 
 def narrow(model: ConfigDict) -> None:

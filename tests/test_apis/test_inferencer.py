@@ -7,13 +7,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 from mmdet.apis import inference_detector, init_detector
-from mmdet.registry import MODELS
-from mmengine.registry import init_default_scope
 from PIL import Image
 
-from tests.integration.scenes import NAMES, make_coco_folder, small_config
+from tests.integration.scenes import NAMES, make_coco_folder, save_untrained, small_config
 from visionllm_mm.apis import VisionLLMInferencer
 from visionllm_mm.apis.images import to_array
 from visionllm_mm.instructions import DETECTION_TEMPLATES, build_instruction, point_format
@@ -27,11 +24,8 @@ def config(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def weights(config, tmp_path_factory):
-    torch.manual_seed(0)
     path = tmp_path_factory.mktemp('weights') / 'random.pth'
-    init_default_scope('mmdet')
-    meta = dict(dataset_meta=dict(classes=tuple(NAMES)))
-    torch.save(dict(state_dict=MODELS.build(config.model).state_dict(), meta=meta), path)
+    save_untrained(config, path)
     return str(path)
 
 

@@ -4,11 +4,8 @@ from pathlib import Path
 
 import cv2
 import pytest
-import torch
-from mmdet.registry import MODELS
-from mmengine.registry import init_default_scope
 
-from tests.integration.scenes import NAMES, make_coco_folder, small_config
+from tests.integration.scenes import make_coco_folder, save_untrained, small_config
 from visionllm_mm.apis.tool import VisionLLMTool
 
 
@@ -23,10 +20,7 @@ def tool(folder, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         config = small_config(patch, folder, run)
     config.dump(str(run / 'config.py'))
-    torch.manual_seed(0)
-    init_default_scope('mmdet')
-    state = MODELS.build(config.model).state_dict()
-    torch.save(dict(state_dict=state, meta=dict(dataset_meta=dict(classes=tuple(NAMES)))), run / 'random.pth')
+    save_untrained(config, run / 'random.pth')
     return VisionLLMTool(device='cpu', config=str(run / 'config.py'), weights=str(run / 'random.pth'),
                          out_dir=str(run / 'image'), score_thr=0.0)
 

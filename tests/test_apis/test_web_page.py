@@ -7,13 +7,10 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-import torch
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from mmdet.registry import MODELS
-from mmengine.registry import init_default_scope
 
-from tests.integration.scenes import NAMES, make_coco_folder, small_config
+from tests.integration.scenes import NAMES, make_coco_folder, save_untrained, small_config
 from visionllm_mm.apis import VisionLLMInferencer
 from visionllm_mm.apis.web_page import build_page
 
@@ -28,10 +25,7 @@ def inferencer(folder, tmp_path_factory):
     run = tmp_path_factory.mktemp('run')
     with pytest.MonkeyPatch.context() as patch:
         config = small_config(patch, folder, run)
-    torch.manual_seed(0)
-    init_default_scope('mmdet')
-    state = MODELS.build(config.model).state_dict()
-    torch.save(dict(state_dict=state, meta=dict(dataset_meta=dict(classes=tuple(NAMES)))), run / 'random.pth')
+    save_untrained(config, run / 'random.pth')
     return VisionLLMInferencer(config, str(run / 'random.pth'), device='cpu', show_progress=False, max_pixels=10_000)
 
 
