@@ -75,22 +75,48 @@ def test_questions_have_true_answers():
         turns = [result['question'], *result['history'], *result['gt_caption']]
         assert 2 <= len(turns) <= 12 and len(turns) % 2 == 0 and len(set(turns[::2])) == len(turns) // 2
         seen.update(zip(turns[::2], turns[1::2], strict=True))
-        for question, objects in zip(turns[::2], result['asked_objects'], strict=True):
-            compared = re.match(rf'Is the (.+) (?:{"|".join(ORDER)}) the (.+)\?', question)
-            assert len(objects) == (2 if compared else 0)
-            for row, kind in zip(objects, compared.groups() if compared else (), strict=True):
-                assert KINDS[kind] == {NAMES[(2, 0, 1)[row]]}
+        for question, phrases in zip(turns[::2], result['asked_objects'], strict=True):
+            found = re.match(r'Is the (.+) (?:left|right|above|below|larger|smaller).* the (.+)\?|'
+                             r'Are there more (.+) than (.+)\?|How many (.+) are there\?', question)
+            assert [words for words, _ in phrases] == [words for words in found.groups() if words]
+            for words, rows in phrases:
+                kind = words if words in KINDS else words.removesuffix('s')
+                assert {NAMES[(2, 0, 1)[row]] for row in rows} == KINDS[kind] and len(rows) == len(KINDS[kind])
     assert seen == {question: _answer(question) for question in seen}
     starts = {question.split(' the ')[0] if question.startswith('Is') else question[:9] for question in seen}
     assert starts == {'Is', 'How many ', 'Are there'}
     assert sum(answer == 'yes' for answer in seen.values()) > 20 < sum(answer == 'no' for answer in seen.values())
 
 
-def test_plurals():
-    transform = DrawQuestions(prob=1.0, plurals=dict(star='stars of heaven'))
-    questions = {transform(_sample((0, 0)))['question'] for _ in range(60)}
-    assert questions == {f'How many {kind} are there?' for kind in (
-        'objects', 'red objects', 'stars of heaven', 'red stars of heaven')}
+def test_counts_and_plurals():
+    np.random.seed(0)
+    transform = DrawQuestions(prob=1.0, plurals=dict(star='stars of heaven'), kinds=['count'], num_turns=1)
+    asked = {}
+    for _ in range(200):
+        result = transform(_sample((0, 0)))
+        (((words, rows),),), answer = result['asked_objects'], result['gt_caption'][0]
+        assert result['question'] == f'How many {words} are there?' and answer == str(len(rows))
+        asked[words] = answer
+    assert asked == {
+        'objects': '2', 'red objects': '2', 'stars of heaven': '2', 'red stars of heaven': '2',
+        'blue objects': '0', 'rings': '0', 'blue rings': '0', 'blue stars of heaven': '0'}
+
+
+@pytest.mark.parametrize('kind, start', [
+    ('place', 'Is the .+ (left of|right of|above|below) the '), ('size', 'Is the .+ (larger|smaller) than the '),
+    ('more', 'Are there more '), ('count', 'How many ')])
+def test_kinds_of_questions(kind, start):
+    np.random.seed(0)
+    transform = DrawQuestions(prob=1.0, kinds=[kind], num_turns=10)
+    results = [transform(_sample()) for _ in range(20)]
+    questions = [text for result in results if 'asked_objects' in result
+                 for text in (result['question'], *result['history'][1::2])]
+    assert len(questions) > 10 and all(re.match(start, question) for question in questions)
+
+
+def test_unknown_kind_of_question():
+    with pytest.raises(ValueError, match=r"kinds must be some of \['place', .*'count'\], got \['where'\]"):
+        DrawQuestions(kinds=['where'])
 
 
 def test_nothing_to_ask_about():

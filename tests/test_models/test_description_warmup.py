@@ -16,9 +16,9 @@ from visionllm_mm.instructions import (
     point_format,
 )
 from visionllm_mm.models import CausalLM, OpenEndedTaskDecoder
+from visionllm_mm.models.asked_objects import AskedObjects
 from visionllm_mm.models.description_warmup import (
     DescribedImages,
-    _AskedPlaces,
     describe,
     warm_up_on_descriptions,
 )
@@ -150,7 +150,7 @@ def _comparisons(size=8):
             question = f'Is the {NAMES[first]} left of the {NAMES[second]}?'
             samples.append(DetDataSample(metainfo=dict(
                 instruction=f'{question} <image>', object_names=NAMES, answer=('yes' if x[0] < x[1] else 'no',),
-                asked_objects=[(0, 1)])))
+                asked_objects=[((NAMES[first], (0,)), (NAMES[second], (1,)))])))
             targets.append(_target([first, second], corners))
         yield DescribedImages(samples, targets)
 
@@ -160,7 +160,7 @@ def test_phrases_find_what_a_question_compares():
     llm = CausalLM(**(LLM | dict(config=LLM['config'] | dict(initializer_range=0.18))))
     decoder = OpenEndedTaskDecoder(llm=llm, vocabulary=Vocabulary(**VOCABULARY), token_dims=16, place_dims=4,
                                    start_with_question=True, asked_phrases=2)
-    places, batches = _AskedPlaces(decoder), _comparisons()
+    asked_objects, batches = AskedObjects(decoder), _comparisons()
     generator = torch.Generator().manual_seed(0)
 
     def distance():
@@ -168,17 +168,38 @@ def test_phrases_find_what_a_question_compares():
         tokens = describe(decoder, [NAMES] * 8, batch.objects, [torch.tensor([2, 0])] * 8, ['heart'], 3, 0.0, generator)
         asked = [parse_instruction(sample.instruction, decoder.vocabulary) for sample in batch.samples]
         answer_logits(decoder, asked, tokens, [sample.answer for sample in batch.samples])
-        return places.loss(batch)
+        return asked_objects.loss(batch.samples, batch.objects)
 
-    losses = list(train_steps(torch.nn.ModuleList([decoder, places]), distance, 300, 5e-3))
+    losses = list(train_steps(torch.nn.ModuleList([decoder, asked_objects]), distance, 300, 5e-3))
     assert sum(losses[-20:]) / 20 < 0.5 * sum(losses[10:30]) / 20
-    places.close()
+    asked_objects.close()
     assert not llm.base.model.layers[0]._forward_hooks
 
 
-def test_batches_that_compare_nothing_have_no_places():
+def test_phrases_of_several_objects_and_of_none():
+    decoder = build_decoder(start_with_question=True, asked_phrases=2)
+    sample = DetDataSample(metainfo=dict(
+        instruction='How many stars are there? <image>', object_names=NAMES,
+        answer=('2', 'Are there more stars than circles?', 'yes'),
+        asked_objects=[(('stars', (0, 1)),), (('stars', (0, 1)), ('circles', ()))]))
+    target = _target([0, 0], [[[0.0, 0.0], [0.2, 0.4]], [[0.4, 0.2], [0.8, 0.4]]])
+    asked_objects = AskedObjects(decoder)
+    answer_logits(decoder, [parse_instruction(sample.instruction, decoder.vocabulary)],
+                  torch.zeros(1, 3, decoder.llm.embed_dims), [sample.answer])
+    stars, again, circles = asked_objects._phrases([sample], [target])
+    torch.testing.assert_close(stars.found, torch.tensor([0.35, 0.25, 0.3, 0.3, 2 / 3]))
+    assert stars.known.tolist() == again.known.tolist() == [1.0] * 5 and circles.known.tolist() == [0.0] * 4 + [1.0]
+    assert circles.found.tolist() == [0.0] * 5 and (circles.number, circles.words) == (1, 'circles')
+    # <bos> <bos> <bos> 2 <end> question <bos> ...
+    assert circles.column - again.column == 1 and again.column - stars.column == 5 + len(
+        decoder.llm.word_ids(again.question))
+    assert stars.question == 'How many stars are there? ' and 0 < float(asked_objects.loss([sample], [target])) < 3
+    asked_objects.close()
+
+
+def test_batches_that_compare_nothing_have_no_such_loss():
     decoder = build_decoder(start_with_question=True, asked_phrases=2)
     for batches in (_batches(), _expressions()):
         warm_up_on_descriptions(decoder, batches, num_tokens=4, num_iters=2, lr=1e-3, noise=0.1, seed=0,
-                                place_weight=5.0)
+                                asked_weight=5.0)
     assert not decoder.llm.base.model.layers[0]._forward_hooks

@@ -1,4 +1,4 @@
-"""tools/evaluate_instructions.py, tools/benchmark.py and tools/run_full_size.py as commands, on a narrow model."""
+"""Tools that measure a model, as commands: on a narrow model, or on the released one."""
 
 import re
 import subprocess
@@ -44,6 +44,13 @@ def test_decoding_is_timed(config):
     rows = re.findall(r'^ +(\d) +(\d+) +(\d+) +[\d.]+ +[\d.]+ +[\d.]+$', said, flags=re.MULTILINE)
     # M (1 + 2N) queries in one pass, M + 2N k in two
     assert rows == [('2', '30', '14'), ('3', '42', '18')] and 'with the instruction cached, ratio' in said
+
+
+@pytest.mark.slow
+def test_tasks_are_timed():
+    said = _run('tools/benchmark_tasks.py', '--repeat', 1)
+    rows = re.findall(r'^([A-Z].*?) +(\d+)$', said, flags=re.MULTILINE)
+    assert len(rows) == 9 and all(0 < int(milliseconds) < 60_000 for _, milliseconds in rows)
 
 
 @pytest.mark.slow

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import torch
 from mmdet.structures import SampleList
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..instructions import parse_instruction
 from ..structures import SetTargets
+from .asked_objects import AskedObjects
 from .losses import ClassTokenLoss, WordLoss
 from .targets import set_targets
 from .task_decoder import OpenEndedTaskDecoder
@@ -45,7 +45,7 @@ def described_images(samples: SampleList) -> DescribedImages:
 
 def warm_up_on_descriptions(decoder: OpenEndedTaskDecoder, batches: Iterator[DescribedImages], *, num_tokens: int,
                             num_iters: int, lr: float, noise: float, seed: int,
-                            place_weight: float = 0.0, text_loss: Callable[[SampleList], Tensor] | None = None,
+                            asked_weight: float = 0.0, text_loss: Callable[[SampleList], Tensor] | None = None,
                             report: Callable[[int, float], None] | None = None) -> None:
     """Trains the decoder to answer about images whose objects are told by name and place, in place.
 
@@ -59,13 +59,13 @@ def warm_up_on_descriptions(decoder: OpenEndedTaskDecoder, batches: Iterator[Des
         lr: peak learning rate (AdamW, linear warm-up over a tenth of the steps, then linear decay).
         noise: length of the noise added to a name's embedding, relative to it.
         seed: seed of places, noise and the words that stand where there is no object.
-        place_weight: weight of the loss of :class:`_AskedPlaces`, for a decoder with ``asked_phrases``.
+        asked_weight: weight of the loss of :class:`AskedObjects`, for a decoder with ``asked_phrases``.
         text_loss: a further loss of a quarter of the samples' texts; None: none.
         report: called every 100 steps with step and mean loss since the last call.
     """
     generator = torch.Generator().manual_seed(seed)
     losses, strangers = [], word_names(decoder)
-    places = _AskedPlaces(decoder) if place_weight else None
+    asked = AskedObjects(decoder) if asked_weight else None
 
     def find_loss() -> Tensor:
         batch = next(batches)
@@ -73,12 +73,12 @@ def warm_up_on_descriptions(decoder: OpenEndedTaskDecoder, batches: Iterator[Des
         slots = [torch.randperm(num_tokens, generator=generator)[:len(objects)] for objects in batch.objects]
         tokens = describe(decoder, names, batch.objects, slots, strangers, num_tokens, noise, generator)
         loss = _loss(decoder, batch, tokens, slots)
-        if places is not None:
-            loss = loss + place_weight * places.loss(batch)
+        if asked is not None:
+            loss = loss + asked_weight * asked.loss(batch.samples, batch.objects)
         # A quarter of the texts is enough for what is read off them alone, and as much work as the answers to all.
         return loss if text_loss is None else loss + text_loss(batch.samples[::4])
 
-    trained = decoder if places is None else nn.ModuleList([decoder, places])
+    trained = decoder if asked is None else nn.ModuleList([decoder, asked])
     try:
         for step, loss in enumerate(train_steps(trained, find_loss, num_iters, lr), start=1):
             losses.append(loss)
@@ -86,50 +86,8 @@ def warm_up_on_descriptions(decoder: OpenEndedTaskDecoder, batches: Iterator[Des
                 report(step, sum(losses) / len(losses))
                 losses.clear()
     finally:
-        if places is not None:
-            places.close()
-
-
-class _AskedPlaces(nn.Module):
-    """Where the objects are that a question compares has to be known at its phrases behind the LLM's first layer.
-
-    A yes or no says nothing about which of them was not found. With the places known, later layers learn to compare
-    them within some hundred steps, which they do not in thousands otherwise (docs/design.md has the measurement).
-
-    Args:
-        decoder: with ``asked_phrases``.
-    """
-
-    def __init__(self, decoder: OpenEndedTaskDecoder) -> None:
-        super().__init__()
-        self.turn_ids, self.num_starts = decoder.llm.turn_ids, decoder.num_starts
-        self.head = nn.Sequential(nn.LayerNorm(decoder.llm.embed_dims), nn.Linear(decoder.llm.embed_dims, 4))
-        self.head.to(next(decoder.parameters()).device)
-        self.hidden: Tensor | None = None
-        self._hook = decoder.llm.base.model.layers[0].register_forward_hook(self._keep)
-
-    def _keep(self, layer: nn.Module, inputs: tuple, outputs: Tensor | tuple) -> None:
-        self.hidden = outputs if isinstance(outputs, Tensor) else outputs[0]
-
-    def close(self) -> None:
-        """Lets go of the decoder."""
-        self._hook.remove()
-
-    def loss(self, batch: DescribedImages) -> Tensor:
-        """Mean distance of centres and sizes, in [0, 1], for the batch that was just read; 0 where it compares none."""
-        rows, columns, boxes = [], [], []
-        turns = [self.turn_ids(sample.get('answer', ()), self.num_starts) for sample in batch.samples]
-        first = self.hidden.shape[1] - max(len(of_sample.ids) for of_sample in turns) + 1  # the last word is not read
-        for i, (sample, known, of_sample) in enumerate(zip(batch.samples, batch.objects, turns, strict=True)):
-            places = torch.cat([known.centers_norm, known.sizes_norm], dim=1)
-            for start, objects in zip(of_sample.starts, sample.get('asked_objects', ()), strict=False):
-                for phrase, k in enumerate(objects[:self.num_starts - 1]):
-                    rows.append(i)
-                    columns.append(first + start + phrase)
-                    boxes.append(places[k])
-        if not rows:
-            return self.hidden.new_zeros(())
-        return F.l1_loss(self.head(self.hidden[rows, columns].float()), torch.stack(boxes).float())
+        if asked is not None:
+            asked.close()
 
 
 def _loss(decoder: OpenEndedTaskDecoder, batch: DescribedImages, tokens: Tensor, slots: list[Tensor]) -> Tensor:

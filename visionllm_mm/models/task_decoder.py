@@ -127,13 +127,17 @@ class OpenEndedTaskDecoder(nn.Module):
         if not at:
             return embeddings
         rows, columns, ids = zip(*at, strict=True)
-        ids = [torch.tensor(row) for row in ids]
-        valid = pad_sequence([torch.ones(len(row), dtype=torch.bool) for row in ids], batch_first=True)
-        words = self.llm.embed_words(pad_sequence(ids, batch_first=True).to(embeddings.device))
-        asked_for = self.asked_words(words.float(), valid.to(embeddings.device)).to(embeddings.dtype)
+        asked_for = self.asked_words(*self.embed_questions(ids)).to(embeddings.dtype)
         columns = torch.tensor(columns)[:, None] + torch.arange(self.num_starts)
         rows = torch.tensor(rows)[:, None].expand_as(columns)
         return embeddings.index_put((rows, columns), asked_for, accumulate=True)
+
+    def embed_questions(self, ids: Sequence[list[int]]) -> tuple[Tensor, Tensor]:
+        """Words (n, L, width) and which of them are valid (n, L), of n texts, each of at least one word id."""
+        device = self.vocabulary_sizes.device
+        ids = [torch.tensor(row) for row in ids]
+        valid = pad_sequence([torch.ones(len(row), dtype=torch.bool) for row in ids], batch_first=True)
+        return self.llm.embed_words(pad_sequence(ids, batch_first=True).to(device)).float(), valid.to(device)
 
     def continue_prefix(self, prefix: Prefix, num_tokens: int, queries: Tensor, block_length: int | None = None,
                         past: KeyValues | None = None) -> tuple[Tensor, KeyValues]:

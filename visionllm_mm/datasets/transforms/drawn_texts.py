@@ -1,21 +1,23 @@
 """Expressions and questions made from what is known of objects, as LLaVA-Instruct's were from lists of boxes."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet.registry import TRANSFORMS
 from mmdet.structures.bbox import BaseBoxes
 
+_AREA = 2
 # Relation -> (which of centre x, centre y and area, sign of the difference to the object that it refers to).
 RELATIONS = {
     'left of': (0, -1),
     'right of': (0, 1),
     'above': (1, -1),
     'below': (1, 1),
-    'larger than': (2, 1),
-    'smaller than': (2, -1),
+    'larger than': (_AREA, 1),
+    'smaller than': (_AREA, -1),
 }
 
 
@@ -44,6 +46,19 @@ def _in_relation(boxes: BaseBoxes, relation: str, to: int) -> np.ndarray:
     value, sign = RELATIONS[relation]
     measured = np.column_stack([boxes.centers.numpy(), boxes.areas.numpy()])[:, value]
     return sign * (measured - measured[to]) > 0
+
+
+@dataclass
+class _Scene:
+    """Boxes and names of objects, how many objects each name is true of, and what other scenes show, too."""
+    boxes: BaseBoxes
+    names: list[list[str]]
+    counts: Counter
+    all_names: Sequence[str]
+
+    def rows(self, name: str) -> tuple[int, ...]:
+        """The objects of that name."""
+        return tuple(row for row, own in enumerate(self.names) if name in own)
 
 
 def _draw(options: Sequence) -> object:
@@ -104,64 +119,82 @@ class DrawRelation(_DrawnText):
 class DrawQuestions(_DrawnText):
     """Asks random questions that compare and count instead of the sample's own: many about few scenes.
 
-    "Is the ring left of the red star?", "Is the ring larger than the red star?", "Are there more rings than stars?" and
-    "How many rings are there?", each kind as often as it is possible.
+    ``place``: "Is the ring left of the red star?", ``size``: "Is the ring larger than the red star?", ``more``: "Are
+    there more rings than stars?" and ``count``: "How many rings are there?".
 
     Required keys: ``gt_bboxes``, ``gt_bboxes_labels`` (positions in ``object_names``) and ``object_names``.
     Changed keys: ``question``, ``history`` and ``gt_caption``, see :class:`ConversationDataset`. Added key:
-    ``asked_objects``, for each question the rows of the objects that it compares. Samples that allow no question stay
-    as they are.
+    ``asked_objects``, for each question its phrases that stand for objects, each with the rows of those objects:
+    ``(('ring', (2,)), ('red star', (0,)))``. Samples that allow no question stay as they are.
 
     Args:
         prob: probability in [0, 1] of other questions.
         any_object: see :class:`DrawRelation`.
         plurals: of last words of names; of others, it is the word with an "s".
         num_turns: the most questions.
+        kinds: of questions, each drawn equally often; fewer are asked where one is not possible.
 
     Raises:
-        ValueError: when ``prob`` is out of range.
+        ValueError: when ``prob`` is out of range, or there is no such kind of question.
     """
 
     def __init__(self, prob: float = 0.5, any_object: str | None = 'object', plurals: Mapping[str, str] | None = None,
-                 num_turns: int = 6) -> None:
+                 num_turns: int = 6, kinds: Sequence[str] = ('place', 'size', 'more', 'count')) -> None:
         super().__init__(prob, any_object)
+        self.makers = dict(place=self._relation, size=self._relation, more=self._more, count=self._count)
+        unknown = [kind for kind in kinds if kind not in self.makers]
+        if unknown or not kinds:
+            raise ValueError(f'DrawQuestions: kinds must be some of {list(self.makers)}, got {list(kinds)}')
+        self.kinds = tuple(kinds)
         self.plurals = dict(plurals or {})
         self.num_turns = num_turns
 
     def draw(self, results: dict, names: list[list[str]]) -> None:
         """Replaces the questions, in place; ``names`` are those of each object."""
-        asked = {question: rest for question, *rest in self._questions(results['gt_bboxes'], names)}
+        scene = _Scene(results['gt_bboxes'], names, _counts(names), results['object_names'])
+        drawn = [self.makers[kind](kind, scene) for kind in (_draw(self.kinds) for _ in range(self.num_turns))]
+        asked = {question: (answer, phrases) for question, answer, phrases in filter(None, drawn)}
         if asked:
             turns = [text for question, (answer, _) in asked.items() for text in (question, answer)]
             results.update(question=turns[0], history=tuple(turns[1:-1]), gt_caption=turns[-1:],
-                           asked_objects=[objects for _, objects in asked.values()])
+                           asked_objects=[phrases for _, phrases in asked.values()])
 
-    def _questions(self, boxes: BaseBoxes, names: list[list[str]]) -> Iterator[tuple[str, str, tuple[int, ...]]]:
-        """Questions, answers, and which objects are compared."""
-        counts = _counts(names)
-        unique = _unique(names, counts)
-        comparable = list(counts)  # there are always more of any object
-        if self.any_object is not None:
-            counts[self.any_object] = len(names)
-        relations = list(RELATIONS)
-        for _ in range(self.num_turns):
-            form = np.random.randint(4)
-            if form < 2 and len({i for i, _ in unique}) > 1:
-                first, second = _draw(unique), _draw(unique)
-                if first[0] != second[0]:
-                    relation = _draw(relations[:4] if form == 0 else relations[4:])
-                    true = _in_relation(boxes, relation, second[0])[first[0]]
-                    question = f'Is the {first[1]} {relation} the {second[1]}?'
-                    yield question, 'yes' if true else 'no', (first[0], second[0])
-            elif form == 2 and comparable:
-                first, second = _draw(comparable), _draw(comparable)
-                if counts[first] != counts[second]:
-                    more = counts[first] > counts[second]
-                    yield (f'Are there more {self._plural(first)} than {self._plural(second)}?',
-                           'yes' if more else 'no', ())
-            elif counts:
-                kind = _draw(list(counts))
-                yield f'How many {self._plural(kind)} are there?', str(counts[kind]), ()
+    def _relation(self, kind: str, scene: _Scene) -> tuple[str, str, tuple] | None:
+        """Whether one object is left of, or larger than, another."""
+        unique = _unique(scene.names, scene.counts)
+        if not unique:
+            return None
+        (first, first_name), (second, second_name) = _draw(unique), _draw(unique)
+        if first == second:
+            return None
+        relation = _draw([name for name, (value, _) in RELATIONS.items() if (value == _AREA) == (kind == 'size')])
+        true = _in_relation(scene.boxes, relation, second)[first]
+        return (f'Is the {first_name} {relation} the {second_name}?', 'yes' if true else 'no',
+                ((first_name, (first,)), (second_name, (second,))))
+
+    def _more(self, kind: str, scene: _Scene) -> tuple[str, str, tuple] | None:
+        """Whether there are more of one name than of another; there are always more of any object."""
+        if not scene.counts:
+            return None
+        first, second = _draw(list(scene.counts)), _draw(list(scene.counts))
+        if scene.counts[first] == scene.counts[second]:
+            return None
+        phrases = tuple((self._plural(name), scene.rows(name)) for name in (first, second))
+        more = scene.counts[first] > scene.counts[second]
+        return f'Are there more {phrases[0][0]} than {phrases[1][0]}?', 'yes' if more else 'no', phrases
+
+    def _count(self, kind: str, scene: _Scene) -> tuple[str, str, tuple] | None:
+        """How many of a name there are; a third of the names are any, and most often none are there."""
+        names = list(scene.counts)
+        if np.random.randint(3) == 0:
+            names = _names_of([np.random.randint(len(scene.all_names))], scene.all_names, self.any_object)[0]
+        elif self.any_object is not None:
+            names.append(self.any_object)
+        if not names:
+            return None
+        name = _draw(names)
+        rows = tuple(range(len(scene.names))) if name == self.any_object else scene.rows(name)
+        return f'How many {self._plural(name)} are there?', str(len(rows)), ((self._plural(name), rows),)
 
     def _plural(self, name: str) -> str:
         *first, last = name.split()

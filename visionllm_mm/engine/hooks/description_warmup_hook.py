@@ -22,7 +22,7 @@ class DescriptionWarmupHook(WarmupHook):
         datasets: texts and expressions with ``objects``, see :class:`TextDataset` and
             :class:`ReferringExpressionDataset`; their pipelines load no images.
         ratios: how often a batch is of each of them.
-        num_iters, lr, noise, seed, place_weight: see :func:`warm_up_on_descriptions`.
+        num_iters, lr, noise, seed, asked_weight: see :func:`warm_up_on_descriptions`.
         batch_size: texts per step.
         num_tokens: tokens per image, some of which are objects; None: as many as the model has. Fewer are faster.
         read_formats: whether the model learns to read output formats, too, where it has a loss for that.
@@ -31,13 +31,13 @@ class DescriptionWarmupHook(WarmupHook):
 
     def __init__(self, datasets: Sequence[dict], ratios: Sequence[float], num_iters: int = 4000, batch_size: int = 16,
                  lr: float = 1e-3, noise: float = 0.3, seed: int = 0, num_tokens: int | None = None,
-                 read_formats: bool = True, place_weight: float = 0.0, **kwargs) -> None:
+                 read_formats: bool = True, asked_weight: float = 0.0, **kwargs) -> None:
         self.loader = dict(
             batch_size=batch_size, num_workers=0, dataset=dict(type='ConcatDataset', datasets=list(datasets)),
             sampler=dict(type='OneTaskSampler', batch_size=batch_size, ratios=tuple(ratios), num_batches=num_iters,
                          seed=seed))
         super().__init__(
-            dict(num_iters=num_iters, lr=lr, noise=noise, seed=seed, place_weight=place_weight), **kwargs)
+            dict(num_iters=num_iters, lr=lr, noise=noise, seed=seed, asked_weight=asked_weight), **kwargs)
         self.num_tokens = num_tokens
         self.read_formats = read_formats
 

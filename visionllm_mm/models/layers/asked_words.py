@@ -34,6 +34,11 @@ class AskedWords(nn.Module):
             self.kinds = nn.Parameter(std * torch.randn(num_phrases, embed_dims))
 
     def forward(self, words: Tensor, valid: Tensor) -> Tensor:
+        """What :meth:`pool` gives, where phrases say besides which of them they are."""
+        pooled = self.pool(words, valid)
+        return pooled + F.pad(self.kinds, (0, 0, 0, 1)) if self.num_phrases else pooled
+
+    def pool(self, words: Tensor, valid: Tensor) -> Tensor:
         """Pools n questions.
 
         Args:
@@ -42,7 +47,7 @@ class AskedWords(nn.Module):
 
         Returns:
             (n, num_phrases + 1, embed_dims), the phrases and then all words, each as long as a question's words are on
-            average; phrases say besides which of them they are.
+            average.
         """
         # The factor lets it learn as fast as the words do.
         weights = (words @ self.attention * len(self.attention)**0.5)[..., None]
@@ -50,10 +55,7 @@ class AskedWords(nn.Module):
             weights = torch.cat([self._choose(words, valid), weights], dim=2)
         weights = weights.masked_fill(~valid[..., None], -torch.inf).softmax(dim=1)
         lengths = (words.norm(dim=2) * valid).sum(dim=1, keepdim=True) / valid.sum(dim=1, keepdim=True)
-        pooled = F.normalize(weights.transpose(1, 2) @ words, dim=2) * lengths[..., None]
-        if not self.num_phrases:
-            return pooled
-        return pooled + F.pad(self.kinds, (0, 0, 0, 1))
+        return F.normalize(weights.transpose(1, 2) @ words, dim=2) * lengths[..., None]
 
     def _choose(self, words: Tensor, valid: Tensor) -> Tensor:
         """(n, L, num_phrases), which words are of which phrase."""

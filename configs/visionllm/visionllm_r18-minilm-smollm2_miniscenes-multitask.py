@@ -1,0 +1,15 @@
+# Stage 2 with small pretrained parts, from the weights of stage 1 with the same LLM and text encoder:
+#   BERT=/path/to/minilm LLM=/path/to/smollm2 python tools/train.py \
+#       configs/visionllm/visionllm_r18-minilm-smollm2_miniscenes-multitask.py
+_base_ = ['./visionllm-tiny_miniscenes-multitask.py', '../_base_/small_pretrained_language.py']
+
+load_from = 'work_dirs/visionllm_r18-minilm-smollm2_miniscenes-stage1/epoch_2.pth'
+model = dict(
+    text_encoder={{_base_.small_text_encoder}},
+    llm={{_base_.small_llm}},
+    # It knows how to read a question, and needs no warm-up on described scenes.
+    task_decoder=dict(start_with_question=False, asked_phrases=0, place_points=False, tell_objectness=False))
+optim_wrapper = dict(
+    constructor='TrainedPartsOptimWrapperConstructor',
+    paramwise_cfg=dict(custom_keys=dict(text_encoder=dict(lr_mult=0.1))))
+custom_hooks = [dict(type='SampleSeedHook'), dict(type='CheckClassNamesHook', priority='VERY_HIGH')]

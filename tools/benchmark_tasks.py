@@ -1,0 +1,50 @@
+"""Times answers, task by task: one picture at a time, from the array to the prediction.
+
+    python tools/benchmark_tasks.py --repeat 20
+
+Pictures are drawn scenes; the class set, expression and questions are those of tools/demo.py. Nothing is drawn into the
+pictures and nothing is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from _launch import draw_scenes, import_plugin, parse_with_model
+from benchmark import median_ms
+from demo import questions
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeat", type=int, default=20, help="pictures per task; the median counts (default: 20)")
+    args = parse_with_model(parser)
+    if args.repeat < 1:
+        parser.error(f"--repeat must be at least 1, got {args.repeat}")
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    import_plugin()
+    import mmcv
+    import torch
+
+    from visionllm_mm.apis import VisionLLMInferencer
+
+    model = VisionLLMInferencer(args.config, args.weights, device=args.device, show_progress=False)
+    with tempfile.TemporaryDirectory() as folder:
+        # Two calls of each task don't count.
+        pictures = [mmcv.imread(path) for path in draw_scenes(Path(folder), args.repeat + 2)]
+    print(f"{args.repeat} pictures of 128 px, one at a time, on {args.device} with {torch.get_num_threads()} threads; "
+          f"median in ms")
+    for title, (ask, *what) in questions(model).items():
+        waiting = iter(pictures)
+        milliseconds = median_ms(lambda ask=ask, what=what, waiting=waiting: ask(next(waiting), *what), args.repeat)
+        print(f"{title:<34}{milliseconds:>6.0f}")
+
+
+if __name__ == "__main__":
+    main()
