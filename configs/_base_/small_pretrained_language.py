@@ -1,5 +1,5 @@
-# MiniLM, of BERT's architecture, as the text encoder, and SmolLM2-135M-Instruct, of LLaMA's, frozen but for LoRA, as the
-# LLM. $BERT and $LLM name them on the Hugging Face hub, or are folders (docs/weights.md makes some without the hub).
+# MiniLM, of BERT's architecture, as the text encoder, and SmolLM2-135M-Instruct, of LLaMA's, frozen but for LoRA, as
+# the LLM. $BERT and $LLM name them on the Hugging Face hub, or are folders (docs/weights.md makes some without it).
 small_text_encoder = dict(
     _delete_=True, type='TextEncoder', path='{{$BERT:sentence-transformers/all-MiniLM-L6-v2}}')
 small_llm = dict(
