@@ -70,6 +70,14 @@ def small_config(monkeypatch, data: Path, work_dir: Path, epochs: int = 1) -> Co
     return cfg
 
 
+def narrow_multitask_config() -> Config:
+    """That of the multi-task model, narrow; its data lie in the folder of ``MINISCENES_ROOT``."""
+    cfg = Config.fromfile(ROOT / 'configs/visionllm/visionllm-tiny_miniscenes-multitask.py')
+    object.__setattr__(cfg, '_format_python_code', False)  # 20 s each time it is written down
+    narrow(cfg.model)
+    return cfg
+
+
 def save_untrained(cfg: Config, path: Path) -> None:
     """A checkpoint of a config's model with random weights."""
     init_default_scope('mmdet')

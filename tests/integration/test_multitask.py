@@ -3,11 +3,9 @@
 import numpy as np
 import pytest
 from mmdet.apis import init_detector
-from mmengine.config import Config
 from mmengine.runner import Runner
 
-from tests.integration.scenes import narrow, train
-from tests.tiny import ROOT
+from tests.integration.scenes import narrow_multitask_config, train
 from visionllm_mm.datasets.miniscenes import DatasetArguments, write_dataset
 
 
@@ -21,11 +19,9 @@ def scenes(tmp_path_factory):
 @pytest.fixture
 def cfg(scenes, tmp_path, monkeypatch):
     monkeypatch.setenv('MINISCENES_ROOT', str(scenes))
-    cfg = Config.fromfile(ROOT / 'configs/visionllm/visionllm-tiny_miniscenes-multitask.py')
-    object.__setattr__(cfg, '_format_python_code', False)  # 20 s each time it is written down
+    cfg = narrow_multitask_config()
     for hook in cfg.custom_hooks[2:]:
         hook.update(num_iters=2, batch_size=4, cache_dir=str(tmp_path / 'warmup'))
-    narrow(cfg.model)
     cfg.model.test_cfg.words.max_length = 5
     cfg.update(work_dir=str(tmp_path), load_from=None, param_scheduler=[], experiment_name=tmp_path.name)
     cfg.train_dataloader.update(batch_size=2, num_workers=0, persistent_workers=False)

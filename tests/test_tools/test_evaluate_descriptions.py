@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 import torch
 from mmdet.registry import DATASETS, MODELS
-from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from tests.integration.scenes import narrow
+from tests.integration.scenes import narrow_multitask_config
 from tests.tiny import ROOT
 from visionllm_mm.datasets.miniscenes import DatasetArguments, write_dataset
 
@@ -23,9 +22,7 @@ TOOL = ROOT / 'tools/evaluate_descriptions.py'
 def cfg(tmp_path, monkeypatch):
     write_dataset(tmp_path / 'data', DatasetArguments(num_train=1, num_val=6))
     monkeypatch.setenv('MINISCENES_ROOT', str(tmp_path / 'data'))
-    cfg = Config.fromfile(ROOT / 'configs/visionllm/visionllm-tiny_miniscenes-multitask.py')
-    object.__setattr__(cfg, '_format_python_code', False)  # 20 s each time it is written down
-    narrow(cfg.model)
+    cfg = narrow_multitask_config()
     cfg.model.test_cfg.words.max_length = 4  # random weights find no end
     init_default_scope('mmdet')
     return cfg

@@ -3,22 +3,23 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet.registry import TRANSFORMS
 from mmdet.structures.bbox import BaseBoxes
 
-_AREA = 2
 # Relation -> (which of centre x, centre y and area, sign of the difference to the object that it refers to).
 RELATIONS = {
     'left of': (0, -1),
     'right of': (0, 1),
     'above': (1, -1),
     'below': (1, 1),
-    'larger than': (_AREA, 1),
-    'smaller than': (_AREA, -1),
+    'larger than': (2, 1),
+    'smaller than': (2, -1),
 }
+_PLACES, _SIZES = tuple(RELATIONS)[:4], tuple(RELATIONS)[4:]
 
 
 def _names_of(labels: Sequence[int], names: Sequence[str], any_object: str | None) -> list[list[str]]:
@@ -50,11 +51,18 @@ def _in_relation(boxes: BaseBoxes, relation: str, to: int) -> np.ndarray:
 
 @dataclass
 class _Scene:
-    """Boxes and names of objects, how many objects each name is true of, and what other scenes show, too."""
+    """Boxes and names of objects, and what other scenes show, too."""
     boxes: BaseBoxes
     names: list[list[str]]
-    counts: Counter
     all_names: Sequence[str]
+
+    @cached_property
+    def counts(self) -> Counter:
+        return _counts(self.names)
+
+    @cached_property
+    def unique(self) -> list[tuple[int, str]]:
+        return _unique(self.names, self.counts)
 
     def rows(self, name: str) -> tuple[int, ...]:
         """The objects of that name."""
@@ -141,7 +149,8 @@ class DrawQuestions(_DrawnText):
     def __init__(self, prob: float = 0.5, any_object: str | None = 'object', plurals: Mapping[str, str] | None = None,
                  num_turns: int = 6, kinds: Sequence[str] = ('place', 'size', 'more', 'count')) -> None:
         super().__init__(prob, any_object)
-        self.makers = dict(place=self._relation, size=self._relation, more=self._more, count=self._count)
+        self.makers = dict(place=partial(self._relation, _PLACES), size=partial(self._relation, _SIZES),
+                           more=self._more, count=self._count)
         unknown = [kind for kind in kinds if kind not in self.makers]
         if unknown or not kinds:
             raise ValueError(f'DrawQuestions: kinds must be some of {list(self.makers)}, got {list(kinds)}')
@@ -151,28 +160,27 @@ class DrawQuestions(_DrawnText):
 
     def draw(self, results: dict, names: list[list[str]]) -> None:
         """Replaces the questions, in place; ``names`` are those of each object."""
-        scene = _Scene(results['gt_bboxes'], names, _counts(names), results['object_names'])
-        drawn = [self.makers[kind](kind, scene) for kind in (_draw(self.kinds) for _ in range(self.num_turns))]
+        scene = _Scene(results['gt_bboxes'], names, results['object_names'])
+        drawn = [self.makers[_draw(self.kinds)](scene) for _ in range(self.num_turns)]
         asked = {question: (answer, phrases) for question, answer, phrases in filter(None, drawn)}
         if asked:
             turns = [text for question, (answer, _) in asked.items() for text in (question, answer)]
             results.update(question=turns[0], history=tuple(turns[1:-1]), gt_caption=turns[-1:],
                            asked_objects=[phrases for _, phrases in asked.values()])
 
-    def _relation(self, kind: str, scene: _Scene) -> tuple[str, str, tuple] | None:
+    def _relation(self, relations: Sequence[str], scene: _Scene) -> tuple[str, str, tuple] | None:
         """Whether one object is left of, or larger than, another."""
-        unique = _unique(scene.names, scene.counts)
-        if not unique:
+        if not scene.unique:
             return None
-        (first, first_name), (second, second_name) = _draw(unique), _draw(unique)
+        (first, first_name), (second, second_name) = _draw(scene.unique), _draw(scene.unique)
         if first == second:
             return None
-        relation = _draw([name for name, (value, _) in RELATIONS.items() if (value == _AREA) == (kind == 'size')])
+        relation = _draw(relations)
         true = _in_relation(scene.boxes, relation, second)[first]
         return (f'Is the {first_name} {relation} the {second_name}?', 'yes' if true else 'no',
                 ((first_name, (first,)), (second_name, (second,))))
 
-    def _more(self, kind: str, scene: _Scene) -> tuple[str, str, tuple] | None:
+    def _more(self, scene: _Scene) -> tuple[str, str, tuple] | None:
         """Whether there are more of one name than of another; there are always more of any object."""
         if not scene.counts:
             return None
@@ -183,7 +191,7 @@ class DrawQuestions(_DrawnText):
         more = scene.counts[first] > scene.counts[second]
         return f'Are there more {phrases[0][0]} than {phrases[1][0]}?', 'yes' if more else 'no', phrases
 
-    def _count(self, kind: str, scene: _Scene) -> tuple[str, str, tuple] | None:
+    def _count(self, scene: _Scene) -> tuple[str, str, tuple] | None:
         """How many of a name there are; a third of the names are any, and most often none are there."""
         names = list(scene.counts)
         if np.random.randint(3) == 0:
