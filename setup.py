@@ -59,8 +59,9 @@ LVIS = ["lvis>=0.5.3"]
 WEB = ["gradio>=6"]
 DOCS = ["mkdocs-material>=9.7", "mkdocstrings[python]>=1"]
 ONNX = ["onnx>=1.17", "onnxruntime>=1.20"]
-# playwright drives the Chromium that the tests of the page look for; supervision takes our predictions.
-DEV = ["pytest>=8", "ruff>=0.9", "setuptools>=77", "playwright>=1.50", "supervision>=0.25"]
+# playwright drives the Chromium that the tests of the page look for; supervision takes our predictions; gguf writes a
+# file for tools/export_gguf.py to read.
+DEV = ["pytest>=8", "ruff>=0.9", "setuptools>=77", "playwright>=1.50", "supervision>=0.25", "gguf>=0.17"]
 
 setup(
     name="visionllm-mmdet",

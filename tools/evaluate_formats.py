@@ -14,7 +14,6 @@ from _launch import add_shared_arguments, import_plugin, load_config, require_fi
 
 HELD_OUT = Path(__file__).with_name('heldout_wordings.txt')
 EXPRESSION = 'the large red star left of the circle'
-POINT_NAMES = ('center', 'top', 'right', 'bottom', 'left')
 
 
 def parse_args() -> argparse.Namespace:
@@ -33,6 +32,7 @@ def parse_args() -> argparse.Namespace:
 
 def fill_wording(wording: str, classes: Sequence[str], vocabulary, rng) -> tuple[str, int]:
     """A wording filled in at random, and the number of points that it asks for; 0: an answer in words."""
+    from visionllm_mm.datasets.miniscenes import KEYPOINTS
     from visionllm_mm.instructions import build_instruction, build_text_instruction, point_format
 
     if '<class>' not in wording:
@@ -40,7 +40,7 @@ def fill_wording(wording: str, classes: Sequence[str], vocabulary, rng) -> tuple
     count = int(rng.integers(1, min(len(classes), vocabulary.num_classes) + 1))
     names = [classes[i] for i in rng.permutation(len(classes))[:count]]
     if '<points>' in wording:
-        points = POINT_NAMES[:int(rng.integers(1, min(len(POINT_NAMES), vocabulary.max_points) + 1))]
+        points = KEYPOINTS[:int(rng.integers(1, min(len(KEYPOINTS), vocabulary.max_points) + 1))]
         return build_instruction(wording, names, point_format(len(points)), vocabulary, points), len(points)
     num_points = int(rng.integers(2, vocabulary.max_points + 1))
     return build_instruction(wording, names, point_format(num_points), vocabulary), num_points

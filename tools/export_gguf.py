@@ -29,13 +29,11 @@ def main() -> None:
 
     source = dict(pretrained_model_name_or_path=str(args.gguf.parent), gguf_file=args.gguf.name)
     tokenizer = AutoTokenizer.from_pretrained(**source)
-    read = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
+    model = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
     # transformers refuses to save what it read from GGUF, whatever the weights are by now.
-    config = read.config
-    if hasattr(config, 'quantization_config'):
-        del config.quantization_config
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    model.load_state_dict(read.state_dict())
+    model.hf_quantizer = None
+    if hasattr(model.config, 'quantization_config'):
+        del model.config.quantization_config
     model.save_pretrained(args.out)
     tokenizer.save_pretrained(args.out)
     print(f'{args.out}: {model.config.model_type}, {model.num_parameters() / 1e6:.1f} M parameters, '

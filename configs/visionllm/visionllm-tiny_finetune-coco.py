@@ -7,7 +7,7 @@ load_from = '{{$WEIGHTS:checkpoints/visionllm-tiny_miniscenes-multitask.pth}}'
 # The parts that those weights belong to.
 model = dict(
     llm=dict(config=dict(num_hidden_layers=4)),
-    task_decoder=dict(start_with_question=True, place_points=True, tell_objectness=True))
+    task_decoder=dict(start_with_question=True, asked_phrases=3, place_points=True, tell_objectness=True))
 
 max_epochs = 30
 train_cfg = dict(max_epochs=max_epochs)

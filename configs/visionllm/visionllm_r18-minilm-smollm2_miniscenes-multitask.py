@@ -7,7 +7,8 @@ load_from = 'work_dirs/visionllm_r18-minilm-smollm2_miniscenes-stage1/epoch_2.pt
 model = dict(
     text_encoder={{_base_.small_text_encoder}},
     llm={{_base_.small_llm}},
-    # It knows how to read a question, and needs no warm-up on described scenes.
+    # It knows how to read a question, and needs neither phrases of it nor a warm-up on described scenes.
+    criterion=dict(loss_asked=None),
     task_decoder=dict(start_with_question=False, asked_phrases=0, place_points=False, tell_objectness=False))
 optim_wrapper = dict(
     constructor='TrainedPartsOptimWrapperConstructor',

@@ -57,7 +57,8 @@ def test_matches_carry_what_their_object_has(criterion):
         assert len(set(matches.tokens[i][valid].tolist())) == len(target)
         order = [(target.points_norm - points).abs().sum((1, 2)).argmin().item()
                  for points in matches.points_norm[i][valid]]
-        assert sorted(order) == list(range(len(target)))
+        assert sorted(order) == list(range(len(target))) and matches.objects[i][valid].tolist() == order
+        assert matches.slots(targets)[i][order].tolist() == matches.tokens[i][valid].tolist()
         torch.testing.assert_close(matches.class_index[i][valid], target.class_index[order])
         torch.testing.assert_close(matches.centers_norm[i][valid], target.centers_norm[order])
 
@@ -93,9 +94,12 @@ def test_points_without_a_label_are_no_targets(criterion):
 
 def test_more_objects_than_tokens_fill_the_tokens(criterion):
     tokens, logits = _tokens()
-    matches = criterion.match(tokens, logits, [_target(9), _target(0)])
+    targets = [_target(9), _target(0)]
+    matches = criterion.match(tokens, logits, targets)
     assert sorted(matches.tokens[0].tolist()) == list(range(5))
     assert not matches.valid[1].any()
+    slots = matches.slots(targets)
+    assert sorted(slots[0].tolist()) == [-1] * 4 + list(range(5)) and not len(slots[1])
 
 
 def test_no_object_at_all_leaves_one_padded_match(criterion):

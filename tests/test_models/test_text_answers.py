@@ -8,6 +8,7 @@ import torch
 
 from tests.tiny import VOCABULARY, build_decoder
 from visionllm_mm.instructions import Vocabulary, parse_instruction
+from visionllm_mm.models.layers.asked_words import AskedWords
 from visionllm_mm.models.prefix import Prefix
 from visionllm_mm.models.task_decoder import asked_texts
 from visionllm_mm.models.text_answers import answer_logits, generate
@@ -82,7 +83,7 @@ def _greedy_without_cache(decoder, instruction, inputs, max_length):
     tokens = torch.tensor([[llm.start_id]])
     prefix = decoder.embed_prefix([instruction], inputs)
     for _ in range(max_length):
-        words = decoder.add_asked(llm.embed_words(tokens), [[0]], asked_texts([instruction], [()]))
+        words = decoder.add_asked(llm.embed_words(tokens), [[0]], asked_texts([instruction], [()]), inputs)
         embeddings = torch.cat([prefix.embeddings, words], dim=1)
         size, start = embeddings.shape[1], int(prefix.image_starts)
         mask = torch.ones(1, size, size, dtype=torch.bool).tril()
@@ -109,18 +110,18 @@ def test_an_answer_begins_with_what_was_asked():
     decoder.asked_words.attention.zero_()
     turns = ('a red star', 'How many?', 'one')
     ids, _, starts = decoder.llm.turn_ids(turns)
-    words = decoder.llm.embed_words(torch.tensor([ids]))
+    words, tokens = decoder.llm.embed_words(torch.tensor([ids])), torch.zeros(1, 3, decoder.llm.embed_dims)
     instruction = parse_instruction('Look at <image>. What?', decoder.vocabulary)
-    added = decoder.add_asked(words, [starts], asked_texts([instruction], [turns])) - words
+    added = decoder.add_asked(words, [starts], asked_texts([instruction], [turns]), tokens) - words
     for start, text in zip(starts, ('Look at . What?', 'How many?'), strict=True):
         question = decoder.llm.embed_words(torch.tensor(decoder.llm.word_ids(text)))
         torch.testing.assert_close(torch.cosine_similarity(added[0, start], question.mean(dim=0), dim=0).item(), 1.0)
         added[0, start] = 0
     assert not added.any()
     # A text without a word that the tokenizer knows adds nothing; one word that is attended to stands for all.
-    assert torch.equal(decoder.add_asked(words, [starts], [['', '']]), words)
+    assert torch.equal(decoder.add_asked(words, [starts], [['', '']], tokens), words)
     decoder.asked_words.attention.copy_(10 * question[0])
-    added = decoder.add_asked(words, [starts[1:]], [['How many?']]) - words
+    added = decoder.add_asked(words, [starts[1:]], [['How many?']], tokens) - words
     torch.testing.assert_close(torch.cosine_similarity(added[0, starts[1]], question[0], dim=0).item(), 1.0)
 
 
@@ -145,15 +146,45 @@ def test_phrases_know_the_order_of_words():
     texts = ['Is the star left of the ring?', 'Is the ring left of the star?']
     words = decoder.llm.embed_words(torch.tensor([decoder.llm.word_ids(text) for text in texts]))
     valid = torch.ones(words.shape[:2], dtype=torch.bool)
-    one, other = decoder.asked_words(words, valid)
-    torch.testing.assert_close(one[2], other[2])  # all words
-    assert (one[:2] - other[:2]).norm(dim=1).min() > 1e-3
+    tokens = torch.randn(2, 4, 32)[:1].expand(2, -1, -1)
+    one, other = decoder.asked_words(words, valid, tokens)
+    assert (one - other).norm(dim=1).min() > 1e-3
+    pooled = decoder.asked_words.pool(words, valid)[:, 2]  # all words
+    torch.testing.assert_close(pooled[0], pooled[1])
     longer = torch.cat([words, torch.randn_like(words)], dim=1)
-    padded = decoder.asked_words(longer, torch.cat([valid, ~valid], dim=1))
+    padded = decoder.asked_words(longer, torch.cat([valid, ~valid], dim=1), tokens)
     torch.testing.assert_close(padded[0], one, atol=1e-5, rtol=1e-5)
-    assert decoder.asked_words(words.repeat(1, 30, 1), valid.repeat(1, 30)).shape == (2, 3, 32)
+    assert decoder.asked_words(words.repeat(1, 30, 1), valid.repeat(1, 30), tokens).shape == (2, 3, 32)
     with pytest.raises(ValueError, match='asked_phrases=2 needs start_with_question=True'):
         build_decoder(asked_phrases=2)
+    with pytest.raises(ValueError, match='asked_phrases must be 0 or at least 2: .*, got 1'):
+        build_decoder(start_with_question=True, asked_phrases=1)
+
+
+@torch.no_grad()
+def test_phrases_stand_for_tokens_and_their_number():
+    layer = build_decoder(start_with_question=True, asked_phrases=2).asked_words
+    words, valid = torch.randn(1, 5, 32), torch.ones(1, 5, dtype=torch.bool)
+    tokens = torch.randn(1, 4, 32)
+    layer.match = lambda phrases, tokens: torch.tensor([[[99.0, -99.0, 99.0, -99.0], [-99.0] * 4]])
+    pooled = layer.pool(words, valid)
+    first, second, everything = layer(words, valid, tokens)[0]
+    torch.testing.assert_close(
+        first, pooled[0, 0] + layer.kinds[0] + tokens[0, [0, 2]].mean(dim=0) + layer.numbers[2])
+    torch.testing.assert_close(second, pooled[0, 1] + layer.kinds[1] + layer.numbers[0])
+    differ = layer.where(tokens[0, [0, 2]].mean(dim=0)) - layer.where.bias  # from nothing
+    torch.testing.assert_close(everything, pooled[0, 2] + layer.differ(differ))
+    # Half a token is halfway between none and one.
+    layer.match = lambda phrases, tokens: torch.tensor([[[0.0, -99.0, -99.0, -99.0], [9.0] * 4]])
+    torch.testing.assert_close(
+        layer(words, valid, tokens)[0, 0],
+        pooled[0, 0] + layer.kinds[0] + 0.5 * tokens[0, 0] + (layer.numbers[0] + layer.numbers[1]) / 2)
+
+
+@torch.no_grad()
+def test_equal_words_match_best_at_first():
+    layer, tokens = AskedWords(32, num_phrases=2), torch.randn(3, 4, 32)
+    assert layer.match(tokens[:, 2:3], tokens).argmax(dim=2).tolist() == [[2]] * 3
 
 
 def test_what_was_asked_is_learnt(asked):
@@ -171,7 +202,7 @@ class _Table:
         self.table = table
         self.llm = self
         self.num_starts = 1
-        self.add_asked = lambda embeddings, starts, asked: embeddings
+        self.add_asked = lambda embeddings, starts, asked, token_inputs: embeddings
         self.tokenizer = SimpleNamespace(bos_token_id=0, eos_token_id=1,
                                          decode=lambda ids, **_: ' '.join(map(str, ids)))
 

@@ -168,6 +168,28 @@ def test_known_objects_teach_the_tokens_of_a_text():
     assert all(head[-1].weight.grad.abs().sum() > 0 for head in model.image_tokenizer.place_heads)
 
 
+def test_phrases_of_questions_learn_which_tokens_they_stand_for():
+    cfg = model_config().model
+    cfg.criterion.loss_asked = dict(type='AskedObjectsLoss', loss_weight=2.0)
+    cfg.task_decoder = dict(start_with_question=True, asked_phrases=2)
+    torch.manual_seed(0)
+    model = MODELS.build(cfg).train()
+    images, samples = batch([2, 2], text='Is the star left of the ring? <image>')
+    for sample in samples:
+        sample.set_metainfo(dict(
+            answer=('no', ), object_names=NAMES, asked_objects=[(('the star', (1, )), ('the ring', (0, )))]))
+        del sample.gt_instances.points
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
+    learnt = []
+    for _ in range(60):
+        losses = model.loss(images, samples)
+        optimizer.zero_grad()
+        sum(value for name, value in losses.items() if 'loss' in name).backward()
+        optimizer.step()
+        learnt.append(losses['loss_asked'].item())
+    assert learnt[-1] < 0.1 < learnt[0]
+
+
 def test_a_batch_may_ask_for_objects_and_words_while_evaluating_only(model):
     images, samples = batch([1, 1, 1])
     plain = _predict(model, images[::2], samples[::2])

@@ -1,9 +1,10 @@
-"""A loss of what the phrases of questions mean, for warm-ups on described images."""
+"""A loss of what the phrases of questions stand for, and of where that is."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
+from mmdet.registry import MODELS
 from mmdet.structures import SampleList
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -14,86 +15,84 @@ from .task_decoder import OpenEndedTaskDecoder, asked_texts
 
 
 class _Phrase(NamedTuple):
-    """Words of a question that stand for objects.
-
-    Attributes:
-        question: the whole text.
-        number: which of the question's phrases it is.
-        words: of the phrase.
-        row, column: where in the batch the token of the phrase stands.
-        found: (5,), mean centre and size of its objects, and n / (n + 1) of their number n, which attention to one more
-            token than the n gives.
-        known: (5,), 1.0 where there is something to find, else 0.0: no objects have no place.
-    """
+    """Words that stand for objects: of which question, which of its phrases, of which sample, and the objects' rows."""
     question: str
     number: int
     words: str
-    row: int
-    column: int
-    found: Tensor
-    known: Tensor
+    sample: int
+    objects: tuple[int, ...]
 
 
-class AskedObjects(nn.Module):
-    """What a question's phrases mean: their words, and behind the LLM's first layer, where and how many objects.
+@MODELS.register_module()
+class AskedObjectsLoss(nn.Module):
+    """Which words are a phrase, which image tokens it stands for, and where those are.
 
-    A yes or no says nothing about which object was not found. With the objects found, later layers learn to compare
-    and to count them within some hundred steps, which they do not in thousands otherwise (docs/design.md has the
-    measurement).
+    A yes or no says nothing about which object was not found. With the objects found, the LLM learns to compare and to
+    count them within some hundred steps, which it does not in thousands otherwise (docs/design.md has the measurement).
 
     Args:
-        decoder: with ``asked_phrases``.
+        loss_weight: its weight.
     """
 
-    def __init__(self, decoder: OpenEndedTaskDecoder) -> None:
+    def __init__(self, loss_weight: float = 1.0) -> None:
         super().__init__()
-        self._decoder = [decoder]  # in a list, it is no part of this module
-        self.head = nn.Sequential(nn.LayerNorm(decoder.llm.embed_dims), nn.Linear(decoder.llm.embed_dims, 5))
-        self.head.to(next(decoder.parameters()).device)
-        self.hidden: Tensor | None = None
-        self._hook = decoder.llm.base.model.layers[0].register_forward_hook(self._keep)
+        self.loss_weight = loss_weight
 
-    def _keep(self, layer: nn.Module, inputs: tuple, outputs: Tensor | tuple) -> None:
-        self.hidden = outputs if isinstance(outputs, Tensor) else outputs[0]
-
-    def close(self) -> None:
-        """Lets go of the decoder."""
-        self._hook.remove()
-
-    def loss(self, samples: SampleList, objects: Sequence[SetTargets]) -> Tensor:
-        """Of the batch that the decoder has just read; 0 where it compares and counts nothing.
+    def forward(self, decoder: OpenEndedTaskDecoder, samples: SampleList, tokens: Tensor,
+                slots: Sequence[Tensor], objects: Sequence[SetTargets]) -> Tensor:
+        """Cosine distance of the words, plus cross-entropy of the tokens, plus L1 distance of the places, each a mean.
 
         Args:
-            samples: with ``asked_objects``, see :class:`DrawQuestions`, where objects are asked for.
-            objects: what their images show.
+            decoder: with ``asked_phrases``.
+            samples: with ``asked_objects``, see :class:`DrawQuestions`, where objects are asked for. 0 without any.
+            tokens: (B, M, width), projected.
+            slots: per image the tokens of its first objects, int64; -1: an object without one.
+            objects: what the images show.
 
-        Returns:
-            Cosine distance of the words, plus the mean distance of places and numbers, each in [0, 1].
+        Raises:
+            ValueError: when answers of the decoder begin with no phrases.
         """
-        phrases = list(self._phrases(samples, objects))
+        if decoder.num_starts == 1:
+            raise ValueError('phrases of questions can be taught only where answers begin with them: set '
+                             'task_decoder.asked_phrases to 2 or more, or leave out loss_asked and asked_weight')
+        phrases = list(_phrases(decoder, samples))
         if not phrases:
-            return self.hidden.new_zeros(())
-        questions, numbers, words, rows, columns, found, known = zip(*phrases, strict=True)
-        decoder, found, known = self._decoder[0], torch.stack(found), torch.stack(known)
-        pooled = decoder.asked_words.pool(*decoder.embed_questions([decoder.llm.word_ids(text) for text in questions]))
-        pooled = pooled[torch.arange(len(phrases)), list(numbers)]
-        meant = decoder.prefix_builder.embed_names([[text] for text in words]).name_embeddings[:, 0].detach().float()
-        distance = (self.head(self.hidden[list(rows), list(columns)].float()) - found).abs() * known
-        return 1 - F.cosine_similarity(pooled, meant, dim=1).mean() + distance.sum() / known.sum()
+            return tokens.new_zeros(())
+        return self.loss_weight * (self._phrase_loss(decoder, phrases, tokens, slots) + self._place_loss(
+            decoder, tokens, slots, objects))
 
-    def _phrases(self, samples: SampleList, objects: Sequence[SetTargets]) -> Iterator[_Phrase]:
-        decoder = self._decoder[0]
-        turns = [decoder.llm.turn_ids(sample.get('answer', ()), decoder.num_starts) for sample in samples]
-        first = self.hidden.shape[1] - max(len(of_sample.ids) for of_sample in turns) + 1  # the last word is not read
-        for row, (sample, shown, of_sample) in enumerate(zip(samples, objects, turns, strict=True)):
-            if 'asked_objects' not in sample:
-                continue
-            boxes = torch.cat([shown.centers_norm, shown.sizes_norm], dim=1)
+    @staticmethod
+    def _place_loss(decoder: OpenEndedTaskDecoder, tokens: Tensor, slots: Sequence[Tensor],
+                    objects: Sequence[SetTargets]) -> Tensor:
+        """Mean L1 distance of centres and sizes, of all objects; 0 without any."""
+        shown, boxes = [], []
+        for row, slot, target in zip(tokens, slots, objects, strict=True):
+            has_token = slot >= 0
+            shown.append(row[slot[has_token]])
+            boxes.append(torch.cat([target.centers_norm, target.sizes_norm], dim=1)[:len(slot)][has_token])
+        found = decoder.asked_words.where(torch.cat(shown).float())
+        return F.l1_loss(found, torch.cat(boxes).to(found.device), reduction='sum') / max(found.numel(), 1)
+
+    @staticmethod
+    def _phrase_loss(decoder: OpenEndedTaskDecoder, phrases: list[_Phrase], tokens: Tensor,
+                     slots: Sequence[Tensor]) -> Tensor:
+        questions, numbers, words, rows, objects = (list(values) for values in zip(*phrases, strict=True))
+        pooled = decoder.asked_words.pool(*decoder.embed_questions([decoder.llm.word_ids(text) for text in questions]))
+        pooled = pooled[torch.arange(len(phrases)), numbers][:, None]
+        meant = decoder.prefix_builder.embed_names([[text] for text in words]).name_embeddings.detach().float()
+        matched = decoder.asked_words.match(pooled, tokens[rows].float())[:, 0]
+        targets = torch.zeros_like(matched)
+        for target, row, asked in zip(targets, rows, objects, strict=True):
+            of_objects = slots[row].tolist()
+            target[[of_objects[k] for k in asked if k < len(of_objects) and of_objects[k] >= 0]] = 1
+        distance = 1 - F.cosine_similarity(pooled, meant, dim=2).mean()
+        return distance + F.binary_cross_entropy_with_logits(matched, targets)
+
+
+def _phrases(decoder: OpenEndedTaskDecoder, samples: SampleList) -> Iterator[_Phrase]:
+    for row, sample in enumerate(samples):
+        if 'asked_objects' in sample:
             texts, = asked_texts([parse_instruction(sample.instruction, decoder.vocabulary)], [sample.answer])
-            for start, text, phrases in zip(of_sample.starts, texts, sample.asked_objects, strict=True):
-                for number, (words, asked) in enumerate(phrases[:decoder.num_starts - 1]):
-                    count = len(asked)
-                    mean = boxes[list(asked)].sum(dim=0) / max(count, 1)
-                    yield _Phrase(text, number, words, row, first + start + number,
-                                  torch.cat([mean, mean.new_tensor([count / (count + 1)])]),
-                                  mean.new_tensor([float(count > 0)] * 4 + [1.0]))
+            for text, phrases in zip(texts, sample.asked_objects, strict=True):
+                for number, (words, objects) in enumerate(phrases[:decoder.num_starts - 1]):
+                    yield _Phrase(text, number, words, row, objects)

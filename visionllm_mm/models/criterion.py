@@ -23,6 +23,7 @@ class Matches:
     Attributes:
         tokens: (B, k) int64, token of each match; 0 where padded.
         valid: (B, k) bool, False = padding.
+        objects: (B, k) int64, which of the image's objects.
         class_index: (B, k) int64, position of the object's name, see :class:`SetTargets`.
         asked_class: (B, k) int64, position of the object's class in the instruction's set, -1: not asked for.
         points_norm: (B, k, N, 2), points of the object in [0, 1] of the unpadded image.
@@ -33,12 +34,20 @@ class Matches:
     """
     tokens: Tensor
     valid: Tensor
+    objects: Tensor
     class_index: Tensor
     asked_class: Tensor
     points_norm: Tensor
     point_valid: Tensor
     centers_norm: Tensor
     sizes_norm: Tensor
+
+    def slots(self, targets: list[SetTargets]) -> list[Tensor]:
+        """Per image the token of each object, int64; -1 where it has none."""
+        slots = [self.tokens.new_full((len(target), ), -1) for target in targets]
+        for slot, tokens, objects, valid in zip(slots, self.tokens, self.objects, self.valid, strict=True):
+            slot[objects[valid]] = tokens[valid]
+        return slots
 
 
 class SetCriterion(nn.Module):
@@ -116,12 +125,12 @@ class SetCriterion(nn.Module):
     def _row(assigned: Tensor, target: SetTargets) -> tuple[Tensor, ...]:
         kept = (assigned > 0).nonzero().squeeze(1)
         objects = assigned[kept] - 1
-        return (kept, target.class_index[objects], target.asked_class[objects], target.points_norm[objects],
+        return (kept, objects, target.class_index[objects], target.asked_class[objects], target.points_norm[objects],
                 target.centers_norm[objects], target.sizes_norm[objects])
 
     @staticmethod
     def _pad(rows: list[tuple[Tensor, ...]]) -> Matches:
-        kept, classes, asked, points, centers, sizes = zip(*rows, strict=True)
+        kept, objects, classes, asked, points, centers, sizes = zip(*rows, strict=True)
         # At least one entry, so that every weight has a gradient even where a whole batch shows nothing.
         size = max(1, *map(len, kept))
         num_points = max(point.shape[1] for point in points)
@@ -135,8 +144,8 @@ class SetCriterion(nn.Module):
 
         padded = pad([nn.functional.pad(p, (0, 0, 0, num_points - p.shape[1]), value=torch.nan) for p in points])
         known = valid[:, :, None] & ~padded.isnan().any(dim=-1)
-        return Matches(
-            pad(kept), valid, pad(classes), pad(asked), padded.nan_to_num(), known, pad(centers), pad(sizes))
+        return Matches(pad(kept), valid, pad(objects), pad(classes), pad(asked), padded.nan_to_num(), known,
+                       pad(centers), pad(sizes))
 
     def forward(self, tokens: ImageTokens, content: Tensor, class_logits: Tensor, point_logits: Tensor,
                 names: NameSets | Prefix, matches: Matches, targets: list[SetTargets]) -> dict[str, Tensor]:
@@ -219,8 +228,8 @@ class SetCriterion(nn.Module):
             classes = torch.nn.functional.pad(target.class_index, (0, len(low) - len(target)), value=-1)
             kept = valid.nonzero().squeeze(1)
             index = objects[kept]
-            rows.append((kept, classes[index], classes[index], low.new_zeros(len(kept), 1, 2), (low + high)[index] / 2,
-                         (high - low)[index]))
+            rows.append((kept, index, classes[index], classes[index], low.new_zeros(len(kept), 1, 2),
+                         (low + high)[index] / 2, (high - low)[index]))
         matches = self._pad(rows)
         num_matched = reduce_mean(matches.valid.sum().float()).clamp(min=1)
         losses = self._place_losses(tokens, matches, num_matched)

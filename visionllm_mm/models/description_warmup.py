@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import torch
 from mmdet.structures import SampleList
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..instructions import parse_instruction
 from ..structures import SetTargets
-from .asked_objects import AskedObjects
+from .asked_objects import AskedObjectsLoss
 from .losses import ClassTokenLoss, WordLoss
 from .targets import set_targets
 from .task_decoder import OpenEndedTaskDecoder
@@ -59,13 +59,12 @@ def warm_up_on_descriptions(decoder: OpenEndedTaskDecoder, batches: Iterator[Des
         lr: peak learning rate (AdamW, linear warm-up over a tenth of the steps, then linear decay).
         noise: length of the noise added to a name's embedding, relative to it.
         seed: seed of places, noise and the words that stand where there is no object.
-        asked_weight: weight of the loss of :class:`AskedObjects`, for a decoder with ``asked_phrases``.
+        asked_weight: weight of :class:`AskedObjectsLoss`, for a decoder with ``asked_phrases``.
         text_loss: a further loss of a quarter of the samples' texts; None: none.
         report: called every 100 steps with step and mean loss since the last call.
     """
     generator = torch.Generator().manual_seed(seed)
-    losses, strangers = [], word_names(decoder)
-    asked = AskedObjects(decoder) if asked_weight else None
+    losses, strangers, loss_asked = [], word_names(decoder), AskedObjectsLoss(asked_weight)
 
     def find_loss() -> Tensor:
         batch = next(batches)
@@ -73,21 +72,16 @@ def warm_up_on_descriptions(decoder: OpenEndedTaskDecoder, batches: Iterator[Des
         slots = [torch.randperm(num_tokens, generator=generator)[:len(objects)] for objects in batch.objects]
         tokens = describe(decoder, names, batch.objects, slots, strangers, num_tokens, noise, generator)
         loss = _loss(decoder, batch, tokens, slots)
-        if asked is not None:
-            loss = loss + asked_weight * asked.loss(batch.samples, batch.objects)
+        if asked_weight:
+            loss = loss + loss_asked(decoder, batch.samples, tokens, slots, batch.objects)
         # A quarter of the texts is enough for what is read off them alone, and as much work as the answers to all.
         return loss if text_loss is None else loss + text_loss(batch.samples[::4])
 
-    trained = decoder if asked is None else nn.ModuleList([decoder, asked])
-    try:
-        for step, loss in enumerate(train_steps(trained, find_loss, num_iters, lr), start=1):
-            losses.append(loss)
-            if report is not None and step % 100 == 0:
-                report(step, sum(losses) / len(losses))
-                losses.clear()
-    finally:
-        if asked is not None:
-            asked.close()
+    for step, loss in enumerate(train_steps(decoder, find_loss, num_iters, lr), start=1):
+        losses.append(loss)
+        if report is not None and step % 100 == 0:
+            report(step, sum(losses) / len(losses))
+            losses.clear()
 
 
 def _loss(decoder: OpenEndedTaskDecoder, batch: DescribedImages, tokens: Tensor, slots: list[Tensor]) -> Tensor:
@@ -129,7 +123,7 @@ def describe(decoder: OpenEndedTaskDecoder, names: list[list[str]], objects: lis
         slot, count = slots[i].to(device), len(slots[i])
         content = content.index_put((torch.full_like(slot, i), slot), named[i, target.class_index[:count]])
         box = torch.cat([target.centers_norm, target.sizes_norm], dim=1)
-        places[i, slot] = box[:count, :projector.place_dims].clamp(0, 1)
+        places[i, slot] = box[:count, :projector.place_dims].clamp(0, 1).to(device)
     objectness = torch.rand(batch, num_tokens, generator=generator).to(device)
     objectness = _limit_objectness(objectness, slots)
     if projector.objectness is not None:

@@ -55,7 +55,8 @@ class OpenEndedTaskDecoder(nn.Module):
         cache_size: how many instructions keep the keys and values of their text while evaluating.
         start_with_question: whether the token that an answer in words begins with stands for what was asked, as a
             class token stands for its name; for small LLMs without pretrained weights, see :class:`AskedWords`.
-        asked_phrases: how many further tokens an answer in words begins with then, each for a phrase of the question.
+        asked_phrases: how many further tokens an answer in words begins with then, each for a phrase of the question
+            and the image tokens that it stands for; 0 or at least 2.
         place_points: whether point queries stand for their place along the outline; for such LLMs, too, see
             :class:`PointPlaces`.
         tell_objectness: whether image tokens say how likely they are objects; for such LLMs, too, see
@@ -78,6 +79,8 @@ class OpenEndedTaskDecoder(nn.Module):
             tell_objectness=tell_objectness)
         if asked_phrases and not start_with_question:
             raise ValueError(f'asked_phrases={asked_phrases} needs start_with_question=True')
+        if asked_phrases == 1:
+            raise ValueError('asked_phrases must be 0 or at least 2: questions compare two objects, got 1')
         self.num_starts = 1 + asked_phrases
         self.prefix_builder = PrefixBuilder(llm, vocabulary, self.num_starts)
         self.asked_words = AskedWords(
@@ -108,16 +111,18 @@ class OpenEndedTaskDecoder(nn.Module):
         prefix = self.prefix_builder.build(instructions, token_inputs, self.added_tokens, answer_length, histories)
         if histories is not None:
             asked = asked_texts(instructions, histories)
-            prefix.embeddings = self.add_asked(prefix.embeddings, prefix.answer_starts, asked)
+            prefix.embeddings = self.add_asked(prefix.embeddings, prefix.answer_starts, asked, token_inputs)
         return prefix
 
-    def add_asked(self, embeddings: Tensor, starts: Sequence[Sequence[int]], asked: Sequence[Sequence[str]]) -> Tensor:
+    def add_asked(self, embeddings: Tensor, starts: Sequence[Sequence[int]], asked: Sequence[Sequence[str]],
+                  token_inputs: Tensor) -> Tensor:
         """Adds to the tokens that answers begin with what was asked; as they are without ``start_with_question``.
 
         Args:
             embeddings: (B, S, width).
             starts: per sequence, where answers begin.
             asked: per sequence, what the first, second ... of them answers.
+            token_inputs: (B, M, width), projected image tokens.
         """
         if self.asked_words is None:
             return embeddings
@@ -127,7 +132,7 @@ class OpenEndedTaskDecoder(nn.Module):
         if not at:
             return embeddings
         rows, columns, ids = zip(*at, strict=True)
-        asked_for = self.asked_words(*self.embed_questions(ids)).to(embeddings.dtype)
+        asked_for = self.asked_words(*self.embed_questions(ids), token_inputs[list(rows)].float()).to(embeddings.dtype)
         columns = torch.tensor(columns)[:, None] + torch.arange(self.num_starts)
         rows = torch.tensor(rows)[:, None].expand_as(columns)
         return embeddings.index_put((rows, columns), asked_for, accumulate=True)

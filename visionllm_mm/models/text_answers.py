@@ -30,7 +30,7 @@ def answer_logits(decoder: OpenEndedTaskDecoder, instructions: list[Instruction]
     ids, said = (pad_sequence([torch.tensor(row) for row in rows], batch_first=True).to(token_inputs.device)
                  for rows in (ids, said))
     prefix = decoder.embed_prefix(instructions, token_inputs, answer_length=ids.shape[1])
-    words = decoder.add_asked(llm.embed_words(ids[:, :-1]), starts, asked_texts(instructions, answers))
+    words = decoder.add_asked(llm.embed_words(ids[:, :-1]), starts, asked_texts(instructions, answers), token_inputs)
     hidden, _ = decoder.continue_prefix(prefix, token_inputs.shape[1], words)
     targets = ids[:, 1:].masked_fill(~said[:, 1:], -100)
     return llm.word_logits(hidden[:, -words.shape[1]:]), targets
@@ -72,7 +72,7 @@ def generate(decoder: OpenEndedTaskDecoder, instructions: list[Instruction], tok
         instructions, token_inputs, answer_length=max_length + num_starts - 1, histories=histories)
     start = torch.full((batch, num_starts), llm.start_id, device=token_inputs.device)
     asked = [texts[-1:] for texts in asked_texts(instructions, histories or [()] * batch)]
-    begin = decoder.add_asked(llm.embed_words(start), [[0]] * batch, asked)
+    begin = decoder.add_asked(llm.embed_words(start), [[0]] * batch, asked, token_inputs)
     hidden, past = decoder.continue_prefix(prefix, num_tokens, begin)
     rows = torch.arange(batch, device=start.device).repeat_interleave(num_beams)
     past = _select(past, rows)

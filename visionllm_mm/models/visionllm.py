@@ -36,8 +36,9 @@ class VisionLLM(BaseDetector):
         llm: :class:`CausalLM`.
         vocabulary: arguments of :class:`Vocabulary`, the added tokens.
         task_decoder: further arguments of :class:`OpenEndedTaskDecoder`.
-        criterion: arguments of :class:`SetCriterion`, ``loss_words``, and ``loss_format`` where the LLM learns to read
-            output formats; losses and matchers are built here.
+        criterion: arguments of :class:`SetCriterion`, ``loss_words``, ``loss_format`` where the LLM learns to read
+            output formats, and ``loss_asked``, :class:`AskedObjectsLoss`, for a decoder with ``asked_phrases``; losses
+            and matchers are built here.
         format_source: who reads the output format off an instruction while predicting: ``rule``, the parser, or
             ``llm``, see :class:`FormatReader`. While training, the parser does.
         denoising: arguments of :func:`noisy_starts`, ``copies`` and ``noise``; None: off. Needs a tokenizer that
@@ -62,9 +63,10 @@ class VisionLLM(BaseDetector):
             decoder, llm=MODELS.build(llm), vocabulary=self.vocabulary, token_dims=self.image_tokenizer.embed_dims,
             place_dims=self.image_tokenizer.place_dims))
         parts = {name: TASK_UTILS.build(cfg) for name, cfg in criterion.items() if name.endswith('assigner')}
-        parts |= {name: MODELS.build(cfg) for name, cfg in criterion.items() if name.startswith('loss_')}
+        parts |= {name: MODELS.build(cfg) for name, cfg in criterion.items() if name.startswith('loss_') and cfg}
         self.loss_words = parts.pop('loss_words', None) or WordLoss()
         self.loss_format = parts.pop('loss_format', None)
+        self.loss_asked = parts.pop('loss_asked', None)
         if format_source not in ('rule', 'llm'):
             raise ValueError(f"format_source must be 'rule' or 'llm', got {format_source!r}")
         self.format_reader = FormatReader(self.task_decoder, self.vocabulary) if format_source == 'llm' else None
@@ -217,6 +219,9 @@ class VisionLLM(BaseDetector):
             matches = self.criterion.match_known(tokens, targets)
             losses |= self.criterion.known_object_losses(tokens, content, names, matches)
             losses |= self._dense_losses(tokens, names, starts, targets)
+            if self.loss_asked is not None:
+                losses['loss_asked'] = self.loss_asked(
+                    self.task_decoder, data_samples, inputs, matches.slots(targets), targets)
         return losses
 
     def predict(self, batch_inputs: Tensor, batch_data_samples: SampleList, rescale: bool = True) -> SampleList:

@@ -5,18 +5,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 _MAX_WORDS = 128
+_MAX_NUMBER = 8
 
 
 class AskedWords(nn.Module):
-    """Attention pooling of the words of a question: of all of them, and of its phrases.
+    """Attention pooling of the words of a question, of all of them and of its phrases, and of what phrases stand for.
 
-    All of them are weighed by one learnt vector, which starts at zero, as their mean. Which words are a phrase is
-    chosen by a small encoder that knows their order, so that "Is the star left of the ring?" may become a vector of the
-    star, and one of the ring, where the mean is the same for the opposite question.
+    All words are weighed by one learnt vector, which starts at zero, as their mean. Which words are a phrase is chosen
+    by a small encoder that knows their order, so that "Is the star left of the ring?" may become a vector of the star,
+    and one of the ring, where the mean is the same for the opposite question. Image tokens that a phrase stands for are
+    added to it as their mean, and as their number. By how much those of the first two phrases differ in place and size
+    is added to all words: which of both is left of, or larger than, the other is then read off one vector.
 
     Args:
         embed_dims: width of the LLM.
-        num_phrases: vectors besides that of all words.
+        num_phrases: vectors besides that of all words, 0 or at least 2.
         std: standard deviation of word embeddings.
     """
 
@@ -32,23 +35,44 @@ class AskedWords(nn.Module):
             self.encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
             self.choose = nn.Linear(width, num_phrases)
             self.kinds = nn.Parameter(std * torch.randn(num_phrases, embed_dims))
+            self.numbers = nn.Parameter(std * torch.randn(_MAX_NUMBER + 1, embed_dims))
+            self.match_words = nn.Linear(embed_dims, width)
+            self.match_tokens = nn.Linear(embed_dims, width)
+            # Equal words match at first.
+            nn.init.orthogonal_(self.match_words.weight)
+            self.match_tokens.load_state_dict(self.match_words.state_dict())
+            self.match_bias = nn.Parameter(torch.tensor(-2.0))
+            self.where = nn.Linear(embed_dims, 4)
+            self.differ = nn.Linear(4, embed_dims, bias=False)
+            # Objects that are a third of the image apart differ by about the length of a word.
+            nn.init.normal_(self.differ.weight, std=3 * std)
 
-    def forward(self, words: Tensor, valid: Tensor) -> Tensor:
-        """What :meth:`pool` gives, where phrases say besides which of them they are."""
-        pooled = self.pool(words, valid)
-        return pooled + F.pad(self.kinds, (0, 0, 0, 1)) if self.num_phrases else pooled
-
-    def pool(self, words: Tensor, valid: Tensor) -> Tensor:
-        """Pools n questions.
+    def forward(self, words: Tensor, valid: Tensor, tokens: Tensor) -> Tensor:
+        """Pools n questions about n images.
 
         Args:
             words: (n, L, embed_dims).
             valid: (n, L) bool, False where padded; a question has at least one word.
+            tokens: (n, M, embed_dims), projected image tokens.
 
         Returns:
-            (n, num_phrases + 1, embed_dims), the phrases and then all words, each as long as a question's words are on
-            average.
+            (n, num_phrases + 1, embed_dims), the phrases and then all words. Phrases say besides which of them they
+            are, what they stand for, and how many of it there are; all words say how the first two differ.
         """
+        pooled = self.pool(words, valid)
+        if not self.num_phrases:
+            return pooled
+        found = self.match(pooled[:, :-1], tokens).sigmoid()
+        number = found.sum(dim=2, keepdim=True)
+        # Linear between the vectors of whole numbers.
+        near = 1 - (number.clamp(max=_MAX_NUMBER) - torch.arange(_MAX_NUMBER + 1, device=number.device)).abs()
+        mean = found @ tokens / number.clamp(min=1)
+        phrases = self.kinds + mean + near.clamp(min=0) @ self.numbers
+        boxes = self.where(mean)
+        return pooled + torch.cat([phrases, self.differ(boxes[:, :1] - boxes[:, 1:2])], dim=1)
+
+    def pool(self, words: Tensor, valid: Tensor) -> Tensor:
+        """(n, num_phrases + 1, embed_dims), words alone, each as long as a question's words are on average."""
         # The factor lets it learn as fast as the words do.
         weights = (words @ self.attention * len(self.attention)**0.5)[..., None]
         if self.num_phrases:
@@ -56,6 +80,12 @@ class AskedWords(nn.Module):
         weights = weights.masked_fill(~valid[..., None], -torch.inf).softmax(dim=1)
         lengths = (words.norm(dim=2) * valid).sum(dim=1, keepdim=True) / valid.sum(dim=1, keepdim=True)
         return F.normalize(weights.transpose(1, 2) @ words, dim=2) * lengths[..., None]
+
+    def match(self, phrases: Tensor, tokens: Tensor) -> Tensor:
+        """(n, P, M), logits of whether phrases (n, P, embed_dims) stand for tokens (n, M, embed_dims)."""
+        asked = self.match_words(F.layer_norm(phrases, phrases.shape[2:]))
+        shown = self.match_tokens(F.layer_norm(tokens, tokens.shape[2:]))
+        return asked @ shown.transpose(1, 2) / asked.shape[2]**0.5 + self.match_bias
 
     def _choose(self, words: Tensor, valid: Tensor) -> Tensor:
         """(n, L, num_phrases), which words are of which phrase."""
