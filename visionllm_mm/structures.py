@@ -94,6 +94,11 @@ class SetTargets:
         return high - low
 
     @property
+    def places_norm(self) -> Tensor:
+        """(K, 4): centres and sizes."""
+        return torch.cat([self.centers_norm, self.sizes_norm], dim=1)
+
+    @property
     def boxes_xyxy(self) -> Tensor:
         """(K, 4), px."""
         return (self.boxes_norm * self.image_size).flatten(1)

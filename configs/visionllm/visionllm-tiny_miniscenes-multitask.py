@@ -269,9 +269,9 @@ custom_hooks = [
     dict(warmup, datasets=[short_expressions, short_questions, short_findings], ratios=(0.1, 0.25, 1), num_iters=600,
          batch_size=16, asked_weight=5.0),
     # Which of two is further left or larger is learnt where nothing else is asked (docs/design.md).
-    dict(warmup, datasets=[short_comparisons], ratios=(1, ), num_iters=200, batch_size=16, asked_weight=5.0),
-    dict(warmup, datasets=told_scenes, ratios=(2, 0.7, 2.5), num_iters=1000, batch_size=16, num_tokens=None,
-         read_formats=True, asked_weight=5.0)
+    dict(warmup, datasets=[short_comparisons], ratios=(1,), num_iters=200, batch_size=16, asked_weight=5.0),
+    dict(type='DescriptionWarmupHook', datasets=told_scenes, ratios=(2, 0.7, 2.5), num_iters=1000, batch_size=16,
+         asked_weight=5.0)
 ]
 
 # What tools/evaluate_descriptions.py asks about scenes that are told, by the names of the test tasks with its metrics.

@@ -146,7 +146,7 @@ def test_phrases_know_the_order_of_words():
     texts = ['Is the star left of the ring?', 'Is the ring left of the star?']
     words = decoder.llm.embed_words(torch.tensor([decoder.llm.word_ids(text) for text in texts]))
     valid = torch.ones(words.shape[:2], dtype=torch.bool)
-    tokens = torch.randn(2, 4, 32)[:1].expand(2, -1, -1)
+    tokens = torch.randn(1, 4, 32).expand(2, -1, -1)
     one, other = decoder.asked_words(words, valid, tokens)
     assert (one - other).norm(dim=1).min() > 1e-3
     pooled = decoder.asked_words.pool(words, valid)[:, 2]  # all words

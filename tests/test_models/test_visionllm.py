@@ -181,12 +181,12 @@ def test_phrases_of_questions_learn_which_tokens_they_stand_for():
         sample.set_metainfo(dict(
             answer=('no', ), object_names=NAMES, asked_objects=[(('the star', (1, )), ('the ring', (0, )))]))
         del sample.gt_instances.points
-    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     learnt = []
-    for _ in range(60):
+    for _ in range(120):
         losses = model.loss(images, samples)
         optimizer.zero_grad()
-        sum(value for name, value in losses.items() if 'loss' in name).backward()
+        sum(losses.values()).backward()
         optimizer.step()
         learnt.append(losses['loss_asked'].item())
     assert learnt[-1] < 0.25 < 1 < learnt[0]

@@ -2,8 +2,7 @@
 
 import importlib
 import re
-import subprocess
-import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,11 +10,13 @@ import torch
 from mmdet.registry import DATASETS, MODELS
 from mmengine.registry import init_default_scope
 
+from tests.command_line import run_tool
 from tests.integration.scenes import narrow_multitask_config
 from tests.tiny import ROOT
 from visionllm_mm.datasets.miniscenes import DatasetArguments, write_dataset
 
 TOOL = ROOT / 'tools/evaluate_descriptions.py'
+_run = partial(run_tool, TOOL.name)
 
 
 @pytest.fixture
@@ -26,11 +27,6 @@ def cfg(tmp_path, monkeypatch):
     cfg.model.test_cfg.words.max_length = 4  # random weights find no end
     init_default_scope('mmdet')
     return cfg
-
-
-def _run(*arguments):
-    return subprocess.run([sys.executable, str(TOOL), *map(str, arguments)], capture_output=True, text=True,
-                          timeout=300)
 
 
 def test_both_tasks_are_measured(cfg, tmp_path):

@@ -1,7 +1,6 @@
 """tools/export_gguf.py: the folder holds the numbers and the words of the file, and a config can name it."""
 
-import subprocess
-import sys
+from functools import partial
 
 import gguf
 import numpy as np
@@ -9,11 +8,12 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from tests.tiny import ROOT
+from tests.command_line import run_tool
 from visionllm_mm.models import CausalLM
 
 WIDTH, HIDDEN = 32, 64
 WORDS = ['<|endoftext|>', '</s>', *'abcdefghijklmnopqrstuvwxyz ', 'st', 'ar', 'star']
+_run = partial(run_tool, 'export_gguf.py')
 
 
 @pytest.fixture
@@ -62,11 +62,6 @@ def path(tmp_path, tensors):
     writer.write_tensors_to_file()
     writer.close()
     return path
-
-
-def _run(*arguments):
-    return subprocess.run([sys.executable, str(ROOT / 'tools/export_gguf.py'), *map(str, arguments)],
-                          capture_output=True, text=True, timeout=300)
 
 
 def test_a_config_can_name_the_folder(path, tensors, tmp_path):

@@ -1,15 +1,11 @@
 """tools/measure_boundary.py: the best that boundary points can say."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
+from functools import partial
 
-TOOL = Path(__file__).resolve().parents[2] / 'tools/measure_boundary.py'
+from tests.command_line import run_tool
 
-
-def _run(*arguments):
-    return subprocess.run([sys.executable, str(TOOL), *map(str, arguments)], capture_output=True, text=True)
+_run = partial(run_tool, 'measure_boundary.py')
 
 
 def test_table_of_squares_and_a_frame(tmp_path):

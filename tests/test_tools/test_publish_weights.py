@@ -1,19 +1,16 @@
 """tools/publish_weights.py: small files that load as the checkpoint does."""
 
 import hashlib
-import subprocess
-import sys
+from functools import partial
 
 import pytest
 import torch
 from mmengine.runner.checkpoint import load_checkpoint
 
-from tests.tiny import ROOT, build_model
+from tests.command_line import run_tool
+from tests.tiny import build_model
 
-
-def _run(*arguments):
-    return subprocess.run([sys.executable, str(ROOT / 'tools/publish_weights.py'), *map(str, arguments)],
-                          capture_output=True, text=True, timeout=300)
+_run = partial(run_tool, 'publish_weights.py')
 
 
 @pytest.fixture

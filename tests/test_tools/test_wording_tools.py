@@ -1,18 +1,17 @@
 """tools/evaluate_formats.py and tools/expand_templates.py."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from tests.tiny import save_llama
+from tests.command_line import run_tool
+from tests.tiny import ROOT, save_llama
 from visionllm_mm.instructions import TASK_TEMPLATES, Vocabulary, parse_instruction
 
-TOOLS = Path(__file__).resolve().parents[2] / 'tools'
+TOOLS = ROOT / 'tools'
 
 
 @pytest.fixture
@@ -53,9 +52,7 @@ def test_agreement_counts_what_is_read_otherwise(formats):
     assert len(wrong[box]) == 3 and wrong[box][0].startswith('0 points instead of ') and not wrong[caption]
 
 
-def _expand(*arguments):
-    return subprocess.run([sys.executable, str(TOOLS / 'expand_templates.py'), *map(str, arguments)],
-                          capture_output=True, text=True)
+_expand = partial(run_tool, 'expand_templates.py')
 
 
 def test_an_llm_that_writes_nonsense_is_told_so(tmp_path):

@@ -1,6 +1,6 @@
 """A loss of what the phrases of questions stand for, and of where that is."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -15,11 +15,12 @@ from .task_decoder import OpenEndedTaskDecoder, asked_texts
 
 
 class _Phrase(NamedTuple):
-    """Words that stand for objects: of which question, which of its phrases, of which sample, and the objects' rows."""
-    question: str
+    """Words that stand for objects: in which question, which of its phrases, about which image, and the objects' rows.
+    """
+    question: int
     number: int
     words: str
-    sample: int
+    image: int
     objects: tuple[int, ...]
 
 
@@ -55,11 +56,11 @@ class AskedObjectsLoss(nn.Module):
         if decoder.num_starts == 1:
             raise ValueError('phrases of questions can be taught only where answers begin with them: set '
                              'task_decoder.asked_phrases to 2 or more, or leave out loss_asked and asked_weight')
-        phrases = list(_phrases(decoder, samples))
+        questions, phrases = _phrases(decoder, samples)
         if not phrases:
             return tokens.new_zeros(())
-        return self.loss_weight * (self._phrase_loss(decoder, phrases, tokens, slots) + self._place_loss(
-            decoder, tokens, slots, objects))
+        return self.loss_weight * (self._phrase_loss(decoder, questions, phrases, tokens, slots) +
+                                   self._place_loss(decoder, tokens, slots, objects))
 
     @staticmethod
     def _place_loss(decoder: OpenEndedTaskDecoder, tokens: Tensor, slots: Sequence[Tensor],
@@ -69,30 +70,35 @@ class AskedObjectsLoss(nn.Module):
         for row, slot, target in zip(tokens, slots, objects, strict=True):
             has_token = slot >= 0
             shown.append(row[slot[has_token]])
-            boxes.append(torch.cat([target.centers_norm, target.sizes_norm], dim=1)[:len(slot)][has_token])
+            boxes.append(target.places_norm[:len(slot)][has_token])
         found = decoder.asked_words.where(torch.cat(shown).float())
         return F.l1_loss(found, torch.cat(boxes).to(found.device), reduction='sum') / max(found.numel(), 1)
 
     @staticmethod
-    def _phrase_loss(decoder: OpenEndedTaskDecoder, phrases: list[_Phrase], tokens: Tensor,
+    def _phrase_loss(decoder: OpenEndedTaskDecoder, questions: list[str], phrases: list[_Phrase], tokens: Tensor,
                      slots: Sequence[Tensor]) -> Tensor:
-        questions, numbers, words, rows, objects = (list(values) for values in zip(*phrases, strict=True))
+        of_question, numbers, words, images, objects = (list(values) for values in zip(*phrases, strict=True))
         pooled = decoder.asked_words.pool(*decoder.embed_questions([decoder.llm.word_ids(text) for text in questions]))
-        pooled = pooled[torch.arange(len(phrases)), numbers][:, None]
+        pooled = pooled[of_question, numbers][:, None]
         meant = decoder.prefix_builder.embed_names([[text] for text in words]).name_embeddings.detach().float()
-        matched = decoder.asked_words.match(pooled, tokens[rows].float())[:, 0]
+        matched = decoder.asked_words.match(pooled, tokens[images].float())[:, 0]
         targets = torch.zeros_like(matched)
-        for target, row, asked in zip(targets, rows, objects, strict=True):
-            of_objects = slots[row].tolist()
-            target[[of_objects[k] for k in asked if k < len(of_objects) and of_objects[k] >= 0]] = 1
+        of_objects = [slot.tolist() for slot in slots]
+        for target, image, asked in zip(targets, images, objects, strict=True):
+            slot = of_objects[image]
+            target[[slot[k] for k in asked if k < len(slot) and slot[k] >= 0]] = 1
         distance = 1 - F.cosine_similarity(pooled, meant, dim=2).mean()
         return distance + F.binary_cross_entropy_with_logits(matched, targets)
 
 
-def _phrases(decoder: OpenEndedTaskDecoder, samples: SampleList) -> Iterator[_Phrase]:
-    for row, sample in enumerate(samples):
+def _phrases(decoder: OpenEndedTaskDecoder, samples: SampleList) -> tuple[list[str], list[_Phrase]]:
+    """The questions that ask for objects, and their phrases."""
+    questions, found = [], []
+    for image, sample in enumerate(samples):
         if 'asked_objects' in sample:
             texts, = asked_texts([parse_instruction(sample.instruction, decoder.vocabulary)], [sample.answer])
             for text, phrases in zip(texts, sample.asked_objects, strict=True):
                 for number, (words, objects) in enumerate(phrases[:decoder.num_starts - 1]):
-                    yield _Phrase(text, number, words, row, objects)
+                    found.append(_Phrase(len(questions), number, words, image, objects))
+                questions.append(text)
+    return questions, found

@@ -122,8 +122,7 @@ def describe(decoder: OpenEndedTaskDecoder, names: list[list[str]], objects: lis
     for i, target in enumerate(objects):
         slot, count = slots[i].to(device), len(slots[i])
         content = content.index_put((torch.full_like(slot, i), slot), named[i, target.class_index[:count]])
-        box = torch.cat([target.centers_norm, target.sizes_norm], dim=1)
-        places[i, slot] = box[:count, :projector.place_dims].clamp(0, 1).to(device)
+        places[i, slot] = target.places_norm[:count, :projector.place_dims].clamp(0, 1).to(device)
     objectness = torch.rand(batch, num_tokens, generator=generator).to(device)
     objectness = _limit_objectness(objectness, slots)
     if projector.objectness is not None:

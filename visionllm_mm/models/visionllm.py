@@ -63,7 +63,8 @@ class VisionLLM(BaseDetector):
             decoder, llm=MODELS.build(llm), vocabulary=self.vocabulary, token_dims=self.image_tokenizer.embed_dims,
             place_dims=self.image_tokenizer.place_dims))
         parts = {name: TASK_UTILS.build(cfg) for name, cfg in criterion.items() if name.endswith('assigner')}
-        parts |= {name: MODELS.build(cfg) for name, cfg in criterion.items() if name.startswith('loss_') and cfg}
+        parts |= {name: MODELS.build(cfg) for name, cfg in criterion.items()
+                  if name.startswith('loss_') and cfg is not None}
         self.loss_words = parts.pop('loss_words', None) or WordLoss()
         self.loss_format = parts.pop('loss_format', None)
         self.loss_asked = parts.pop('loss_asked', None)
