@@ -19,10 +19,10 @@ ORDER |= {'right of': ORDER['left of'][::-1], 'below': ORDER['above'][::-1],
           'larger than': ORDER['smaller than'][::-1]}
 
 
-def _sample(labels=(2, 0, 1)):
-    boxes = np.array([BOXES[NAMES[label]] for label in labels], dtype=np.float32).reshape(-1, 4)
+def _sample(labels=(2, 0, 1), names=NAMES):
+    boxes = np.array([BOXES[names[label]] for label in labels], dtype=np.float32).reshape(-1, 4)
     return dict(text='the first of all', described=(True,) + (False,) * (len(labels) - 1), question='What is this?',
-                history=(), gt_caption=['a star'], object_names=NAMES, gt_bboxes=HorizontalBoxes(boxes),
+                history=(), gt_caption=['a star'], object_names=names, gt_bboxes=HorizontalBoxes(boxes),
                 gt_bboxes_labels=np.array(labels))
 
 
@@ -104,10 +104,11 @@ def test_counts_and_plurals():
 
 @pytest.mark.parametrize('kind, start', [
     ('place', 'Is the .+ (left of|right of|above|below) the '), ('size', 'Is the .+ (larger|smaller) than the '),
-    ('more', 'Are there more '), ('count', 'How many ')])
+    ('more', 'Are there more '), ('count', 'How many '), ('exists', 'Is there a '),
+    ('part', 'What (color is the (star|ring)|shape is the (red|blue) object)')])
 def test_kinds_of_questions(kind, start):
     np.random.seed(0)
-    transform = DrawQuestions(prob=1.0, kinds=[kind], num_turns=10)
+    transform = DrawQuestions(prob=1.0, kinds=[kind], num_turns=10, parts=('color', 'shape'))
     results = [transform(_sample()) for _ in range(20)]
     questions = [text for result in results if 'asked_objects' in result
                  for text in (result['question'], *result['history'][1::2])]
@@ -115,12 +116,43 @@ def test_kinds_of_questions(kind, start):
 
 
 def test_unknown_kind_of_question():
-    with pytest.raises(ValueError, match=r"kinds must be some of \['place', .*'count'\], got \['where'\]"):
+    with pytest.raises(ValueError, match=r"kinds must be some of \['place', .*'part'\], got \['where'\]"):
         DrawQuestions(kinds=['where'])
 
 
+def _drawn(kind, labels=(2, 0, 1), names=NAMES, **kwargs):
+    """Question -> answer and phrases, of all that are drawn of one kind."""
+    np.random.seed(0)
+    transform = DrawQuestions(prob=1.0, kinds=[kind], num_turns=1, **kwargs)
+    results = [transform(_sample(labels, names)) for _ in range(200)]
+    return {result['question']: (result['gt_caption'][0], *result['asked_objects']) for result in results
+            if 'asked_objects' in result}
+
+
+def test_parts_of_names():
+    assert _drawn('part', parts=('color', 'shape')) == {
+        'What color is the ring?': ('blue', (('ring', (0,)),)),
+        'What shape is the red object?': ('star', (('red object', (1,)),))}
+    assert not _drawn('part', labels=(0, 0), parts=('color', 'shape')), 'of two that are alike none is meant'
+
+
+def test_existence():
+    drawn = _drawn('exists', labels=(0, 1))
+    assert drawn['Is there a star?'] == ('yes', (('star', (0, 1)),))
+    assert drawn['Is there a red object?'] == ('yes', (('red object', (0,)),))
+    assert drawn['Is there a blue ring?'] == ('no', (('blue ring', ()),))
+    assert {question.removeprefix('Is there a ')[:-1] for question in drawn} == {*KINDS} - {'object'}
+    assert 'Is there an ant?' in _drawn('exists', labels=(), names=('ant',))
+
+
+@pytest.mark.parametrize('wrong', [dict(), dict(parts=('color',)), dict(parts=('color', 'shape'), any_object=None)])
+def test_parts_need_their_names(wrong):
+    with pytest.raises(ValueError, match="the kind 'part' needs any_object and two parts"):
+        DrawQuestions(kinds=['part'], **wrong)
+
+
 def test_nothing_to_ask_about():
-    transform = DrawQuestions(prob=1.0, any_object=None)
+    transform = DrawQuestions(prob=1.0, kinds=['place', 'size', 'more'])
     assert transform(_sample(()))['question'] == 'What is this?'
     assert DrawQuestions(prob=0.0)(_sample())['question'] == 'What is this?'
 

@@ -17,6 +17,7 @@ from .transforms import (
     PackInstructionInputs,
     QuestionInstruction,
     RandomFlipWithWords,
+    ScrambleWording,
     SeedBySample,
     SegmentationInstruction,
 )
@@ -25,5 +26,5 @@ __all__ = [
     'CaptionDataset', 'CaptionInstruction', 'ConversationDataset', 'DetectionInstruction', 'DrawQuestions',
     'DrawRelation', 'ExchangeNames', 'GroundingInstruction', 'KeypointCocoDataset', 'KeypointInstruction',
     'LoadKeypoints', 'OneTaskSampler', 'PackInstructionInputs', 'QuestionInstruction', 'RandomFlipWithWords',
-    'ReferringExpressionDataset', 'SeedBySample', 'SegmentationInstruction', 'read_class_names'
+    'ReferringExpressionDataset', 'ScrambleWording', 'SeedBySample', 'SegmentationInstruction', 'read_class_names'
 ]

@@ -20,6 +20,8 @@ RELATIONS = {
     'smaller than': (2, -1),
 }
 _PLACES, _SIZES = tuple(RELATIONS)[:4], tuple(RELATIONS)[4:]
+# A question, its answer, and its phrases that stand for objects.
+_Turn = tuple[str, str, tuple[tuple[str, tuple[int, ...]], ...]]
 
 
 def _names_of(labels: Sequence[int], names: Sequence[str], any_object: str | None) -> list[list[str]]:
@@ -125,10 +127,11 @@ class DrawRelation(_DrawnText):
 
 @TRANSFORMS.register_module()
 class DrawQuestions(_DrawnText):
-    """Asks random questions that compare and count instead of the sample's own: many about few scenes.
+    """Asks random questions about objects instead of the sample's own: many about few scenes.
 
     ``place``: "Is the ring left of the red star?", ``size``: "Is the ring larger than the red star?", ``more``: "Are
-    there more rings than stars?" and ``count``: "How many rings are there?".
+    there more rings than stars?", ``count``: "How many rings are there?", ``exists``: "Is there a ring?" and ``part``:
+    "What color is the ring?", "What shape is the red object?".
 
     Required keys: ``gt_bboxes``, ``gt_bboxes_labels`` (positions in ``object_names``) and ``object_names``.
     Changed keys: ``question``, ``history`` and ``gt_caption``, see :class:`ConversationDataset`. Added key:
@@ -141,22 +144,29 @@ class DrawQuestions(_DrawnText):
         plurals: of last words of names; of others, it is the word with an "s".
         num_turns: the most questions.
         kinds: of questions, each drawn equally often; fewer are asked where one is not possible.
+        parts: what the words before a name's last one tell, and what the last one tells, such as ``('color',
+            'shape')`` of "red star". ``part`` needs them, and ``any_object``.
 
     Raises:
-        ValueError: when ``prob`` is out of range, or there is no such kind of question.
+        ValueError: when ``prob`` is out of range, there is no such kind of question, or ``part`` lacks what it needs.
     """
 
     def __init__(self, prob: float = 0.5, any_object: str | None = 'object', plurals: Mapping[str, str] | None = None,
-                 num_turns: int = 6, kinds: Sequence[str] = ('place', 'size', 'more', 'count')) -> None:
+                 num_turns: int = 6, kinds: Sequence[str] = ('place', 'size', 'more', 'count'),
+                 parts: tuple[str, str] | None = None) -> None:
         super().__init__(prob, any_object)
         self.makers = dict(place=partial(self._relation, _PLACES), size=partial(self._relation, _SIZES),
-                           more=self._more, count=self._count)
+                           more=self._more, count=self._count, exists=self._exists, part=self._part)
         unknown = [kind for kind in kinds if kind not in self.makers]
         if unknown or not kinds:
             raise ValueError(f'DrawQuestions: kinds must be some of {list(self.makers)}, got {list(kinds)}')
+        if 'part' in kinds and (any_object is None or parts is None or len(parts) != 2):
+            raise ValueError("DrawQuestions: the kind 'part' needs any_object and two parts, such as ('color', "
+                             f"'shape') of \"red star\", got any_object={any_object!r} and parts={parts!r}")
         self.kinds = tuple(kinds)
         self.plurals = dict(plurals or {})
         self.num_turns = num_turns
+        self.parts = parts
 
     def draw(self, results: dict, names: list[list[str]]) -> None:
         """Replaces the questions, in place; ``names`` are those of each object."""
@@ -168,7 +178,7 @@ class DrawQuestions(_DrawnText):
             results.update(question=turns[0], history=tuple(turns[1:-1]), gt_caption=turns[-1:],
                            asked_objects=[phrases for _, phrases in asked.values()])
 
-    def _relation(self, relations: Sequence[str], scene: _Scene) -> tuple[str, str, tuple] | None:
+    def _relation(self, relations: Sequence[str], scene: _Scene) -> _Turn | None:
         """Whether one object is left of, or larger than, another."""
         if not scene.unique:
             return None
@@ -177,10 +187,10 @@ class DrawQuestions(_DrawnText):
             return None
         relation = _draw(relations)
         true = _in_relation(scene.boxes, relation, second)[first]
-        return (f'Is the {first_name} {relation} the {second_name}?', 'yes' if true else 'no',
+        return (f'Is the {first_name} {relation} the {second_name}?', _yes_no(true),
                 ((first_name, (first,)), (second_name, (second,))))
 
-    def _more(self, scene: _Scene) -> tuple[str, str, tuple] | None:
+    def _more(self, scene: _Scene) -> _Turn | None:
         """Whether there are more of one name than of another; there are always more of any object."""
         if not scene.counts:
             return None
@@ -189,13 +199,13 @@ class DrawQuestions(_DrawnText):
             return None
         phrases = tuple((self._plural(name), scene.rows(name)) for name in (first, second))
         more = scene.counts[first] > scene.counts[second]
-        return f'Are there more {phrases[0][0]} than {phrases[1][0]}?', 'yes' if more else 'no', phrases
+        return f'Are there more {phrases[0][0]} than {phrases[1][0]}?', _yes_no(more), phrases
 
-    def _count(self, scene: _Scene) -> tuple[str, str, tuple] | None:
+    def _count(self, scene: _Scene) -> _Turn | None:
         """How many of a name there are; a third of the names are any, and most often none are there."""
         names = list(scene.counts)
         if np.random.randint(3) == 0:
-            names = _names_of([np.random.randint(len(scene.all_names))], scene.all_names, self.any_object)[0]
+            names = self._any_names(scene)
         elif self.any_object is not None:
             names.append(self.any_object)
         if not names:
@@ -204,6 +214,39 @@ class DrawQuestions(_DrawnText):
         rows = tuple(range(len(scene.names))) if name == self.any_object else scene.rows(name)
         return f'How many {self._plural(name)} are there?', str(len(rows)), ((self._plural(name), rows),)
 
+    def _exists(self, scene: _Scene) -> _Turn | None:
+        """Whether there is one of a name; as often as not, none is."""
+        names = list(scene.counts)
+        if np.random.randint(2) == 0:
+            names = [name for name in self._any_names(scene) if name not in scene.counts]
+        if not names:
+            return None
+        name = _draw(names)
+        rows = scene.rows(name)
+        return f'Is there {"an" if name[0] in "aeiou" else "a"} {name}?', _yes_no(rows), ((name, rows),)
+
+    def _part(self, scene: _Scene) -> _Turn | None:
+        """Which one part of an object's name is, asked with the other part."""
+        asked = []
+        for row, name in scene.unique:
+            if len(scene.names[row]) < 3:
+                continue
+            _, last, start = scene.names[row]
+            if name == last:
+                asked.append((f'What {self.parts[0]} is the {name}?', start.removesuffix(f' {self.any_object}'),
+                              ((name, (row,)),)))
+            elif name == start:
+                asked.append((f'What {self.parts[1]} is the {name}?', last, ((name, (row,)),)))
+        return _draw(asked) if asked else None
+
+    def _any_names(self, scene: _Scene) -> list[str]:
+        """Names of a random object, shown or not."""
+        return _names_of([np.random.randint(len(scene.all_names))], scene.all_names, self.any_object)[0]
+
     def _plural(self, name: str) -> str:
         *first, last = name.split()
         return ' '.join([*first, self.plurals.get(last, f'{last}s')])
+
+
+def _yes_no(true: object) -> str:
+    return 'yes' if true else 'no'

@@ -16,8 +16,8 @@ _WORDS = sorted({word for templates in TASK_TEMPLATES.values() for template in t
 class ScrambleWording(BaseTransform):
     """Adds ``scrambled_instruction``: the instruction with other words around its class set and format.
 
-    Half of the copies that ask for objects ask for another number of points, so that the LLM learns them all. Few
-    points are as likely as many, on a logarithmic scale, since outlines ask for many anyhow.
+    Copies that ask for objects may ask for another number of points, so that the LLM learns them all. Few points are as
+    likely as many, on a logarithmic scale, since outlines ask for many anyhow.
 
     ``VisionLLM`` takes it for its format loss alone, see :class:`visionllm_mm.models.FormatLoss`; all else is asked
     with the instruction as it is.
@@ -25,16 +25,18 @@ class ScrambleWording(BaseTransform):
     Args:
         max_points: the most points of a format, at most the vocabulary's.
         prob: share of the samples that get a scrambled copy, in [0, 1].
+        redraw_prob: share of the copies that ask for another number of points, in [0, 1].
     """
 
-    def __init__(self, max_points: int, prob: float = 0.5) -> None:
+    def __init__(self, max_points: int, prob: float = 0.5, redraw_prob: float = 0.5) -> None:
         self.max_points = max_points
         self.prob = prob
+        self.redraw_prob = redraw_prob
 
     def transform(self, results: dict) -> dict:
         if np.random.random_sample() < self.prob:
             text = results['instruction']
-            if np.random.random_sample() < 0.5:
+            if np.random.random_sample() < self.redraw_prob:
                 num_points = int((self.max_points + 1)**np.random.random_sample())
                 text = redraw_format(text, num_points, _WORDS, np.random)
             results['scrambled_instruction'] = scramble_wording(text, _WORDS, np.random)
