@@ -20,7 +20,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--host', default='127.0.0.1', help='address to listen at (default: this machine alone)')
     parser.add_argument('--port', type=int, default=7860, help='port (default: 7860)')
     parser.add_argument('--max-mb', type=int, default=20, help='the largest upload (default: 20)')
-    parser.add_argument('--max-pixels', type=int, default=25_000_000, help='the largest picture (default: 25000000)')
+    parser.add_argument('--max-pixels', type=int, default=16_000_000, help='the largest picture (default: 16000000)')
     return parse_with_model(parser)
 
 

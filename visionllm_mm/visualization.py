@@ -2,6 +2,7 @@
 
 import math
 
+import matplotlib
 import numpy as np
 from mmdet.registry import VISUALIZERS
 from mmdet.structures import DetDataSample
@@ -44,7 +45,9 @@ class InstructionVisualizer(DetLocalVisualizer):
         super().add_datasample(name, image, data_sample, draw_gt, draw_pred, **kwargs)
 
     def _draw_instances(self, image: np.ndarray, instances: InstanceData, *args) -> np.ndarray:
-        drawn = super()._draw_instances(image, instances, *args)
+        # A dollar sign in a class name does not begin a formula.
+        with matplotlib.rc_context({'text.parse_math': False}):
+            drawn = super()._draw_instances(image, instances, *args)
         if 'points' not in instances or 'masks' in instances or not len(instances):
             return drawn
         self.set_image(drawn)

@@ -47,8 +47,10 @@ def test_coco_reads_what_was_found(tmp_path):
 
 
 def test_coco_keeps_named_points():
-    found = to_coco([_prediction(keypoints=[[[1.0, 2.0], [3.0, 4.0]], [[5.0, 6.0], [7.0, 8.0]]])])
+    points = [[[1.0, 2.0], [3.0, 4.0]], [[5.0, 6.0], [7.0, 8.0]]]
+    found = to_coco([_prediction(keypoints=points, point_names=['top', 'left'])])
     assert [a['keypoints'] for a in found['annotations']] == [[1, 2, 2, 3, 4, 2], [5, 6, 2, 7, 8, 2]]
+    assert [c['keypoints'] for c in found['categories']] == [['top', 'left'], ['top', 'left']]
     assert [c['id'] for c in found['categories']] == [1, 2] and found['annotations'][1]['category_id'] == 2
 
 
@@ -57,10 +59,11 @@ def test_labelme():
     assert outlines['imagePath'] == 'a.png' and (outlines['imageHeight'], outlines['imageWidth']) == (30, 40)
     shape, = outlines['shapes']
     assert shape['label'] == 'red star' and shape['shape_type'] == 'polygon' and len(shape['points']) == 4
-    boxes = _prediction(keypoints=[[[1.0, 2.0]], [[5.0, 6.0]]])
+    boxes = _prediction(keypoints=[[[1.0, 2.0]], [[5.0, 6.0]]], point_names=['top'])
     del boxes['polygons'], boxes['masks']
     shapes = to_labelme(boxes)['shapes']
     assert [s['shape_type'] for s in shapes] == ['rectangle', 'point', 'rectangle', 'point']
+    assert [s['label'] for s in shapes] == ['red star', 'red star top', 'ring', 'ring top']
     assert shapes[0]['points'] == [[10, 5], [20, 15]] and shapes[3]['points'] == [[5, 6]]
     assert shapes[3]['group_id'] == shapes[2]['group_id'] == 1
     for other in (WORDS, _prediction(img_path=None)):

@@ -7,12 +7,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from mmdet.apis import inference_detector, init_detector
 from PIL import Image
 
 from tests.integration.scenes import NAMES, make_coco_folder, save_untrained, small_config
 from visionllm_mm.apis import VisionLLMInferencer
-from visionllm_mm.apis.images import to_array
+from visionllm_mm.apis.images import open_video, to_array
 from visionllm_mm.instructions import DETECTION_TEMPLATES, build_instruction, point_format
 
 
@@ -63,6 +64,7 @@ def test_each_task_answers_in_its_format(inferencer, image):
 
     points = _one(inferencer.keypoints(image, ['box'], ['center', 'top']))
     assert np.shape(points['keypoints']) == (len(points['scores']), 2, 2) and 'masks' not in points
+    assert points['point_names'] == ['center', 'top']
 
     for words in (inferencer.caption(image, max_words=3), inferencer.answer(image, 'Is there a box?'),
                   inferencer.answer(image, 'Is there a box?', history=('yes', 'What color is it?'))):
@@ -103,7 +105,9 @@ def test_kinds_of_images(inferencer, config, image):
 
 
 def test_files(inferencer, config, tmp_path, image):
-    inferencer.segment(image, NAMES, num_points=8, out_dir=str(tmp_path), no_save_pred=False)
+    found = inferencer.segment(image, NAMES, num_points=8, out_dir=str(tmp_path), no_save_pred=False)
+    assert not found['visualization'], 'pictures that are in files are not kept as well'
+    assert inferencer.segment(image, NAMES, out_dir=str(tmp_path), return_vis=True)['visualization'][0].shape[2] == 3
     written = json.loads((tmp_path / 'preds/1.json').read_text())
     assert written['output_format'].endswith('<y8>') and len(written['polygons'])
     assert cv2.imread(str(tmp_path / 'vis/1.png')).shape[2] == 3
@@ -122,10 +126,30 @@ def test_files(inferencer, config, tmp_path, image):
     (lambda i, image: i.detect(3, ['box']), TypeError, 'an image is a path'),
     (lambda i, image: i.detect(np.zeros((8, 8)), ['box']), ValueError, r'\(8, 8\) of float64'),
     (lambda i, image: i.detect([], ['box']), ValueError, 'there is no image in'),
+    (lambda i, image: i.detect([image, image], ['box'], out_dir='out'), ValueError, "several are called '1'"),
 ])
 def test_bad_requests_name_what_is_wrong(inferencer, image, ask, error, message):
     with pytest.raises(error, match=message):
         ask(inferencer, image)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU')
+def test_no_gpu(config, weights):
+    with pytest.raises(ValueError, match="device='cuda:0', but PyTorch finds no CUDA GPU here: take device='cpu'"):
+        VisionLLMInferencer(copy.deepcopy(config), weights, device='cuda:0')
+
+
+def test_progress_says_how_many_are_left(inferencer, config):
+    batches = inferencer.preprocess(inferencer._inputs_to_list(f'{config.data_root}/val'), batch_size=3)
+    assert len(batches) == len(list(batches)) == 2
+
+
+def test_dollar_signs_and_other_scripts(inferencer, image):
+    """No formulas for Matplotlib; where its font lacks letters there are boxes instead."""
+    result = inferencer.detect(image, ['$x_{$', 'étoile', '星'], return_vis=True, pred_score_thr=0.0)
+    assert '{"$x_{$": <c0>, "étoile": <c1>, "星": <c2>}' in _one(result)['instruction']
+    assert result['visualization'][0].shape == (64, 64, 3)
+    assert '星はありますか' in _one(inferencer.answer(image, '星はありますか?', return_vis=True))['instruction']
 
 
 def test_what_the_llm_said(inferencer, image):
@@ -154,6 +178,8 @@ def test_frames_of_a_video(inferencer, tmp_path, image):
     found = inferencer.detect(path, NAMES, batch_size=2, out_dir=str(tmp_path / 'out'), no_save_pred=False)
     assert len(found['predictions']) == 3 and found['predictions'][0]['ori_shape'] == [64, 64]
     assert len(list((tmp_path / 'out/preds').iterdir())) == len(list((tmp_path / 'out/vis').iterdir())) == 3
+    with pytest.raises(ValueError, match='a frame of .*scenes.avi is too large: 64 x 64 are more than 100 pixels'):
+        open_video(path, 100)
     (tmp_path / 'none.mp4').write_bytes(b'no video')
     with pytest.raises(ValueError, match='none.mp4 is not a video that OpenCV can read'):
         inferencer.detect(str(tmp_path / 'none.mp4'), NAMES)

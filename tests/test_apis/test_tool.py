@@ -69,10 +69,12 @@ def test_paths_with_commas(tool, folder, tmp_path):
     assert cv2.imread(tool.inference_detect(f'{path}, star')).shape == (64, 64, 3)
 
 
-def test_what_can_not_be_done_is_said(tool, folder):
+def test_what_can_not_be_done_is_said(tool, folder, tmp_path):
     image = f'{folder}/val/1.png'
     assert 'could not be done: no image nothing.png' in tool.inference_caption('nothing.png')
     assert 'name what to look for' in tool.inference_detect(image)
+    (tmp_path / 'film.mp4').write_bytes(b'frames')
+    assert 'film.mp4 is not an image' in tool.inference_detect(f'{tmp_path}/film.mp4, star')
     assert 'the question is empty' in tool.inference_answer(image)
     assert '<image>' in tool.inference_instruction(f'{image}, find stars')
 

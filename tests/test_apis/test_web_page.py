@@ -6,13 +6,15 @@ import threading
 import urllib.request
 from pathlib import Path
 
+import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from PIL import Image
 
 from tests.integration.scenes import NAMES, make_coco_folder, save_untrained, small_config
 from visionllm_mm.apis import VisionLLMInferencer
-from visionllm_mm.apis.web_page import build_page
+from visionllm_mm.apis.web_page import _Desk, build_page
 
 
 @pytest.fixture(scope='module')
@@ -69,16 +71,47 @@ def test_every_task(client, image):
 
 def test_messages_instead_of_stack_traces(client, image, folder, tmp_path):
     (tmp_path / 'text.png').write_text('no picture')
+    (tmp_path / 'empty.png').touch()
+    (tmp_path / 'film.mp4').write_bytes((folder / 'val/1.png').read_bytes()[:64])
+    Image.new('1', (200, 200)).save(tmp_path / 'large.png')
+    files = [((handle_file(str(tmp_path / name)), 0.3, ['box']), 'detect', message) for name, message in (
+        ('text.png', 'not an image'), ('empty.png', 'has 0 bytes'), ('film.mp4', 'not an image'),
+        ('large.png', '200 x 200 are more than 10000 pixels'))]
     for inputs, name, message in (
             ((None, 0.3, ['box']), 'detect', 'Choose or upload a picture'),
             ((image, 0.3, []), 'detect', 'class'),
             ((image, 0.3, ['<b>x</b>', '<b>x</b>']), 'detect', '&lt;b&gt;x&lt;/b&gt;'),
-            ((image, 0.3, ''), 'instruction', 'instruction'),
-            ((handle_file(str(tmp_path / 'text.png')), 0.3, ['box']), 'detect', 'image')):
+            ((image, 0.3, ''), 'instruction', 'instruction'), *files):
         with pytest.raises(AppError, match=re.escape(message)) as caught:
             client.predict(*inputs, api_name=f'/{name}')
         assert 'Traceback' not in str(caught.value) and '/' not in str(caught.value).replace('&lt;/b', '')
     assert client.predict(image, 0.3, ['box'], api_name='/detect')
+
+
+def test_pictures_of_other_kinds_and_many_classes(client, folder, tmp_path):
+    """Transparent ones, such for print, gray ones of 16 bits, and such that are shown turned."""
+    picture = Image.open(folder / 'val/1.png').convert('RGB')
+    turned = picture.getexif()
+    turned[0x0112] = 8
+    picture.convert('RGBA').save(tmp_path / 'alpha.png')
+    picture.convert('CMYK').save(tmp_path / 'print.jpg')
+    picture.crop((0, 0, 64, 48)).save(tmp_path / 'turned.jpg', exif=turned)
+    Image.fromarray(np.full((64, 64), 40000, np.uint16)).save(tmp_path / 'deep.png')
+    for name, size in (('alpha.png', (64, 64)), ('print.jpg', (64, 64)), ('turned.jpg', (48, 64)),
+                       ('deep.png', (64, 64))):
+        drawn, *_ = client.predict(handle_file(str(tmp_path / name)), 0.3, ['box'], api_name='/detect')
+        assert Image.open(drawn).size == size, name
+    many = client.predict(handle_file(str(tmp_path / 'alpha.png')), 0.0, [f'thing {i}' for i in range(600)],
+                          api_name='/detect')
+    assert re.match(r'thing \d+, \d\.\d\d:  <c', many[3])
+
+
+def test_old_answers_are_deleted(inferencer, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr('visionllm_mm.apis.web_page._MOST_ANSWERS', 2)
+    desk = _Desk(inferencer, tmp_path)
+    for _ in range(4):
+        desk.answer(str(folder / 'val/1.png'), lambda path, **kwargs: inferencer.detect(path, ['box'], **kwargs), 0.3)
+    assert len(list(tmp_path.rglob('answer.json'))) == 2
 
 
 def test_other_files_of_the_server_are_not_read(page):

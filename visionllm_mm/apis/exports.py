@@ -24,8 +24,8 @@ def to_text(prediction: dict, score_thr: float = 0.0) -> str:
 def to_coco(predictions: Sequence[dict], score_thr: float = 0.0) -> dict:
     """A COCO data set of what was found: ``images``, ``annotations`` with a ``score``, ``categories``, ``captions``.
 
-    Categories are numbered from 1 in the order in which they occur; COCO's own tools read the result. Answers in words
-    become captions of their images.
+    Categories are numbered from 1 in the order in which they occur, and those with named points list the names; COCO's
+    own tools read the result. Answers in words become captions of their images.
 
     Args:
         predictions: of :class:`VisionLLMInferencer`.
@@ -42,11 +42,13 @@ def to_coco(predictions: Sequence[dict], score_thr: float = 0.0) -> dict:
         for i, score in enumerate(prediction['scores']):
             if score < score_thr:
                 continue
-            category = categories.setdefault(prediction['label_names'][i], len(categories) + 1)
-            annotations.append(dict(id=len(annotations) + 1, image_id=image_id, category_id=category, score=score,
-                                    iscrowd=0, **_geometry(prediction, i)))
-    return dict(images=images, annotations=annotations, captions=captions,
-                categories=[dict(id=number, name=name) for name, number in categories.items()])
+            name = prediction['label_names'][i]
+            category = categories.setdefault(name, dict(id=len(categories) + 1, name=name))
+            if 'point_names' in prediction:
+                category.update(keypoints=prediction['point_names'], skeleton=[])
+            annotations.append(dict(id=len(annotations) + 1, image_id=image_id, category_id=category['id'],
+                                    score=score, iscrowd=0, **_geometry(prediction, i)))
+    return dict(images=images, annotations=annotations, captions=captions, categories=list(categories.values()))
 
 
 def _geometry(prediction: dict, i: int) -> dict:
@@ -82,8 +84,9 @@ def to_labelme(prediction: dict, score_thr: float = 0.0) -> dict:
         left, top, right, bottom = prediction['bboxes'][i]
         outline = prediction['polygons'][i] if 'polygons' in prediction else [[left, top], [right, bottom]]
         shapes.append(_shape(name, 'polygon' if 'polygons' in prediction else 'rectangle', outline, i, score))
-        points = prediction['keypoints'][i] if 'keypoints' in prediction else []
-        shapes += [_shape(f'{name} {k}', 'point', [point], i, score) for k, point in enumerate(points, start=1)]
+        if 'keypoints' in prediction:
+            points = zip(prediction['point_names'], prediction['keypoints'][i], strict=True)
+            shapes += [_shape(f'{name} {part}', 'point', [point], i, score) for part, point in points]
     return dict(version='5.5.0', flags={}, shapes=shapes, imagePath=Path(prediction['img_path']).name, imageData=None,
                 imageHeight=height, imageWidth=width)
 

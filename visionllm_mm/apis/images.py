@@ -15,7 +15,7 @@ def check_image_file(path: str | Path, max_pixels: int) -> str:
 
     Raises:
         FileNotFoundError: when there is no such file.
-        ValueError: when it is not an image, or has more than ``max_pixels``.
+        ValueError: when it is not an image, or has more than ``max_pixels``. A video is none, see :func:`open_video`.
     """
     if '://' in str(path):
         return str(path)
@@ -23,6 +23,8 @@ def check_image_file(path: str | Path, max_pixels: int) -> str:
         raise FileNotFoundError(f'no image {path}')
     if not Path(path).stat().st_size:
         raise ValueError(f'{path} is empty: it has 0 bytes')
+    if Path(path).suffix.lower() in VIDEO_SUFFIXES:
+        raise ValueError(f'{path} is not an image but a video')
     try:
         with Image.open(path) as image:
             _check_size(str(path), *image.size, max_pixels)
@@ -52,20 +54,21 @@ def to_array(image: np.ndarray | Image.Image, max_pixels: int) -> np.ndarray:
     return image
 
 
-def open_video(path: str | Path) -> VideoReader | None:
+def open_video(path: str | Path, max_pixels: int) -> VideoReader | None:
     """Frames of a video file as a sequence of arrays (H, W, 3; uint8, BGR); None where the path is none.
 
     Raises:
         FileNotFoundError: when there is no such file.
-        ValueError: when OpenCV finds no frames in it.
+        ValueError: when OpenCV finds no frames in it, or they have more than ``max_pixels``.
     """
     if Path(path).suffix.lower() not in VIDEO_SUFFIXES:
         return None
     if not Path(path).is_file():
         raise FileNotFoundError(f'no video {path}')
     video = VideoReader(str(path))
-    if len(video) < 1:
+    if video.frame_cnt < 1:
         raise ValueError(f'{path} is not a video that OpenCV can read')
+    _check_size(f'a frame of {path}', video.width, video.height, max_pixels)
     return video
 
 

@@ -1,10 +1,13 @@
 """Every task on images, by instruction, as an mmdet inferencer."""
 
-from collections.abc import Sequence
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import torch
 from mmcv.transforms import BaseTransform
 from mmdet.apis import DetInferencer
 from mmdet.structures import DetDataSample
@@ -37,21 +40,31 @@ class VisionLLMInferencer(DetInferencer):
     * for ``<bos>``: ``text``, the answer;
     * else, best first: ``bboxes`` (xyxy, px of the original image), ``scores``, ``labels`` (positions in the class
       set), ``label_names``, ``tokens`` (what the LLM said: ``<c0> <p-9> <p-12> <p9> <p12>``); for outlines
-      ``polygons`` ([[x, y], ...], px) and ``masks`` (COCO's RLE), for named points ``keypoints`` ([[x, y], ...], px).
+      ``polygons`` ([[x, y], ...], px) and ``masks`` (COCO's RLE), for named points ``point_names`` and ``keypoints``
+      ([[x, y], ...], px).
 
     All calls take the keyword arguments of mmdet's ``DetInferencer.__call__``, such as ``batch_size``, ``out_dir``,
-    ``pred_score_thr`` (of what is drawn) and ``return_vis``. Without an instruction it is mmdet's inferencer: it looks
-    for ``texts='a . b', custom_entities=True``, or for the classes of the config.
+    ``pred_score_thr`` (of what is drawn) and ``return_vis``. Pictures that are drawn into ``out_dir`` are returned as
+    well only with ``return_vis=True``: those of a video may not fit into memory. Without an instruction it is mmdet's
+    inferencer: it looks for ``texts='a . b', custom_entities=True``, or for the classes of the config.
 
     Args:
-        model: config, its path, or the name of one in the model index.
+        model: config or its path.
         weights: path of a checkpoint.
-        max_pixels: larger images are refused.
+        device: such as ``cuda:0``; None: a GPU where there is one.
+        max_pixels: larger images and frames are refused.
         args, kwargs: see mmdet's DetInferencer.
+
+    Raises:
+        ValueError: for a CUDA device where there is none.
     """
 
-    def __init__(self, *args, max_pixels: int = 100_000_000, **kwargs) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, model: dict | str | None = None, weights: str | None = None, device: str | None = None, *args,
+                 max_pixels: int = 100_000_000, **kwargs) -> None:
+        if device is not None and torch.device(device).type == 'cuda' and not torch.cuda.is_available():
+            raise ValueError(f"device={device!r}, but PyTorch finds no CUDA GPU here: take device='cpu', or see to the "
+                             'driver and a build of PyTorch with CUDA')
+        super().__init__(model, weights, device, *args, **kwargs)
         self.max_pixels = max_pixels
 
     def __call__(self, inputs: ImageInput | Sequence[ImageInput], instruction: str | None = None, **kwargs) -> dict:
@@ -64,7 +77,8 @@ class VisionLLMInferencer(DetInferencer):
             kwargs: see mmdet's DetInferencer.
 
         Raises:
-            ValueError: when the instruction can't be read or is too long, or an image is none.
+            ValueError: when the instruction can't be read or is too long, an image is none, or the files of two images
+                would have one name in ``out_dir``.
             TypeError: for an image of another type.
             FileNotFoundError: when there is no such image.
         """
@@ -122,19 +136,35 @@ class VisionLLMInferencer(DetInferencer):
         sizes = asdict(self.model.vocabulary)
         return dict(vocabulary=sizes, max_classes=sizes['num_classes'] if grouped else None)
 
+    def preprocess(self, inputs: Sequence, batch_size: int = 1, **kwargs) -> Iterable:
+        """mmdet's batches, and how many there are, for the progress bar."""
+        return _Counted(super().preprocess(inputs, batch_size, **kwargs), math.ceil(len(inputs) / batch_size))
+
+    def visualize(self, *args, return_vis: bool = False, **kwargs) -> list[np.ndarray] | None:
+        """Draws predictions, see mmdet's; what is drawn into files alone is not kept."""
+        drawn = super().visualize(*args, return_vis=return_vis, **kwargs)
+        return drawn if return_vis else None
+
     def _ask(self, inputs: ImageInput | Sequence[ImageInput], fields: dict, **kwargs) -> dict:
         texts = [fields['instruction'], *(text for text, _ in fields.get('class_groups', ()))]
         if not all(isinstance(text, str) for text in texts):
             raise TypeError(f'the instruction must be a string, got {fields["instruction"]!r}')
         self.model.check_instructions(texts)
-        return super().__call__(_AskedImages(self._inputs_to_list(inputs), fields), **kwargs)
+        images = self._inputs_to_list(inputs)
+        if kwargs.get('out_dir'):
+            names = Counter(Path(image).stem for image in images if isinstance(image, str))
+            twice = [name for name, count in names.items() if count > 1]
+            if twice:
+                raise ValueError(f'files in {kwargs["out_dir"]} are named as the images, but several are called '
+                                 f'{twice[0]!r}: ask about them one after the other, with an out_dir each')
+        return super().__call__(_AskedImages(images, fields), **kwargs)
 
     def _inputs_to_list(self, inputs: ImageInput | Sequence[ImageInput]) -> Sequence[str | np.ndarray]:
         """Paths that were looked at, and arrays; frames of a video are read when they are needed."""
         if isinstance(inputs, _AskedImages):
             return inputs
         if isinstance(inputs, str | Path):
-            video = open_video(inputs)
+            video = open_video(inputs, self.max_pixels)
             if video is not None:
                 return video
         found = super()._inputs_to_list(str(inputs) if isinstance(inputs, Path) else inputs)
@@ -166,6 +196,8 @@ class VisionLLMInferencer(DetInferencer):
             result |= {key: found[key].tolist() for key in ('bboxes', 'scores', 'labels')}
             result['label_names'] = list(found.label_names)
             result['tokens'] = _spell(found.class_tokens.tolist(), found.offset_bins.flatten(1).tolist())
+            if instruction.point_names:
+                result['point_names'] = list(instruction.point_names)
             if 'points' in found:
                 result['keypoints' if instruction.point_names else 'polygons'] = found.points.tolist()
             if 'mask_rles' in found:
@@ -173,7 +205,7 @@ class VisionLLMInferencer(DetInferencer):
         if pred_out_dir:
             path = result['img_path']
             name = Path(path).stem if path else f'{self.num_predicted_imgs:08d}'
-            self.num_predicted_imgs += path is None
+            self.num_predicted_imgs += 1  # mmdet counts the drawn pictures so
             write_files({Path(pred_out_dir, 'preds', f'{name}.json'): result})
         return result
 
@@ -198,6 +230,20 @@ class _AskedImages(Sequence):
         if image is None:  # videos may say that they have more frames than can be read
             raise IndexError(index)
         return dict(self.fields, **{'img_path' if isinstance(image, str) else 'img': image})
+
+
+class _Counted:
+    """Things that come one by one, of which it is known how many there are."""
+
+    def __init__(self, things: Iterable, count: int) -> None:
+        self.things = things
+        self.count = count
+
+    def __iter__(self) -> Iterator:
+        return iter(self.things)
+
+    def __len__(self) -> int:
+        return self.count
 
 
 class _UnlessAsked(BaseTransform):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from .images import check_image_file
 from .inferencer import VisionLLMInferencer
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
@@ -123,10 +124,10 @@ class VisionLLMTool:
         number = len(list(self.out_dir.glob('*.png'))) + 1
         return f'{uuid.uuid4().hex[:3]}{number:03d}_{Path(path).stem.split("_")[0]}_{task}.png'
 
-    @staticmethod
-    def _try(inputs: str, answer: Callable[[str, str], str]) -> str:
+    def _try(self, inputs: str, answer: Callable[[str, str], str]) -> str:
         try:
-            return answer(*_split(inputs))
+            path, request = _split(inputs)
+            return answer(check_image_file(path, self.model.max_pixels), request)
         except (ValueError, TypeError, FileNotFoundError) as error:
             return f'This could not be done: {error}'
 

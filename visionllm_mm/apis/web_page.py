@@ -3,9 +3,11 @@
 import html
 import json
 import logging
+import shutil
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,9 +16,14 @@ import numpy as np
 from gradio.data_classes import ImageData
 
 from .exports import to_text
+from .images import check_image_file
 from .inferencer import VisionLLMInferencer
 
 _LOG = logging.getLogger(__name__)
+_MOST_ANSWERS = 256
+"""So many of the latest answers can be downloaded."""
+_FORGET = 3600, 86400
+"""Once an hour, uploads and pictures older than a day are deleted, s."""
 
 
 class _Desk:
@@ -24,13 +31,14 @@ class _Desk:
 
     Args:
         inferencer: the model.
-        folder: where answers lie as JSON until they are downloaded.
+        folder: where the latest answers lie as JSON.
     """
 
     def __init__(self, inferencer: VisionLLMInferencer, folder: Path) -> None:
         self.inferencer = inferencer
         self.folder = folder
         self.lock = threading.Lock()
+        self.answers = deque()
 
     def ask(self, image: str | None, ask: Callable[..., dict],
             score: float = 0.3) -> tuple[np.ndarray, dict, float]:
@@ -42,6 +50,7 @@ class _Desk:
         if not image:
             raise gr.Error('Choose or upload a picture first.', print_exception=False)
         try:
+            check_image_file(image, self.inferencer.max_pixels)
             with self.lock:
                 start = time.perf_counter()
                 result = ask(image, return_vis=True, pred_score_thr=score)
@@ -61,6 +70,9 @@ class _Desk:
         shown = {key: value for key, value in prediction.items() if key != 'img_path'}
         file = Path(tempfile.mkdtemp(dir=self.folder)) / 'answer.json'
         file.write_text(json.dumps(shown, indent=1))
+        self.answers.append(file.parent)
+        if len(self.answers) > _MOST_ANSWERS:
+            shutil.rmtree(self.answers.popleft())
         return (picture, prediction['instruction'], prediction['output_format'], to_text(prediction, score),
                 f'{seconds:.2f} s', gr.DownloadButton(value=str(file), interactive=True))
 
@@ -78,7 +90,7 @@ def build_page(inferencer: VisionLLMInferencer, classes: Sequence[str], point_na
     """
     desk = _Desk(inferencer, folder)
     most = inferencer.model.vocabulary.max_points
-    with gr.Blocks(title='VisionLLM', analytics_enabled=False) as page:
+    with gr.Blocks(title='VisionLLM', analytics_enabled=False, delete_cache=_FORGET) as page:
         gr.Markdown('# VisionLLM\nAsk a picture: by task, or in your own words.')
         with gr.Row():
             with gr.Column():
@@ -178,9 +190,10 @@ def _chat_tab(desk: _Desk, image: gr.Image, tabs: gr.Tabs) -> None:
                 path, lambda path, **kwargs: desk.inferencer.answer(path, first, history=rest, **kwargs))
             return [*turns, dict(role='user', content=text), dict(role='assistant', content=prediction['text'])], ''
 
-        question.submit(answer, [image, question, chat], [chat, question], concurrency_id='model', api_name='chat')
-        # What was said is about the picture before.
-        image.change(list, None, chat, api_visibility='private')
+        asked = question.submit(answer, [image, question, chat], [chat, question], concurrency_id='model',
+                                api_name='chat')
+        # What was said, and is still to be answered, is about the picture before.
+        image.change(list, None, chat, cancels=asked, api_visibility='private')
 
 
 def _plain(content: str | list) -> str:
