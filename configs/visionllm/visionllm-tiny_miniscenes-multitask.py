@@ -14,8 +14,7 @@ unseen_pairs = {{_base_.unseen_pairs}}
 point_names = ('center', 'top', 'right', 'bottom', 'left')
 data_root = '{{$MINISCENES_ROOT:data/miniscenes}}/'
 annotations = data_root + 'annotations/'
-# More classes than this are asked for in groups.
-max_classes = 16
+max_classes = {{_base_.max_classes}}
 
 model = dict(
     backbone=dict(frozen_stages=4, norm_eval=True),

@@ -6,6 +6,8 @@ _base_ = ['./visionllm-tiny_miniscenes-det.py']
 model = dict(llm=dict(config=dict(num_hidden_layers=4)))
 
 vocabulary = {{_base_.vocabulary}}
+# The most that one instruction lists.
+max_classes = 16
 colors = ('red', 'green', 'blue', 'yellow', 'purple', 'orange', 'cyan', 'white')
 shapes = ('circle', 'square', 'triangle', 'star', 'ring', 'cross', 'crescent', 'heart')
 # These occur neither in the images nor in the texts of the training set, and no training instruction names them.
@@ -20,7 +22,7 @@ train_pipeline = [
     dict(type='LoadAnnotations', with_bbox=True),
     dict(type='RandomFlip', prob=0.5),
     dict(type='Resize', scale={{_base_.image_scale}}, keep_ratio=True),
-    dict(type='DetectionInstruction', vocabulary=vocabulary, max_classes=16, training=True),
+    dict(type='DetectionInstruction', vocabulary=vocabulary, max_classes=max_classes, training=True),
     dict(type='PackInstructionInputs')
 ]
 train_set = dict(
@@ -39,6 +41,17 @@ train_dataloader = dict(
             dict(train_set, metainfo=dict(classes=colors), ann_file='annotations/instances_colors_train.json'),
             dict(train_set, metainfo=dict(classes=seen_pairs), ann_file='annotations/instances_pairs_train.json')
         ]))
+
+# Longer class sets are asked for in groups, as they were never seen in one instruction.
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale={{_base_.image_scale}}, keep_ratio=True),
+    dict(type='LoadAnnotations', with_bbox=True),
+    dict(type='DetectionInstruction', vocabulary=vocabulary, classes={{_base_.classes}}, max_classes=max_classes),
+    dict(type='PackInstructionInputs')
+]
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 
 # Each image is seen three times an epoch, once for each set of names.
 max_epochs = 2

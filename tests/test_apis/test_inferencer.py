@@ -90,6 +90,15 @@ def test_more_classes_than_class_tokens(inferencer, image):
     assert [classes[label] for label in found['labels']] == found['label_names']
 
 
+def test_groups_are_no_larger_than_those_that_were_learnt(config, weights, image):
+    cfg = copy.deepcopy(config)
+    next(t for t in cfg.test_dataloader.dataset.pipeline if t.type == 'DetectionInstruction').max_classes = 2
+    inferencer = VisionLLMInferencer(cfg, weights, device='cpu', show_progress=False)
+    found = _one(inferencer.detect(image, ['box', 'star', 'ring'], pred_score_thr=0.0))
+    assert '{"box": <c0>, "star": <c1>}' in found['instruction'] and set(found['label_names']) >= {'box', 'ring'}
+    assert {tokens.split()[0] for tokens in found['tokens']} == {'<c0>', '<c1>'}
+
+
 def test_kinds_of_images(inferencer, config, image):
     array = cv2.imread(image)
     expected = _one(inferencer.detect(image, NAMES))['bboxes']
@@ -122,6 +131,8 @@ def test_files(inferencer, config, tmp_path, image):
     (lambda i, image: i.ground(image, ' '), ValueError, 'expression'),
     (lambda i, image: i.answer(image, ''), ValueError, 'the question is empty'),
     (lambda i, image: i.answer(image, 'Is it?', history=('yes',)), ValueError, 'ends with the question asked now'),
+    (lambda i, image: i.answer(image, 'Is it?', history=('yes', ' ')), ValueError, 'a turn of the history is empty'),
+    (lambda i, image: i.answer(image, 'Is it?', history=('yes', '<image>?')), ValueError, 'or holds <image>'),
     (lambda i, image: i.detect('/no/such.png', ['box']), FileNotFoundError, 'no image /no/such.png'),
     (lambda i, image: i.detect(3, ['box']), TypeError, 'an image is a path'),
     (lambda i, image: i.detect(np.zeros((8, 8)), ['box']), ValueError, r'\(8, 8\) of float64'),

@@ -9,11 +9,12 @@ from visionllm_mm.datasets import CaptionDataset
 COCO = dict(
     images=[dict(id=3, file_name='a.png'), dict(id=4, file_name='b.png'), dict(id=5, file_name='c.png')],
     annotations=[dict(id=1, image_id=4, caption='two rings '), dict(id=2, image_id=3, caption='a star'),
-                 dict(id=3, image_id=4, caption=' '), dict(id=4, image_id=5, caption='')])
+                 dict(id=3, image_id=4, caption=' '), dict(id=4, image_id=5, caption=''),
+                 dict(id=5, image_id=5, caption=None), dict(id=6, image_id=5)])
 KARPATHY = dict(images=[
     dict(filepath='val2014', filename='a.jpg', imgid=0, cocoid=77, split='test', sentences=[dict(raw='A star.')]),
     dict(filepath='train2014', filename='b.jpg', imgid=1, cocoid=78, split='train', sentences=[dict(raw='A ring.')]),
-    dict(filepath='val2014', filename='c.jpg', imgid=2, cocoid=79, split='restval', sentences=[dict(raw='Two.')]),
+    dict(filepath='val2014', filename='c.jpg', imgid=2, cocoid=79, split='restval', sentences=[dict(raw='Two.'), {}]),
 ])
 
 

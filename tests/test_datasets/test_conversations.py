@@ -49,6 +49,8 @@ def test_types_and_image_at_the_end(tmp_path):
     (_talk('<image> What?', ' '), 'turn 1 is empty'),
     (_talk('<image> What?'), 'must take turns'),
     (_talk(), 'must take turns'),
+    (_talk('<image> What?', None), '"from" and "value", two strings, got'),
+    (dict(id='talk 7', image='a.png', conversations=[dict(value='<image>')]), "got {'value': '<image>'}"),
     (dict(id='talk 7'), "'talk 7' has no image and no conversations"),
     (_talk('<image> What?', 'a star', question_types=['shape', 'color']), 'has 1 answers, but 2 question_types'),
 ])

@@ -158,6 +158,13 @@ def test_nothing_to_ask_about():
 
 
 @pytest.mark.parametrize('transform', [DrawRelation, DrawQuestions])
+def test_crowds_are_neither_counted_nor_meant(transform):
+    sample = _sample() | dict(gt_ignore_flags=np.array([False, True, False]))
+    result = transform(prob=1.0)(sample)
+    assert result['text'] == 'the first of all' and result['question'] == 'What is this?'
+
+
+@pytest.mark.parametrize('transform', [DrawRelation, DrawQuestions])
 def test_bad_probability(transform):
     with pytest.raises(ValueError, match=f'{transform.__name__}: prob must lie within 0 .. 1, got 1.5'):
         transform(prob=1.5)

@@ -73,6 +73,12 @@ def test_processes_share_the_task_and_no_image(monkeypatch):
         assert not set(one) & set(other)
 
 
+def test_one_process_may_draw_alone(monkeypatch):
+    expected = list(OneTaskSampler(JOINED, batch_size=4, ratios=(1, 1, 1), seed=0))
+    monkeypatch.setattr(one_task_sampler, 'get_dist_info', lambda: (0, 2))
+    assert list(OneTaskSampler(JOINED, batch_size=4, ratios=(1, 1, 1), seed=0, alone=True)) == expected
+
+
 @pytest.mark.parametrize('ratios', [(1, 1), (1, 0, 1), (1, 1, 1, 1)])
 def test_bad_ratios_are_errors(ratios):
     with pytest.raises(ValueError, match='3 positive numbers'):

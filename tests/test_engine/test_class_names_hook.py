@@ -6,10 +6,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmdet.datasets import CocoDataset
-from mmengine.dataset import ConcatDataset, RepeatDataset
+from mmengine.dataset import BaseDataset, ConcatDataset, RepeatDataset
 from mmengine.runner import Runner
+from torch.utils.data import ConcatDataset as TorchConcatDataset
 
 from tests.integration.scenes import make_coco_folder, small_config
+from tests.tiny import build_model
+from visionllm_mm.datasets import GroundingInstruction, OneTaskSampler, QuestionInstruction
 from visionllm_mm.engine import CheckClassNamesHook
 from visionllm_mm.instructions import Vocabulary
 
@@ -32,7 +35,8 @@ def _runner(train=None, val=None, test=None, num_classes=8):
 
     model = torch.nn.Module()
     model.vocabulary = Vocabulary(num_classes=num_classes)
-    return SimpleNamespace(train_dataloader=SimpleNamespace(dataset=train), val_loop=loop(val), test_loop=loop(test),
+    loader = SimpleNamespace(dataset=train, sampler=None, batch_size=1)
+    return SimpleNamespace(train_dataloader=loader, val_loop=loop(val), test_loop=loop(test),
                            model=model)
 
 
@@ -95,6 +99,35 @@ def test_wrapped_models_are_checked_too(tmp_path):
     runner.model = SimpleNamespace(module=runner.model)
     with pytest.raises(ValueError, match='only 1 class tokens'):
         CheckClassNamesHook().before_test(runner)
+
+
+def test_batches_of_several_tasks_are_refused(tmp_path):
+    runner = _runner(_dataset(tmp_path))
+    joined = TorchConcatDataset([range(4), range(4)])
+    runner.train_dataloader.sampler, runner.train_dataloader.batch_size = OneTaskSampler(joined, 4, seed=0), 8
+    with pytest.raises(ValueError, match='batch_size is 8, but that of its sampler is 4'):
+        CheckClassNamesHook().before_train(runner)
+    runner.train_dataloader.batch_size = 4
+    CheckClassNamesHook().before_train(runner)
+
+
+def test_texts_of_single_samples_too_long_for_the_model_are_refused(tmp_path):
+    model = build_model()
+    vocabulary = dict(num_classes=64, coord_range=64, max_points=24)
+
+    def check(key, transform, text):
+        data = BaseDataset(pipeline=[lambda results: results], lazy_init=True, serialize_data=False)
+        data.data_list = [{key: 'short'}, {key: text}, {}]
+        data._fully_initialized, data.pipeline.transforms = True, [transform]
+        runner = _runner(data)
+        runner.model = model
+        CheckClassNamesHook().before_train(runner)
+
+    for key, transform in (('text', GroundingInstruction(vocabulary, training=True)),
+                           ('question', QuestionInstruction(training=True))):
+        check(key, transform, 'the red star?')
+        with pytest.raises(ValueError, match='takes|the LLM has'):
+            check(key, transform, 'the red star and ' * 1000 + '?')
 
 
 @pytest.mark.parametrize('part', ['llm', 'text_encoder'])

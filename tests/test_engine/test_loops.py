@@ -4,6 +4,7 @@ import copy
 import json
 from pathlib import Path
 
+import pytest
 from mmengine.runner import Runner
 
 from tests.integration.scenes import make_coco_folder, small_config
@@ -38,6 +39,18 @@ def test_tasks_are_tested_one_after_the_other(tmp_path, monkeypatch):
     sizes = {name: len({box['image_id'] for box in _load(tmp_path / f'{name}.bbox.json')}) for name in ('all', 'one')}
     assert sizes == {'all': 3, 'one': 1}
     assert _load(Path(runner.log_dir) / f'{runner.timestamp}.json') == metrics
+
+
+def test_a_task_that_fails_does_not_stop_the_others(tmp_path, monkeypatch):
+    cfg = small_config(monkeypatch, make_coco_folder(tmp_path / 'coco', 1, 2), tmp_path / 'work')
+    cfg.test_cfg = dict(type='MultiTaskTestLoop', first_task='bad', tasks=dict(good=dict(
+        dataloader=copy.deepcopy(cfg.test_dataloader), evaluator=copy.deepcopy(cfg.val_evaluator))))
+    cfg.test_dataloader.dataset.data_prefix = dict(img='no/such/folder/')
+    cfg.experiment_name = 'loops2'
+    runner = Runner.from_cfg(cfg)
+    with pytest.raises(RuntimeError, match='1 of 2 tasks could not be tested; bad: none of 2 samples'):
+        runner.test()
+    assert 'good/coco/bbox_mAP' in _load(Path(runner.log_dir) / f'{runner.timestamp}.json')
 
 
 def _load(path):

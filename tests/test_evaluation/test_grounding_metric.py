@@ -52,6 +52,8 @@ def test_nothing_to_find(ann_file):
     assert _evaluate(ann_file, found)['grounding/P@0.5'] == 0
     assert _evaluate(ann_file, found, score_thr=0.7)['grounding/P@0.5'] == 1
     assert _evaluate(ann_file, [_sample(3)])['grounding/P@0.5'] == 1
+    failed = _sample(3) | dict(failure='cut off')
+    assert _evaluate(ann_file, [failed])['grounding/P@0.5'] == 0
 
 
 @pytest.mark.parametrize('iou_thr, expected', [(0.5, 1), (0.75, 0)])

@@ -54,9 +54,22 @@ def test_without_java(monkeypatch):
         CaptionMetric(tokenizer='words')
 
 
-def test_image_without_caption_is_named():
-    with pytest.raises(ValueError, match='a.png has no caption'):
-        CaptionMetric().process({}, [dict(img_id=1, img_path='a.png', pred_text='x', gt_caption=[''])])
+def test_images_without_caption_are_left_out(monkeypatch):
+    said = []
+    monkeypatch.setattr('visionllm_mm.evaluation.caption_metric.print_log', lambda text, **kwargs: said.append(text))
+    blank = dict(img_id=9, pred_text='x', gt_caption=[''])
+    assert _evaluate(CaptionMetric('simple'), [blank, *SAMPLES]) == _evaluate(CaptionMetric('simple'), SAMPLES)
+    assert said == ['1 of 4 images have no caption to compare with and are left out']
+    with pytest.raises(ValueError, match='none of 1 images has a caption to compare with'):
+        _evaluate(CaptionMetric('simple'), [blank])
+
+
+def test_answers_of_any_script_and_empty_ones():
+    samples = [dict(pred_text=said, gt_caption=[right])
+               for said, right in (('星', '環'), ('星。', '星'), ('Étoile', 'étoile'), ('', '!'), ('', 'star'))]
+    metric = AnswerMetric()
+    metric.process({}, samples)
+    assert [right for _, _, right in metric.results] == [False, True, True, False, False]
 
 
 def test_answers_count_by_type_without_case_and_punctuation():

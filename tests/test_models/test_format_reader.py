@@ -127,6 +127,18 @@ def test_a_format_that_no_rule_reads_is_left_to_the_llm(decoder):
     assert found.num_points == 8 and found.class_names == ('star',) and reader.disagreements == 0
 
 
+def test_wordings_that_no_rule_reads_pass_the_check_where_the_llm_reads(decoder):
+    model, text = build_model().eval(), 'Give eight border points of each {"star": <c0>} in <image>.'
+    with pytest.raises(ValueError, match='needs one output format'):
+        model.check_instructions([text])
+    model.format_reader = _always(FormatReader(model.task_decoder, model.vocabulary), point_format(8))
+    model.check_instructions([text])
+    with pytest.raises(ValueError, match='exactly once'):
+        model.check_instructions([text.replace('<image>', '')])
+    with pytest.raises(ValueError, match='different ones|has 2'):
+        model.check_instructions([text + ' (c, x1, y1) (c, x1, y1, x2, y2)'])
+
+
 def test_the_llm_learns_formats_beside_the_tasks():
     model = build_model().train()
     model.loss_format = FormatLoss()

@@ -76,25 +76,60 @@ def test_a_question_is_answered_as_the_conversation_was_learnt(asked):
     assert found[0] == decoder.llm.tokenizer.decode([int(logits[0, first].argmax())])
 
 
+def test_a_conversation_too_long_for_the_llm_loses_its_last_turns(asked, monkeypatch):
+    decoder, instructions, inputs = asked
+    turns = ('a red star', 'How many?', 'one', 'Where?', 'left')
+    short, _ = answer_logits(decoder, instructions[:1], inputs[:1], [turns[:3]])
+    room = len(decoder.llm.turn_ids(turns, decoder.num_starts)[0]) - 1
+    prefix = decoder.prefix_builder.length(instructions[0], 4)
+    monkeypatch.setattr(decoder.llm.base.config, 'max_position_embeddings', prefix + room)
+    torch.testing.assert_close(answer_logits(decoder, instructions[:1], inputs[:1], [turns])[0], short)
+    monkeypatch.setattr(decoder.llm.base.config, 'max_position_embeddings', prefix + 1)
+    with pytest.raises(ValueError, match='but the LLM has'):
+        answer_logits(decoder, instructions[:1], inputs[:1], [turns])
+
+
 @torch.no_grad()
+def _next_word_without_cache(decoder, instruction, inputs, said):
+    """Log-probabilities of the word behind those that were said; everything is read anew."""
+    llm = decoder.llm
+    prefix, tokens = decoder.embed_prefix([instruction], inputs), torch.tensor([[llm.start_id, *said]])
+    words = decoder.add_asked(llm.embed_words(tokens), [[0]], asked_texts([instruction], [()]), inputs)
+    embeddings = torch.cat([prefix.embeddings, words], dim=1)
+    size, start = embeddings.shape[1], int(prefix.image_starts)
+    mask = torch.ones(1, size, size, dtype=torch.bool).tril()
+    mask[0, start:start + 4, start:start + 4] = True
+    hidden, _ = llm(embeddings, mask, torch.arange(size)[None])
+    return llm.word_logits(hidden[0, -1]).log_softmax(dim=0)
+
+
 def _greedy_without_cache(decoder, instruction, inputs, max_length):
-    """Reads everything anew for each word."""
-    llm, said = decoder.llm, []
-    tokens = torch.tensor([[llm.start_id]])
-    prefix = decoder.embed_prefix([instruction], inputs)
-    for _ in range(max_length):
-        words = decoder.add_asked(llm.embed_words(tokens), [[0]], asked_texts([instruction], [()]), inputs)
-        embeddings = torch.cat([prefix.embeddings, words], dim=1)
-        size, start = embeddings.shape[1], int(prefix.image_starts)
-        mask = torch.ones(1, size, size, dtype=torch.bool).tril()
-        mask[0, start:start + 4, start:start + 4] = True
-        hidden, _ = llm(embeddings, mask, torch.arange(size)[None])
-        word = int(llm.word_logits(hidden[0, -1]).argmax())
-        if word == llm.tokenizer.eos_token_id:
+    said, end = [], decoder.llm.tokenizer.eos_token_id
+    while len(said) < max_length:
+        word = int(_next_word_without_cache(decoder, instruction, inputs, said).argmax())
+        if word == end:
             break
         said.append(word)
-        tokens = torch.cat([tokens, torch.tensor([[word]])], dim=1)
-    return llm.tokenizer.decode(said, skip_special_tokens=True).strip()
+    return decoder.llm.tokenizer.decode(said, skip_special_tokens=True).strip()
+
+
+def _beams_without_cache(decoder, instruction, inputs, max_length, width):
+    going_on, finished, end = [(0.0, [])], [], decoder.llm.tokenizer.eos_token_id
+    for _ in range(max_length):
+        tried = [(score + more, [*said, word]) for score, said in going_on for word, more in enumerate(
+            _next_word_without_cache(decoder, instruction, inputs, said).tolist())]
+        best = sorted(tried, reverse=True)[:2 * width]
+        finished += [(score / len(said), said[:-1]) for score, said in best[:width] if said[-1] == end]
+        going_on = [(score, said) for score, said in best if said[-1] != end][:width]
+    finished += [(score / len(said), said) for score, said in going_on]
+    return decoder.llm.tokenizer.decode(max(finished)[1], skip_special_tokens=True)
+
+
+def test_cached_beams_equal_reading_everything_anew(asked):
+    decoder, instructions, inputs = asked
+    found = generate(decoder, instructions, inputs, max_length=5, num_beams=3)
+    assert found == [_beams_without_cache(decoder, instructions[i], inputs[i:i + 1], 5, 3) for i in range(2)]
+    assert found != generate(decoder, instructions, inputs, max_length=5), 'else a greedy search would do'
 
 
 def test_cached_greedy_equals_reading_everything_anew(asked):

@@ -124,6 +124,38 @@ def test_outlines_are_also_masks(model):
     assert _predict(model, images, samples, rescale=False)[0].masks.shape == (80, 64, 64)
 
 
+def test_tokens_are_told_in_the_range_that_is_asked_for(model):
+    images, samples = batch([1, 1], text=_instruction(NAMES))
+    samples[1].set_metainfo(dict(instruction=samples[1].instruction.replace('range 64', 'range 16')))
+    images[1] = images[0]
+    for sample in samples:
+        result = _predict(model, images[:1], [sample])[0]
+        coord_range = 16 if 'range 16' in sample.instruction else 64
+        assert result.offset_bins.abs().max() <= coord_range
+        # Where no corner lies outside, the corners differ as the tokens do, within the window of the expectation.
+        inside = ((result.bboxes > 0.5) & (result.bboxes < 63.5)).all(dim=1)
+        assert inside.any()
+        sides = (result.bboxes[:, 2:] - result.bboxes[:, :2])[inside] / 64
+        told = (result.offset_bins[:, 1] - result.offset_bins[:, 0]).abs()[inside] / coord_range
+        torch.testing.assert_close(told, sides, atol=5 / 64 + 1 / coord_range, rtol=0)
+
+
+def test_any_error_of_one_sample_is_noted(model, monkeypatch):
+    images, samples = batch([1, 1])
+    extract = model.extract_feat
+
+    def fail_on_dark_images(images):
+        if (images == 0).flatten(1).all(dim=1).any():
+            raise RuntimeError('dark')
+        return extract(images)
+
+    monkeypatch.setattr(model, 'extract_feat', fail_on_dark_images)
+    monkeypatch.setattr(model, 'failures', [])
+    images[1] = 0
+    found = _predict(model, images, samples)
+    assert len(found[0]) and not len(found[1]) and samples[1].failure == 'dark' and len(model.failures) == 1
+
+
 def test_named_points_are_no_outline(model):
     text = _instruction(NAMES, 5).replace('Give', 'The points are ["a", "b", "c", "d", "e"]. Give')
     result = _predict(model, *batch([1], text=text))[0]

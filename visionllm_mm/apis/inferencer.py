@@ -24,6 +24,7 @@ from ..datasets.transforms import (
 )
 from ..datasets.transforms.set_instructions import SetInstruction
 from ..datasets.transforms.word_instructions import WordInstruction
+from ..instructions.vocabulary import IMAGE_PLACEHOLDER
 from ..whole_files import write_files
 from .images import ImageInput, check_image_file, open_video, to_array
 
@@ -87,7 +88,7 @@ class VisionLLMInferencer(DetInferencer):
         return self._ask(inputs, dict(instruction=instruction), **kwargs)
 
     def detect(self, inputs: ImageInput | Sequence[ImageInput], classes: Sequence[str], **kwargs) -> dict:
-        """Boxes of the objects of a class set; asked for in groups where there are more than class tokens."""
+        """Boxes of the objects of a class set; asked for in groups where there are more than the model learnt."""
         write = DetectionInstruction(classes=classes, **self._tokens(True))
         return self._ask(inputs, write({}), **kwargs)
 
@@ -123,18 +124,21 @@ class VisionLLMInferencer(DetInferencer):
             kwargs: see mmdet's DetInferencer.
 
         Raises:
-            ValueError: also when ``history`` does not end with a question.
+            ValueError: also when ``history`` does not end with a question, or a turn of it is empty.
         """
         if len(history) % 2:
             raise ValueError('history goes answer, question, ..., question: it ends with the question asked now, got '
                              f'{list(history)}')
+        for turn in history:
+            if not turn.strip() or IMAGE_PLACEHOLDER in turn:
+                raise ValueError(f'a turn of the history is empty or holds {IMAGE_PLACEHOLDER}, which stands before '
+                                 f'the first question: {list(history)}')
         fields = QuestionInstruction()(dict(question=question, history=tuple(history)))
         return self._ask(inputs, fields, **kwargs)
 
     def _tokens(self, grouped: bool = False) -> dict:
         """Arguments that instruction transforms need of the model."""
-        sizes = asdict(self.model.vocabulary)
-        return dict(vocabulary=sizes, max_classes=sizes['num_classes'] if grouped else None)
+        return dict(vocabulary=asdict(self.model.vocabulary), max_classes=self.max_classes if grouped else None)
 
     def preprocess(self, inputs: Sequence, batch_size: int = 1, **kwargs) -> Iterable:
         """mmdet's batches, and how many there are, for the progress bar."""
@@ -178,6 +182,9 @@ class VisionLLMInferencer(DetInferencer):
     def _init_pipeline(self, cfg: Config) -> Compose:
         """The test pipeline, whose own instruction is for samples that bring none."""
         pipeline = super()._init_pipeline(cfg)
+        sizes = [step.max_classes for step in pipeline.transforms if isinstance(step, SetInstruction)]
+        # Of the class tokens of a vocabulary, training may have used the first ones alone.
+        self.max_classes = min(sizes, default=self.model.vocabulary.num_classes)
         pipeline.transforms = [
             _UnlessAsked(step) if isinstance(step, SetInstruction | WordInstruction) else step
             for step in pipeline.transforms

@@ -16,8 +16,8 @@ class CaptionDataset(TextDataset):
     """One sample per image, from COCO's ``captions_*.json`` or Karpathy's ``dataset_coco.json``.
 
     (For lists of ``{"image", "caption"}``, as BLIP uses them, mmdet has CocoCaptionDataset.) Samples have
-    ``img_path``, ``img_id`` and ``gt_caption``, all captions of the image. Blank captions are left out, and so are
-    images that have no other; the log says how many.
+    ``img_path``, ``img_id`` and ``gt_caption``, all captions of the image. Entries without text are left out, and so
+    are images that have no other; the log says how many.
 
     Args:
         splits: of Karpathy's file, the splits to take, e.g. ``('train', 'restval')``; None: all.
@@ -43,7 +43,7 @@ class CaptionDataset(TextDataset):
             raise ValueError(f'{path} is neither a caption file of COCO nor one of Karpathy: it has no images')
         samples = self._karpathy(images) if 'sentences' in images[0] else self._coco(images, content['annotations'])
         for sample in samples:
-            sample['gt_caption'] = [text for text in sample['gt_caption'] if text.strip()]
+            sample['gt_caption'] = [text.strip() for text in sample['gt_caption'] if text and text.strip()]
         kept = [sample for sample in samples if sample['gt_caption']]
         if len(kept) < len(samples):
             print_log(f'{path}: {len(samples) - len(kept)} of {len(samples)} images have no caption and are left out',
@@ -57,7 +57,7 @@ class CaptionDataset(TextDataset):
         return [
             dict(img_path=str(folder / image.get('filepath', '') / image['filename']),
                  img_id=image.get('cocoid', image['imgid']),
-                 gt_caption=[sentence['raw'].strip() for sentence in image['sentences']])
+                 gt_caption=[sentence.get('raw') for sentence in image['sentences']])
             for image in images if self.splits is None or image['split'] in self.splits
         ]
 
@@ -66,7 +66,7 @@ class CaptionDataset(TextDataset):
             raise ValueError(f"splits={self.splits} are Karpathy's, but {self.ann_file} is a file of COCO")
         captions = defaultdict(list)
         for annotation in annotations:
-            captions[annotation['image_id']].append(annotation['caption'].strip())
+            captions[annotation['image_id']].append(annotation.get('caption'))
         folder = Path(self.data_prefix.get('img', ''))
         return [dict(img_path=str(folder / image['file_name']), img_id=image['id'], gt_caption=captions[image['id']])
                 for image in images]

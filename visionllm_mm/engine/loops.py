@@ -34,18 +34,29 @@ class MultiTaskTestLoop(BaseLoop):
         self.references = references
 
     def run(self) -> dict[str, float]:
-        """Metrics of all tasks, each named after its task, ``segmentation/coco/segm_mAP``; also in the log folder."""
-        metrics, logged = {}, self.runner.message_hub.log_scalars
+        """Metrics of all tasks, each named after its task, ``segmentation/coco/segm_mAP``; also in the log folder.
+
+        Raises:
+            RuntimeError: when tasks could not be tested; behind the table of the others.
+        """
+        metrics, failed, logged = {}, {}, self.runner.message_hub.log_scalars
         for task, loop in self.loops.items():
             for name in [name for name in logged if name.startswith('test/')]:
                 del logged[name]  # else the log of this task repeats those of the tasks before
             self.runner.logger.info(f'testing {task}')
             self.runner.visualizer.dataset_meta = loop.dataloader.dataset.metainfo
-            metrics |= {f'{task}/{name}': value for name, value in loop.run().items()}
+            try:
+                metrics |= {f'{task}/{name}': value for name, value in loop.run().items()}
+            except Exception as error:
+                self.runner.logger.exception(f'{task} could not be tested; the other tasks are')
+                failed[task] = error
         self.runner.logger.info('\n' + results_table(metrics, self.references))
         if is_main_process():
             # The logger has written the last task's metrics there, without the name of the task.
             dump(metrics, Path(self.runner.log_dir) / f'{self.runner.timestamp}.json')
+        if failed:
+            reasons = '; '.join(f'{task}: {error}' for task, error in failed.items())
+            raise RuntimeError(f'{len(failed)} of {len(self.loops)} tasks could not be tested; {reasons}')
         return metrics
 
 

@@ -14,14 +14,14 @@ class AnswerMetric(BaseMetric):
     """Share of questions whose ``pred_text`` is one of the answers in ``gt_caption``.
 
     In all, per ``question_type``, and of the first questions alone (``turn`` 0), which no earlier answer can help. Case
-    and punctuation do not count.
+    and punctuation do not count. An empty answer is wrong.
     """
     default_prefix = 'vqa'
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         for sample in data_samples:
             answer = tokenize_simply(sample['pred_text'])
-            right = answer in {tokenize_simply(text) for text in sample['gt_caption']}
+            right = bool(answer) and answer in {tokenize_simply(text) for text in sample['gt_caption']}
             self.results.append((sample.get('question_type', ''), sample.get('turn'), right))
 
     def compute_metrics(self, results: list) -> dict[str, float]:

@@ -2,17 +2,19 @@
 
 import contextlib
 import io
+import logging
 import re
 import shutil
 from collections.abc import Sequence
 
 from mmdet.registry import METRICS
 from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
 
 
 def tokenize_simply(text: str) -> str:
-    """Lower case, words and numbers only; for most captions what the PTB tokenizer of COCO makes of them."""
-    return ' '.join(re.findall(r"[a-z0-9]+(?:['-][a-z0-9]+)*", text.lower()))
+    """Lower case, words and numbers only, of any script; for most captions what COCO's PTB tokenizer makes of them."""
+    return ' '.join(re.findall(r"[^\W_]+(?:['-][^\W_]+)*", text.lower()))
 
 
 @METRICS.register_module()
@@ -20,14 +22,15 @@ class CaptionMetric(BaseMetric):
     """BLEU-1 .. BLEU-4 and CIDEr of ``pred_text`` against all captions in ``gt_caption``.
 
     Unlike mmdet's COCOCaptionMetric it can do without Java. Its results are named after the tokenizer where that is not
-    COCO's: ``CIDEr`` with Java, ``CIDEr (simple tokenizer)`` without.
+    COCO's: ``CIDEr`` with Java, ``CIDEr (simple tokenizer)`` without. Images without a caption to compare with are left
+    out, and the log says how many.
 
     Args:
         tokenizer: ``ptb`` (COCO's; needs Java), ``simple``, or ``auto``: ptb where there is Java.
 
     Raises:
         RuntimeError: when ``ptb`` is asked for and there is no Java.
-        ValueError: for an unknown tokenizer, or an image without a caption to compare with.
+        ValueError: for an unknown tokenizer, or when no image has a caption to compare with.
     """
     default_prefix = 'caption'
 
@@ -44,14 +47,19 @@ class CaptionMetric(BaseMetric):
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         for sample in data_samples:
             captions = [text for text in sample.get('gt_caption', ()) if text.strip()]
-            if not captions:
-                raise ValueError(f'{sample.get("img_path")} has no caption to compare with')
             self.results.append((sample['img_id'], sample['pred_text'], captions))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         from pycocoevalcap.bleu.bleu import Bleu
         from pycocoevalcap.cider.cider import Cider
 
+        known = [result for result in results if result[2]]
+        if not known:
+            raise ValueError(f'none of {len(results)} images has a caption to compare with')
+        if len(known) < len(results):
+            print_log(f'{len(results) - len(known)} of {len(results)} images have no caption to compare with and are '
+                      'left out', logger='current', level=logging.WARNING)
+        results = known
         predictions = self._tokenize({image: [text] for image, text, _ in results})
         captions = self._tokenize({image: texts for image, _, texts in results})
         with contextlib.redirect_stdout(io.StringIO()):

@@ -15,7 +15,8 @@ class GroundingMetric(BaseMetric):
     """Share of expressions whose best-scored box overlaps the true box, in all and per group of expressions.
 
     Unlike mmdet's RefExpMetric it takes predictions in any order, images without predictions (a miss), and
-    expressions without a true box (right when no prediction reaches ``score_thr``).
+    expressions without a true box (right when no prediction reaches ``score_thr``). A sample that could not be
+    answered, with a ``failure``, is a miss in any case.
 
     Args:
         ann_file: MDETR-style annotations.
@@ -38,12 +39,13 @@ class GroundingMetric(BaseMetric):
         for sample in data_samples:
             found = sample['pred_instances']
             best = found['scores'].argsort(descending=True)[:1]
-            self.results.append((sample['img_id'], found['bboxes'][best].cpu(), found['scores'][best].cpu()))
+            self.results.append((sample['img_id'], found['bboxes'][best].cpu(), found['scores'][best].cpu(),
+                                 'failure' in sample))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         hits = defaultdict(list)
-        for image_id, box, score in results:
-            hit = self._hit(image_id, box, score)
+        for image_id, box, score, failed in results:
+            hit = not failed and self._hit(image_id, box, score)
             hits['all'].append(hit)
             group = self.coco.imgs[image_id].get(self.group_key)
             if group is not None:

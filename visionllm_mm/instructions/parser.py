@@ -33,7 +33,7 @@ class Instruction:
         class_indices: k of the class token ``<ck>`` of each name.
         output_format: tokens to answer with for every object, or ``('<bos>',)``: an answer in words.
         coord_range: range of the location tokens that the text states (default: the vocabulary's). Offsets are
-            always decoded in the vocabulary's own bins.
+            decoded in the vocabulary's own bins, and told in this range.
         point_names: names of the points, written as ``["center", "top"]``; empty where they have none.
         max_words: the most words of an answer in words, stated as "at most 12 words"; None: not stated.
     """

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 import torch
 from mmdet.structures import SampleList
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..instructions import parse_instruction
 from ..structures import SetTargets
 from .asked_objects import AskedObjectsLoss
-from .losses import ClassTokenLoss, WordLoss
+from .losses import ClassTokenLoss
 from .targets import set_targets
 from .task_decoder import OpenEndedTaskDecoder
 from .text_answers import answer_logits
@@ -87,7 +88,8 @@ def warm_up_on_descriptions(decoder: OpenEndedTaskDecoder, batches: Iterator[Des
 def _loss(decoder: OpenEndedTaskDecoder, batch: DescribedImages, tokens: Tensor, slots: list[Tensor]) -> Tensor:
     instructions = [parse_instruction(sample.instruction, decoder.vocabulary) for sample in batch.samples]
     if instructions[0].asks_for_words:
-        return WordLoss()(*answer_logits(decoder, instructions, tokens, [sample.answer for sample in batch.samples]))
+        logits, words = answer_logits(decoder, instructions, tokens, [sample.answer for sample in batch.samples])
+        return F.cross_entropy(logits.flatten(0, 1), words.flatten())  # WordLoss waits for other processes
     targets = torch.ones(tokens.shape[:2], dtype=torch.int64)  # 0: the one class, 1: no object
     for i, (slot, target) in enumerate(zip(slots, batch.objects, strict=True)):
         targets[i, slot[(target.asked_class >= 0)[:len(slot)].cpu()]] = 0

@@ -98,7 +98,9 @@ class SetPostprocessor:
             scores = selection.scores[i] * certainty[selection.token_slots[i]]
             result, kept = self._one_image(
                 points[i, :, :count], scores, i, selection, instruction, data_samples[i], rescale)
-            said = point_logits[i, :, :count].argmax(dim=-1) - point_logits.shape[-1] // 2
+            coord_range = point_logits.shape[-1] // 2
+            said = point_logits[i, :, :count].argmax(dim=-1) - coord_range
+            said = (said * (instruction.coord_range / coord_range)).round().long()
             result.offset_bins = said[selection.token_slots[i][kept]]
             result.class_tokens = kept.new_tensor(instruction.class_indices)[selection.class_rows[i][kept]]
             results.append(result)

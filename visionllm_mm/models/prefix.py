@@ -189,11 +189,15 @@ class PrefixBuilder:
         mentioned = F.pad(names, (0, 0, 0, 1)).gather(1, rows[..., None].expand(-1, -1, width))
         return embeddings.scatter_add(1, positions[..., None].expand(-1, -1, width), mentioned.to(embeddings.dtype))
 
+    def length(self, instruction: Instruction, num_tokens: int, history: tuple[str, ...] = ()) -> int:
+        """Positions of an instruction with M image tokens, without an answer."""
+        return len(self._sequence(instruction, history).ids) + num_tokens
+
     def check_lengths(self, instructions: list[Instruction], num_tokens: int, answer_length: int | None = None,
                       histories: list[tuple[str, ...]] | None = None) -> None:
         """Raises a ValueError where an instruction with M image tokens and its answer is too long for the LLM."""
         for instruction, history in zip(instructions, histories or [()] * len(instructions), strict=True):
-            needed = len(self._sequence(instruction, history).ids) + num_tokens + (
+            needed = self.length(instruction, num_tokens, history) + (
                 answer_length or len(instruction.output_format))
             if needed > self.llm.max_length:
                 raise ValueError(

@@ -16,6 +16,8 @@ def answer_logits(decoder: OpenEndedTaskDecoder, instructions: list[Instruction]
                   answers: list[Sequence[str]]) -> tuple[Tensor, Tensor]:
     """Teacher forcing: logits of the words of known answers, those to all questions of a conversation at once.
 
+    The last questions of a conversation that is too long for the LLM are left out.
+
     Args:
         decoder: the task decoder.
         instructions: B instructions that ask for words.
@@ -26,6 +28,8 @@ def answer_logits(decoder: OpenEndedTaskDecoder, instructions: list[Instruction]
         Logits (B, S, words) and targets (B, S) int64: the answers' words and end tokens; -100 elsewhere.
     """
     llm = decoder.llm
+    answers = [_fitting(decoder, instruction, turns, token_inputs.shape[1])
+               for instruction, turns in zip(instructions, answers, strict=True)]
     ids, said, starts = zip(*(llm.turn_ids(turns, decoder.num_starts) for turns in answers), strict=True)
     ids, said = (pad_sequence([torch.tensor(row) for row in rows], batch_first=True).to(token_inputs.device)
                  for rows in (ids, said))
@@ -34,6 +38,15 @@ def answer_logits(decoder: OpenEndedTaskDecoder, instructions: list[Instruction]
     hidden, _ = decoder.continue_prefix(prefix, token_inputs.shape[1], words)
     targets = ids[:, 1:].masked_fill(~said[:, 1:], -100)
     return llm.word_logits(hidden[:, -words.shape[1]:]), targets
+
+
+def _fitting(decoder: OpenEndedTaskDecoder, instruction: Instruction, turns: Sequence[str],
+             num_tokens: int) -> Sequence[str]:
+    """A conversation without its last turns where the LLM has no room for them; the first answer always stays."""
+    room = decoder.llm.max_length - decoder.prefix_builder.length(instruction, num_tokens)
+    while len(turns) > 1 and len(decoder.llm.turn_ids(turns, decoder.num_starts)[0]) > room:
+        turns = turns[:-2]
+    return turns
 
 
 @dataclass
@@ -133,9 +146,10 @@ def _advance(beams: _Beams, log_probs: Tensor, end: int, length_penalty: float) 
 
 
 def _settled(beams: _Beams, width: int, length_penalty: float) -> bool:
-    """Whether no unfinished answer can become the best: enough are finished, and none that goes on scores higher.
+    """Whether the search ends: enough answers are finished, and none that goes on scores higher at its length.
 
-    A greedy search ends with the first end token, whatever a longer answer would score.
+    A longer answer could still win by its length where ``length_penalty`` is positive; as in transformers'
+    ``early_stopping=False`` that is not waited for. A greedy search ends with the first end token.
     """
     if width == 1:
         return all(beams.finished)

@@ -230,8 +230,9 @@ class VisionLLM(BaseDetector):
 
         ``pred_instances`` has bboxes (xyxy, px), scores, labels and label_names; for named points, or three and more,
         also points (P, N, 2) in px, and for outlines the masks (P, H, W) that they enclose, once more as COCO's RLE in
-        mask_rles. ``class_tokens`` (P,) and ``offset_bins`` (P, N, 2) in -R .. R are the most likely tokens of the
-        answers, ``<ck>`` and ``<pi>``; points are finer, see :func:`decode_expected_offsets`.
+        mask_rles. ``class_tokens`` (P,) and ``offset_bins`` (P, N, 2) are the most likely tokens of the answers,
+        ``<ck>`` and ``<pi>``, i within the range that the instruction states; points are finer, see
+        :func:`decode_expected_offsets`.
 
         Args:
             batch_inputs: (B, 3, H, W).
@@ -241,8 +242,8 @@ class VisionLLM(BaseDetector):
             rescale: whether the boxes are in pixels of the original images.
 
         Raises:
-            ValueError: when a sample can't be answered; where ``failures`` is a list, it is noted there instead, and
-                the sample gets an empty answer, as do those with a ``failure``, see :class:`ReportFailuresHook`.
+            ValueError: when a sample can't be answered; where ``failures`` is a list, any error is noted there instead,
+                and the sample gets an empty answer and a ``failure``, see :class:`ReportFailuresHook`.
         """
         if self.failures is None:
             for sample in batch_data_samples:
@@ -256,9 +257,9 @@ class VisionLLM(BaseDetector):
         try:
             if rows:
                 self._predict(batch_inputs[rows], [batch_data_samples[i] for i in rows], rescale)
-        except ValueError as error:
+        except Exception as error:  # whatever it is, the other samples are worth an answer
             if len(rows) == 1:
-                self._fail(batch_data_samples[rows[0]], str(error))
+                self._fail(batch_data_samples[rows[0]], str(error) or type(error).__name__)
             else:
                 for i in rows:
                     self.predict(batch_inputs[i:i + 1], batch_data_samples[i:i + 1], rescale)
@@ -266,6 +267,7 @@ class VisionLLM(BaseDetector):
 
     def _fail(self, sample: DetDataSample, reason: str) -> None:
         self.failures.append((sample.get('img_path'), reason))
+        sample.set_metainfo(dict(failure=reason))
         self.postprocessor.answer_nothing(sample)
 
     def _predict(self, batch_inputs: Tensor, batch_data_samples: SampleList, rescale: bool) -> SampleList:
@@ -297,13 +299,22 @@ class VisionLLM(BaseDetector):
         """Reads instructions without images.
 
         Raises:
-            ValueError: when one can't be parsed, or is too long for the text encoder or, with its answer, the LLM.
+            ValueError: when one can't be read, or is too long for the text encoder or, with its answer, the LLM.
         """
         if not texts:
             return
-        instructions = [parse_instruction(text, self.vocabulary) for text in texts]
+        instructions = [self._read_without_image(text) for text in texts]
         self.text_encoder.check_lengths([instruction.language for instruction in instructions])
         self.task_decoder.prefix_builder.check_lengths(instructions, self.image_tokenizer.num_tokens)
+
+    def _read_without_image(self, text: str) -> Instruction:
+        """What the rules read, and the LLM of a wording that states no format."""
+        try:
+            return parse_instruction(text, self.vocabulary)
+        except ValueError:
+            if self.format_reader is None:
+                raise
+            return self.format_reader([text])[0]
 
     def _predict_objects(self, features: tuple[Tensor, ...], data_samples: SampleList,
                          rescale: bool) -> list[InstanceData]:

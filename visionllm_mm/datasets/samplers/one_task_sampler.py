@@ -21,6 +21,7 @@ class OneTaskSampler(Sampler):
         ratios: how often each data set is drawn, relative to the others, > 0; None: by their sizes.
         num_batches: batches per epoch and process; None: as many as the joined data sets fill.
         seed: seed of all draws; None: one that all processes share.
+        alone: whether one process draws all of it, since the others do not take part.
 
     Raises:
         TypeError: when the data set is no ConcatDataset.
@@ -28,7 +29,7 @@ class OneTaskSampler(Sampler):
     """
 
     def __init__(self, dataset: ConcatDataset, batch_size: int, ratios: Sequence[float] | None = None,
-                 num_batches: int | None = None, seed: int | None = None) -> None:
+                 num_batches: int | None = None, seed: int | None = None, alone: bool = False) -> None:
         if not isinstance(dataset, ConcatDataset):
             raise TypeError('OneTaskSampler needs a ConcatDataset of one data set per task, got '
                             f'{type(dataset).__name__}')
@@ -40,7 +41,7 @@ class OneTaskSampler(Sampler):
         self.probabilities = np.array(ratios, dtype=float) / sum(ratios)
         self.batch_size = batch_size
         self.seed = sync_random_seed() if seed is None else seed
-        self.rank, self.world_size = get_dist_info()
+        self.rank, self.world_size = (0, 1) if alone else get_dist_info()
         self.num_batches = num_batches or -(-sum(self.sizes) // (batch_size * self.world_size))
         self.epoch = 0
 

@@ -84,7 +84,8 @@ class _DrawnText(BaseTransform):
         self.any_object = any_object
 
     def transform(self, results: dict) -> dict:
-        if np.random.random_sample() < self.prob:
+        # A crowd region is no object that could be meant or counted.
+        if np.random.random_sample() < self.prob and not np.any(results.get('gt_ignore_flags', False)):
             names = _names_of(results['gt_bboxes_labels'], results['object_names'], self.any_object)
             self.draw(results, names)
         return results
@@ -99,7 +100,7 @@ class DrawRelation(_DrawnText):
 
     Required keys: ``gt_bboxes``, ``gt_bboxes_labels`` (positions in ``object_names``) and ``object_names``.
     Changed keys: ``text``, such as "the ring left of the red star", and ``described``, a tuple of bools that may all be
-    False. Samples without an object that can be told from all others by its name stay as they are.
+    False. Samples without an object that can be told from all others by its name, or with a crowd, stay as they are.
 
     Args:
         prob: probability in [0, 1] of another expression.
@@ -136,7 +137,7 @@ class DrawQuestions(_DrawnText):
     Required keys: ``gt_bboxes``, ``gt_bboxes_labels`` (positions in ``object_names``) and ``object_names``.
     Changed keys: ``question``, ``history`` and ``gt_caption``, see :class:`ConversationDataset`. Added key:
     ``asked_objects``, for each question its phrases that stand for objects, each with the rows of those objects:
-    ``(('ring', (2,)), ('red star', (0,)))``. Samples that allow no question stay as they are.
+    ``(('ring', (2,)), ('red star', (0,)))``. Samples that allow no question, or with a crowd, stay as they are.
 
     Args:
         prob: probability in [0, 1] of other questions.

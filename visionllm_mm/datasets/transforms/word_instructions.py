@@ -111,6 +111,11 @@ class QuestionInstruction(WordInstruction):
             results['answer'] = (*history, *results['answer'])
         return results
 
+    def longest_instructions(self, questions: Sequence[str]) -> list[str]:
+        """Every wording that may be drawn, with the question of the most letters."""
+        templates = self.templates if self.training else self.templates[self.template_index:self.template_index + 1]
+        return [build_text_instruction(template, max(questions, key=len)) for template in templates]
+
     def question(self, results: dict) -> str:
         if 'question' not in results:
             raise ValueError('QuestionInstruction needs a question: use ConversationDataset, or set the key question')

@@ -6,6 +6,8 @@ from mmengine.runner import Runner
 from torch import nn
 
 from ...datasets.coco_classes import read_class_names
+from ...datasets.samplers import OneTaskSampler
+from ...datasets.transforms import GroundingInstruction, QuestionInstruction
 from ...datasets.transforms.set_instructions import SetInstruction
 from ...datasets.wrapped import plain_datasets
 from ...instructions import check_class_names
@@ -24,10 +26,15 @@ class CheckClassNamesHook(Hook):
     Raises:
         ValueError: before training or testing starts, when names are missing from the file, are in another order, or
             are more than the model has class tokens; or when a wording with its longest class set is longer than the
-            text encoder or the LLM can read.
+            text encoder or the LLM can read, or one with the longest question or expression of the training; or when
+            batches would be of several tasks.
     """
 
     def before_train(self, runner: Runner) -> None:
+        loader = runner.train_dataloader
+        if isinstance(loader.sampler, OneTaskSampler) and loader.sampler.batch_size != loader.batch_size:
+            raise ValueError(f'train_dataloader.batch_size is {loader.batch_size}, but that of its sampler is '
+                             f'{loader.sampler.batch_size}: set both to one number, or batches mix tasks')
         self._check(runner, runner.train_dataloader.dataset)
         if runner.val_loop is not None:
             self._check(runner, runner.val_loop.dataloader.dataset)
@@ -49,6 +56,18 @@ class CheckClassNamesHook(Hook):
                 self._compare_with_file(names, part.ann_file)
                 if hasattr(model, 'vocabulary'):
                     self._check_instructions(model, part, names)
+            elif hasattr(model, 'vocabulary') and not getattr(part, 'test_mode', True):
+                self._check_texts(model, part)
+
+    @staticmethod
+    def _check_texts(model: nn.Module, dataset) -> None:
+        """Texts of a single sample; while evaluating, one that is too long counts as a failure."""
+        for transform in getattr(getattr(dataset, 'pipeline', None), 'transforms', ()):
+            key = {GroundingInstruction: 'text', QuestionInstruction: 'question'}.get(type(transform))
+            texts = [text for text in (dataset.get_data_info(i).get(key) for i in range(len(dataset))) if text] \
+                if key else ()
+            if texts:
+                model.check_instructions(transform.longest_instructions([max(texts, key=len)]))
 
     @staticmethod
     def _compare_with_file(names: list[str], ann_file: str) -> None:

@@ -35,7 +35,7 @@ class DescriptionWarmupHook(WarmupHook):
         self.loader = dict(
             batch_size=batch_size, num_workers=0, dataset=dict(type='ConcatDataset', datasets=list(datasets)),
             sampler=dict(type='OneTaskSampler', batch_size=batch_size, ratios=tuple(ratios), num_batches=num_iters,
-                         seed=seed))
+                         seed=seed, alone=True))
         super().__init__(
             dict(num_iters=num_iters, lr=lr, noise=noise, seed=seed, asked_weight=asked_weight), **kwargs)
         self.num_tokens = num_tokens
