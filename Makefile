@@ -61,12 +61,12 @@ install-ops: $(STAMP)
 	@echo "==> compiled ops of mmcv"
 	@$(BIN)/python tools/install_ops.py
 
-demo: install
+demo: $(STAMP)
 	@echo "==> every task, answered by the released small model"
 	@CUDA_VISIBLE_DEVICES= $(BIN)/python tools/demo.py --out-dir $(DEMO_DIR)
 	@echo "==> open $(DEMO_DIR)/report.html; 'make web' asks your own pictures, 'make train-demo' trains a model (9 minutes)"
 
-web: install
+web: $(STAMP)
 	@CUDA_VISIBLE_DEVICES= $(BIN)/python tools/web_demo.py
 
 train-demo: install
@@ -82,7 +82,7 @@ train-demo: install
 	        --work-dir $(TRAIN_DIR)/test --show-dir $(TRAIN_DIR)/predictions
 	@echo "==> the COCO table is above, the pictures are in $(TRAIN_DIR)/predictions"
 
-docs: install
+docs: $(STAMP)
 	@echo "==> the documentation, with mkdocs"
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 	@echo "==> open work_dirs/site/index.html; to search in it, serve it: $(BIN)/python -m http.server -d work_dirs/site"

@@ -117,7 +117,10 @@ def read_config(path: str, options: Sequence[str] | None = None) -> Config:
     """Read the config and override its settings by KEY=VALUE strings."""
     from mmengine.config import Config
 
-    cfg = Config.fromfile(path)
+    try:
+        cfg = Config.fromfile(path)
+    except FileNotFoundError as error:  # a file that the config itself reads, such as that of the class names
+        sys.exit(f"{Path(sys.argv[0]).name}: {path}: {error}")
     # Runs write their config down three times, and formatting that of the multi-task model takes 20 s each time.
     # (fromfile has an argument for this, which mmengine 0.10 hands on for configs of its newer style alone.)
     object.__setattr__(cfg, "_format_python_code", False)

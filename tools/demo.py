@@ -58,12 +58,16 @@ def main() -> None:
     from PIL import Image
 
     from visionllm_mm.apis import VisionLLMInferencer, to_text
+    from visionllm_mm.apis.images import check_image_file
 
-    model = VisionLLMInferencer(args.config, args.weights, device=args.device, show_progress=False)
-    model.visualizer.min_size = 512
     out = Path(args.out_dir)
     out.mkdir(parents=True, exist_ok=True)
-    picture = args.image or draw_scenes(out, 1)[0]
+    try:
+        model = VisionLLMInferencer(args.config, args.weights, device=args.device, show_progress=False)
+        picture = check_image_file(args.image or draw_scenes(out, 1)[0], model.max_pixels)
+    except (ValueError, FileNotFoundError) as error:
+        raise SystemExit(f"demo.py: {error}") from error
+    model.visualizer.min_size = 512
     sections = []
     for number, (title, (ask, *what)) in enumerate(questions(model).items(), start=1):
         start = time.perf_counter()

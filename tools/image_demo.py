@@ -14,25 +14,33 @@ The model is the small one of checkpoints/, which knows drawn scenes (tools/prep
 from __future__ import annotations
 
 import argparse
+import json
+from pathlib import Path
 
 from _launch import import_plugin, parse_with_model
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('image', help='picture, or folder of pictures')
+    parser.add_argument('image', help='picture, folder of pictures, or video')
     asked = parser.add_mutually_exclusive_group(required=True)
     asked.add_argument('--detect', nargs='+', metavar='CLASS', help='boxes of these')
     asked.add_argument('--segment', nargs='+', metavar='CLASS', help='outlines of these')
+    asked.add_argument('--keypoints', nargs='+', metavar='CLASS', help='named points of these')
     asked.add_argument('--ground', metavar='EXPRESSION', help='the box of what this describes')
     asked.add_argument('--caption', action='store_true', help='a sentence')
     asked.add_argument('--answer', metavar='QUESTION', help='a word or two')
     asked.add_argument('--instruction', help='in your own words, with <image> where the picture goes')
     parser.add_argument('--points', type=int, help='points of an outline (default: as many as the model has)')
+    parser.add_argument('--parts', nargs='+', metavar='NAME', help='names of the points, for --keypoints')
     parser.add_argument('--score-thr', type=float, default=0.3, help='what is shown is at least as sure (default: 0.3)')
     parser.add_argument('--batch-size', type=int, default=1, help='pictures at once (default: 1)')
     parser.add_argument('--out-dir', default='', help='folder for drawn pictures (vis/) and answers as JSON (preds/)')
-    return parse_with_model(parser)
+    parser.add_argument('--coco', metavar='FILE.json', help='file for all answers as a COCO data set')
+    args = parse_with_model(parser)
+    if bool(args.keypoints) != bool(args.parts):
+        parser.error('--keypoints and --parts go together: classes, and names of their points')
+    return args
 
 
 def ask(inferencer, args: argparse.Namespace) -> list[dict]:
@@ -43,6 +51,8 @@ def ask(inferencer, args: argparse.Namespace) -> list[dict]:
         result = inferencer.detect(args.image, args.detect, **common)
     elif args.segment:
         result = inferencer.segment(args.image, args.segment, args.points, **common)
+    elif args.keypoints:
+        result = inferencer.keypoints(args.image, args.keypoints, args.parts, **common)
     elif args.ground is not None:
         result = inferencer.ground(args.image, args.ground, **common)
     elif args.caption:
@@ -67,17 +77,22 @@ def describe(prediction: dict, score_thr: float) -> list[str]:
 def main() -> None:
     args = parse_args()
     import_plugin()
-    from visionllm_mm.apis import VisionLLMInferencer
+    from visionllm_mm.apis import VisionLLMInferencer, to_coco
+    from visionllm_mm.apis.images import VIDEO_SUFFIXES
 
-    inferencer = VisionLLMInferencer(args.config, args.weights, device=args.device, show_progress=False)
+    many = Path(args.image).suffix.lower() in VIDEO_SUFFIXES or Path(args.image).is_dir()
     try:
+        inferencer = VisionLLMInferencer(args.config, args.weights, device=args.device, show_progress=many)
         predictions = ask(inferencer, args)
     except (ValueError, FileNotFoundError) as error:
         raise SystemExit(f'image_demo.py: {error}') from error
     print(f'{predictions[0]["instruction"]}\n-> {predictions[0]["output_format"]}')
     for i, prediction in enumerate(predictions, start=1):
         lines = describe(prediction, args.score_thr)
-        print('\n'.join(lines) if len(predictions) == 1 else f'{i}: {"; ".join(lines)}')
+        name = Path(prediction['img_path']).name if prediction['img_path'] else f'frame {i}'
+        print('\n'.join(lines) if len(predictions) == 1 else f'{name}: {"; ".join(lines)}')
+    if args.coco:
+        Path(args.coco).write_text(json.dumps(to_coco(predictions, args.score_thr)))
     if args.out_dir:
         print(f'pictures and answers are in {args.out_dir}')
 

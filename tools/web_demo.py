@@ -36,8 +36,11 @@ def main() -> None:
     from visionllm_mm.apis.web_page import build_page
     from visionllm_mm.datasets.miniscenes import KEYPOINTS
 
-    inferencer = VisionLLMInferencer(args.config, args.weights, device=args.device, show_progress=False,
-                                     max_pixels=args.max_pixels)
+    try:
+        inferencer = VisionLLMInferencer(args.config, args.weights, device=args.device, show_progress=False,
+                                         max_pixels=args.max_pixels)
+    except ValueError as error:
+        raise SystemExit(f'web_demo.py: {error}') from error
     inferencer.visualizer.min_size = 512
     with tempfile.TemporaryDirectory(prefix='visionllm_page_') as folder:
         examples = draw_scenes(Path(folder), 8)

@@ -78,6 +78,23 @@ def narrow_multitask_config() -> Config:
     return cfg
 
 
+def small_multitask_config(work_dir: Path) -> Config:
+    """The same with little of everything."""
+    cfg = narrow_multitask_config()
+    for hook in cfg.custom_hooks[2:]:
+        hook.update(num_iters=2, batch_size=4, cache_dir=str(work_dir / 'warmup'))
+    cfg.model.test_cfg.words.max_length = 5
+    cfg.update(work_dir=str(work_dir), load_from=None, param_scheduler=[], experiment_name=work_dir.name)
+    cfg.train_dataloader.update(batch_size=2, num_workers=0, persistent_workers=False)
+    cfg.train_dataloader.sampler.update(batch_size=2, num_batches=12)
+    for loader in (cfg.val_dataloader, cfg.test_dataloader,
+                   *(task['dataloader'] for task in cfg.test_cfg.tasks.values())):
+        loader.update(batch_size=2, num_workers=0, persistent_workers=False)
+    cfg.test_cfg.tasks.caption.evaluator[0].tokenizer = 'simple'
+    cfg.train_cfg.update(max_epochs=1)
+    return cfg
+
+
 def save_untrained(cfg: Config, path: Path) -> None:
     """A checkpoint of a config's model with random weights."""
     init_default_scope('mmdet')

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from tests.integration.scenes import launch, logged_losses, make_coco_folder, small_config
+from tests.integration.scenes import (
+    launch,
+    logged_losses,
+    make_coco_folder,
+    small_config,
+    small_multitask_config,
+)
+from visionllm_mm.datasets.miniscenes import DatasetArguments, write_dataset
 
 
 @pytest.mark.slow
@@ -27,3 +34,22 @@ def test_two_processes_equal_one(tmp_path, monkeypatch):
     worst = max(float((weights[0][key].float() - weights[1][key].float()).abs().max()) for key in weights[0])
     moved = max(float((weights[0][f'task_decoder.{key}'] - start[key]).abs().max()) for key in start)
     assert worst < 1e-6 and moved > 1e-4, (worst, moved)
+
+
+@pytest.mark.slow
+def test_two_processes_warm_up_and_train_all_tasks(tmp_path, monkeypatch):
+    """The first process alone is warmed up, on a batch of its own, while the other waits for the result."""
+    write_dataset(tmp_path / 'data', DatasetArguments(num_train=8, num_val=4, size=64))
+    monkeypatch.setenv('MINISCENES_ROOT', str(tmp_path / 'data'))
+    cfg = small_multitask_config(tmp_path)
+    cfg.default_hooks.logger.interval = 1
+    cfg.train_cfg.val_interval = 2
+    warm_ups = {}
+    for name, processes in (('one', 1), ('two', 2)):
+        for hook in cfg.custom_hooks[2:]:
+            hook.cache_dir = str(tmp_path / name / 'warmup')
+        launch(cfg, tmp_path / name, processes)
+        losses = logged_losses(tmp_path / name)
+        assert len(losses) == 12 and np.isfinite(losses).all()
+        warm_ups[name] = sorted(path.name for path in (tmp_path / name / 'warmup').iterdir())
+    assert warm_ups['one'] == warm_ups['two'] and len(warm_ups['one']) == 5

@@ -5,7 +5,7 @@ import pytest
 from mmdet.apis import init_detector
 from mmengine.runner import Runner
 
-from tests.integration.scenes import narrow_multitask_config, train
+from tests.integration.scenes import small_multitask_config, train
 from visionllm_mm.datasets.miniscenes import DatasetArguments, write_dataset
 
 
@@ -19,19 +19,7 @@ def scenes(tmp_path_factory):
 @pytest.fixture
 def cfg(scenes, tmp_path, monkeypatch):
     monkeypatch.setenv('MINISCENES_ROOT', str(scenes))
-    cfg = narrow_multitask_config()
-    for hook in cfg.custom_hooks[2:]:
-        hook.update(num_iters=2, batch_size=4, cache_dir=str(tmp_path / 'warmup'))
-    cfg.model.test_cfg.words.max_length = 5
-    cfg.update(work_dir=str(tmp_path), load_from=None, param_scheduler=[], experiment_name=tmp_path.name)
-    cfg.train_dataloader.update(batch_size=2, num_workers=0, persistent_workers=False)
-    cfg.train_dataloader.sampler.update(batch_size=2, num_batches=12)
-    for loader in (cfg.val_dataloader, cfg.test_dataloader,
-                   *(task['dataloader'] for task in cfg.test_cfg.tasks.values())):
-        loader.update(batch_size=2, num_workers=0, persistent_workers=False)
-    cfg.test_cfg.tasks.caption.evaluator[0].tokenizer = 'simple'
-    cfg.train_cfg.update(max_epochs=1)
-    return cfg
+    return small_multitask_config(tmp_path)
 
 
 def test_every_task_trains_and_is_tested(cfg):

@@ -1,5 +1,6 @@
 """tools/image_demo.py: the examples of its help, as printed, with the released weights."""
 
+import json
 import re
 import runpy
 import shlex
@@ -62,7 +63,18 @@ def test_examples_work_as_printed(run, data, tmp_path, command):
         assert drawn.shape == original.shape and (drawn != original).any()
 
 
-def test_bad_requests_are_one_line(run):
+def test_named_points_and_a_file_of_coco(run, tmp_path):
+    shown = run('tools/image_demo.py data/miniscenes/val --keypoints circle star --parts center top --score-thr 0 '
+                '--coco found.json')
+    assert [line[:4] for line in shown if line.startswith('0000')] == ['0000', '0000']
+    found = json.loads((tmp_path / 'found.json').read_text())
+    assert len(found['images']) == 2 and found['categories'][0]['keypoints'] == ['center', 'top']
+
+
+def test_bad_requests_are_one_line(run, capsys):
+    with pytest.raises(SystemExit):
+        run('tools/image_demo.py data/miniscenes/val --keypoints star')
+    assert '--keypoints and --parts go together' in capsys.readouterr().err
     with pytest.raises(SystemExit, match='image_demo.py: no image /no/such.png'):
         run('tools/image_demo.py /no/such.png --caption')
     with pytest.raises(SystemExit, match='weights not found: nothing.pth'):
