@@ -44,21 +44,21 @@ def build_decoder(seed: int = 0, start_with_question: bool = False, place_points
     return decoder
 
 
-def save_llama(folder: Path, seed: int = 0) -> tuple[LlamaForCausalLM, PreTrainedTokenizerBase]:
+def save_llama(folder: Path, seed: int = 0, **config) -> tuple[LlamaForCausalLM, PreTrainedTokenizerBase]:
     """A LLaMA with random weights and its tokenizer, saved as Hugging Face saves them."""
     torch.manual_seed(seed)
     tokenizer = CausalLM(**LLM).tokenizer
     saved = LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), **(
-        LLM['config'] | dict(tie_word_embeddings=False, num_key_value_heads=4)))).eval()
+        LLM['config'] | dict(tie_word_embeddings=False, num_key_value_heads=4) | config))).eval()
     saved.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return saved, tokenizer
 
 
-def save_bert(folder: Path) -> None:
+def save_bert(folder: Path, **config) -> None:
     """A BERT with random weights and its tokenizer, saved as Hugging Face saves them."""
     encoder = TextEncoder(tokenizer='builtin', config=dict(
-        model_type='bert', hidden_size=32, num_hidden_layers=1, num_attention_heads=4, intermediate_size=48))
+        model_type='bert', hidden_size=32, num_hidden_layers=1, num_attention_heads=4, intermediate_size=48) | config)
     encoder.encoder.save_pretrained(folder)
     encoder.tokenizer.save_pretrained(folder)
 

@@ -174,6 +174,19 @@ def require_data(cfg: Config, *keys: str) -> None:
         sys.exit(f"{Path(sys.argv[0]).name}: {error}")
 
 
+def require_weights(cfg: Config) -> None:
+    """Stop where files of weights that the config starts from are missing, before models of many GB are built."""
+    backbone = cfg.model.get("backbone") or {}
+    wanted = {"load_from": cfg.get("load_from")}
+    if not cfg.get("resume"):
+        wanted["model.backbone.init_cfg.checkpoint"] = (backbone.get("init_cfg") or {}).get("checkpoint")
+    for setting, path in wanted.items():
+        if path and "://" not in path and not Path(path).expanduser().is_file():
+            sys.exit(f"{Path(sys.argv[0]).name}: {setting} of {cfg.filename} names weights that are missing: {path}. "
+                     "Train or convert them first (the head of the config and docs/weights.md say how), name others, "
+                     f"or begin without: --cfg-options {setting.removesuffix('.checkpoint')}=None")
+
+
 def build_runner(cfg: Config):
     """The Runner, or the runner class that the config names."""
     from mmengine.registry import RUNNERS

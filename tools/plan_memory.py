@@ -46,6 +46,8 @@ def main() -> None:
     from visionllm_mm.planning.workload import Workload
 
     cfg = read_config(args.config, args.cfg_options)
+    if args.kept is not None and args.kept < 1:
+        sys.exit(f'plan_memory.py: --kept must be at least 1, got {args.kept}')
     work = Workload(args.batch, tuple(args.image_size), args.num_classes, args.points, args.objects, args.kept)
     compiled = (args.ops or ('pytorch' if args.measure else 'compiled')) == 'compiled'
     try:

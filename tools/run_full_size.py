@@ -102,7 +102,7 @@ def train(model, work, images, cfg, timed: Callable) -> None:
         losses = timed('training step: forward', lambda: model.loss(images, samples(work, model)))
     total, _ = model.parse_losses(losses)
     timed('training step: backward', total.backward)
-    norm = torch.nn.utils.clip_grad_norm_(trained, 1.0)
+    norm = torch.nn.utils.clip_grad_norm_(trained, **cfg.optim_wrapper.clip_grad)
     timed('training step: optimizer', optimizer.step)
     print(f'loss {total.item():.2f}, gradient norm {norm:.2f}, {sum(p.numel() for p in trained) / 1e6:.1f} M trained')
 

@@ -13,6 +13,7 @@ from _launch import (
     load_config,
     require_data,
     require_file,
+    require_weights,
 )
 
 if TYPE_CHECKING:
@@ -69,6 +70,16 @@ def enable_auto_scale_lr(cfg: Config) -> None:
     cfg.auto_scale_lr.enable = True
 
 
+def resume(cfg: Config, checkpoint: str) -> None:
+    """Go on from a checkpoint or, with "auto", the last one; where there is none, start as the config says."""
+    if checkpoint == "auto":
+        from mmengine.runner import find_latest_checkpoint
+
+        checkpoint = find_latest_checkpoint(cfg.work_dir)
+    if checkpoint is not None:
+        cfg.resume, cfg.load_from = True, checkpoint
+
+
 def main() -> None:
     args = parse_args()
     import_plugin()
@@ -78,8 +89,8 @@ def main() -> None:
     if args.auto_scale_lr:
         enable_auto_scale_lr(cfg)
     if args.resume:
-        cfg.resume = True
-        cfg.load_from = None if args.resume == "auto" else args.resume
+        resume(cfg, args.resume)
+    require_weights(cfg)
     require_data(cfg, "train_dataloader", "val_dataloader", "val_evaluator")
     build_runner(cfg).train()
 

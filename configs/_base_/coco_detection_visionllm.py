@@ -54,7 +54,8 @@ train_dataloader = dict(
     dataset=dict(
         type='CocoDataset',
         data_root=data_root,
-        ann_file='annotations/instances_train2017.json',
+        # Without the images that RefCOCO tests on: stage 2 starts from these weights (tools/remove_refcoco_images.py).
+        ann_file='annotations/instances_train2017_norefcoco.json',
         data_prefix=dict(img='train2017/'),
         # Images without objects are training data, too.
         filter_cfg=dict(filter_empty_gt=False),

@@ -1,7 +1,10 @@
-# VisionLLM-H, stage 1. $INTERNIMAGE_H is the file of the backbone's official weights.
+# VisionLLM-H, stage 1. $INTERNIMAGE_H is the file of the backbone's official weights. There is no public Deformable
+# DETR with this backbone to start from, so a loss ties tokens to the names of their classes.
 _base_ = ['./visionllm_r50-bert-llama7b_stage1_coco.py']
 
+load_from = None
 model = dict(
+    criterion=dict(loss_alignment=dict(type='AlignmentLoss', loss_weight=1.0, scale=10.0)),
     backbone=dict(
         _delete_=True,
         type='InternImage',

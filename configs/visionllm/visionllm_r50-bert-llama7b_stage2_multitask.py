@@ -7,7 +7,7 @@ _base_ = [
 load_from = 'work_dirs/visionllm_r50-bert-llama7b_stage1_coco/epoch_25.pth'
 model = dict(
     vocabulary={{_base_.vocabulary}},
-    backbone=dict(frozen_stages=4),
+    backbone=dict(frozen_stages=4, init_cfg=None),
     criterion=dict(loss_format=dict(type='FormatLoss', loss_weight=0.5)),
     format_source='llm',
     test_cfg=dict(words=dict(max_length=50, num_beams=3)))

@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 
 from tests.integration.scenes import narrow, train
 from tests.real_layouts import make_real_layouts
-from tests.tiny import ROOT
+from tests.tiny import ROOT, save_bert, save_llama
 
 BASE = ROOT / 'configs/_base_'
 SIDE = 64
@@ -78,8 +78,45 @@ def evaluate(cfg: Config) -> dict:
     return Runner.from_cfg(cfg).test()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize('name', [
+    'r50-bert-llama7b_stage1_coco', 'r50-bert-llama7b_stage2_multitask', 'r50-bert-llama7b_stage1_lvis',
+    'internimage-h-bert-llama7b_stage1_coco', 'internimage-h-bert-llama7b_stage2_multitask'])
+def test_the_papers_own_configs(coco, tmp_path, monkeypatch, name):
+    """As they are but for the sizes of LLM, BERT, InternImage and images, on a CPU."""
+    monkeypatch.setattr(Config, 'pretty_text', '')
+    for variable, save, positions in (('LLM', save_llama, 4096), ('BERT', save_bert, 2048)):
+        save(tmp_path / variable, max_position_embeddings=positions)
+        monkeypatch.setenv(variable, str(tmp_path / variable))
+    monkeypatch.setenv('COCO_ROOT', str(coco))
+    cfg = Config.fromfile(ROOT / f'configs/visionllm/visionllm_{name}.py')
+    cfg.update(load_from=None, work_dir=str(tmp_path / 'run'), visualizer=None, param_scheduler=[])
+    cfg.model.backbone.init_cfg = None
+    if cfg.model.backbone.type == 'InternImage':
+        cfg.model.backbone.arch, cfg.model.neck.in_channels = 'T', [128, 256, 512]
+    cfg.model.image_tokenizer.num_tokens = 10
+    cfg.merge_from_dict({'model.test_cfg.words.max_length': 5})
+    cfg.train_cfg.update(max_epochs=1, val_interval=1)
+    cfg.optim_wrapper = dict(type='OptimWrapper', **{
+        key: cfg.optim_wrapper[key] for key in ('constructor', 'optimizer', 'clip_grad')})
+    for part in ('train_dataloader', 'val_dataloader', 'test_dataloader', 'test_cfg'):
+        shrink(cfg[part])
+    cfg.train_dataloader.batch_size = 2
+    if 'multitask' in name:
+        cfg.train_dataloader.sampler.batch_size = 2
+        cfg.train_dataloader.sampler.num_batches = 2
+        cfg.test_cfg.tasks.caption.evaluator.tokenizer = 'simple'
+    runner, losses = train(cfg)
+    assert len(losses) >= 2 and np.isfinite(losses).all()
+    metrics = evaluate(cfg)
+    expected = cfg.test_cfg.get('references', ['lvis/bbox_AP' if 'lvis' in name else 'coco/bbox_mAP'])
+    for metric in expected:
+        assert any(found.startswith(metric) for found in metrics), metric
+
+
 def test_stage_1(paper_config):
     cfg = paper_config('coco_detection_visionllm')
+    cfg.train_dataloader.batch_size = 3  # of the five images that RefCOCO does not test on
     runner, losses = train(cfg)
     assert len(losses) == 2 and np.isfinite(losses).all()
     assert runner.message_hub.get_scalar('val/coco/bbox_mAP').current() >= 0
@@ -112,6 +149,8 @@ def test_lvis(paper_config):
     cfg.train_cfg.val_interval = 2  # the test is the same
     runner, losses = train(cfg)
     assert len(losses) == 2 and np.isfinite(losses).all()
+    asked = runner.train_dataloader.dataset[0]['data_samples']
+    assert len(asked.class_labels) == 70 and (asked.gt_instances.labels >= 0).all(), 'what is shown is asked for'
     asked = runner.test_dataloader.dataset[0]['data_samples'].class_groups
     assert len(asked) == 16 and [len(labels) for _, labels in asked] == [80] * 15 + [3]
     assert 'lvis/bbox_AP' in evaluate(cfg)

@@ -83,6 +83,16 @@ def test_max_classes_asks_for_a_large_set_in_groups():
         DetectionInstruction(VOCABULARY, max_classes=3)(_sample(names=[*names, 'name 0']))
 
 
+def test_longest_instructions_are_all_groups_of_a_test_and_the_worst_of_a_training():
+    names = ['a', 'bbbb', 'cc', 'ddd', 'e']
+    asked = DetectionInstruction(VOCABULARY, max_classes=2).longest_instructions(names)
+    sets = [parse_instruction(text, Vocabulary(**VOCABULARY)).class_names for text in asked]
+    assert sets == [('a', 'bbbb'), ('cc', 'ddd'), ('e', )]
+    drawn = DetectionInstruction(VOCABULARY, max_classes=2, training=True).longest_instructions(names)
+    assert len(drawn) == len(DETECTION_TEMPLATES)
+    assert {parse_instruction(text, Vocabulary(**VOCABULARY)).class_names for text in drawn} == {('bbbb', 'ddd')}
+
+
 def test_plain_names_have_no_underscores_and_brackets():
     names = ['bow_(weapon)', 'flip-flop_(sandal)', 'Band_Aid']
     for training in (False, True):

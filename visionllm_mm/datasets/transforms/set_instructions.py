@@ -105,11 +105,14 @@ class SetInstruction(BaseTransform):
         return results
 
     def longest_instructions(self, names: Sequence[str]) -> list[str]:
-        """Every wording with as many classes as it may list, those with the most letters."""
-        longest = sorted(self._written(names), key=len, reverse=True)[:self.max_classes]
-        templates = self.templates if self.training else self.templates[self.template_index:self.template_index + 1]
-        return [build_instruction(template, longest, point_format(self.num_points[1]), self.vocabulary,
-                                  self.point_names) for template in templates]
+        """What is asked for of these classes; while training, every wording with those of the most letters."""
+        names = self._written(names)
+        groups = [names[i:i + self.max_classes] for i in range(0, len(names), self.max_classes)]
+        templates = self.templates[self.template_index:self.template_index + 1]
+        if self.training:
+            groups, templates = [sorted(names, key=len, reverse=True)[:self.max_classes]], self.templates
+        return [build_instruction(template, group, point_format(self.num_points[1]), self.vocabulary,
+                                  self.point_names) for template in templates for group in groups]
 
     def _written(self, names: Sequence[str]) -> list[str]:
         return [re.sub(r'[_()\s]+', ' ', name).strip() if self.plain_names else name for name in names]
