@@ -2,7 +2,8 @@
 
     python tools/browse_dataset.py CONFIG --out-dir work_dirs/browsed
 
-Runs no model, so it takes seconds: look at the pictures before hours of training.
+Runs no model, so it takes seconds: look at the pictures before hours of training. The class names of training and
+validation data are compared with their files first.
 """
 
 from __future__ import annotations
@@ -119,15 +120,21 @@ def main() -> None:
     from mmengine.registry import init_default_scope
     from PIL import Image
 
+    from visionllm_mm.datasets.coco_classes import compare_class_names
     from visionllm_mm.instructions import Vocabulary
     from visionllm_mm.visualization import InstructionVisualizer
 
     cfg = read_config(args.config, args.cfg_options)
-    require_data(cfg, "train_dataloader")
+    require_data(cfg, "train_dataloader", "val_dataloader")
     init_default_scope("mmdet")
     np.random.seed(args.seed)
     vocabulary = Vocabulary(**cfg.model.vocabulary)
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    try:
+        for part in (dataset, DATASETS.build(cfg.val_dataloader.dataset)):
+            compare_class_names(part)
+    except ValueError as error:
+        raise SystemExit(f"browse_dataset.py: {error}") from error
     visualizer = InstructionVisualizer(min_size=512)
     visualizer.dataset_meta = dict(classes=(), palette=[tuple(255 * np.random.random_sample(3)) for _ in range(64)])
     out = Path(args.out_dir)

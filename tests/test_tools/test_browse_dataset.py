@@ -1,5 +1,6 @@
 """tools/browse_dataset.py: what it draws are the targets."""
 
+import json
 import re
 import runpy
 import sys
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.integration.scenes import make_coco_folder
 from tests.tiny import ROOT
 from visionllm_mm.datasets.miniscenes import DatasetArguments, write_dataset
 
@@ -70,3 +72,16 @@ def test_bad_number(run, capsys):
     with pytest.raises(SystemExit):
         run(str(ROOT / 'configs/visionllm/visionllm-tiny_miniscenes-det.py'), '--number', '0')
     assert '--number must be at least 1, got 0' in capsys.readouterr().err
+
+
+def test_other_class_names_in_the_validation_file_are_named(run, tmp_path, monkeypatch):
+    data = make_coco_folder(tmp_path / 'coco', 2, 2)
+    content = json.loads((data / 'val.json').read_text())
+    content['categories'][1]['name'] = 'blue disc'
+    (data / 'val.json').write_text(json.dumps(content))
+    monkeypatch.setenv('DATA_ROOT', str(data))
+    with pytest.raises(SystemExit, match=r"val.json: \['blue disk'\] are not in it"):
+        run(str(ROOT / 'configs/visionllm/visionllm-tiny_finetune-coco.py'))
+    monkeypatch.setenv('DATA_ROOT', str(tmp_path / 'none'))
+    with pytest.raises(SystemExit, match='annotation file .*none/train.json does not exist: DATA_ROOT must name'):
+        run(str(ROOT / 'configs/visionllm/visionllm-tiny_finetune-coco.py'))

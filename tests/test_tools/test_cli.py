@@ -125,6 +125,21 @@ def test_bad_arguments_stop_with_one_line(tool, command, message):
     assert time.monotonic() - start < 2
 
 
+@pytest.mark.parametrize(("options", "setting"), [
+    (("load_from=no.pth",), "load_from=None"),
+    (("model.backbone.init_cfg.checkpoint=no.pth",), "model.backbone.init_cfg=None"),
+])
+def test_missing_weights_stop_before_the_model_is_built(tool, options, setting):
+    result = tool("train", "line.py", "--cfg-options", *options)
+    assert result.returncode == 1 and "names weights that are missing: no.pth" in result.stderr
+    assert f"--cfg-options {setting}" in result.stderr and "Traceback" not in result.stderr
+
+
+def test_resume_without_a_checkpoint_starts_as_the_config_says(tool):
+    result = tool("train", "line.py", "--resume", "--cfg-options", "load_from=no.pth")
+    assert result.returncode == 1 and "missing: no.pth" in result.stderr
+
+
 @pytest.mark.slow
 def test_train_resume_test(tool, tmp_path):
     trained = tool("train", "line.py", "--cfg-options", "train_cfg.max_epochs=1", "--resume")

@@ -3,6 +3,10 @@
 import json
 from pathlib import Path
 
+from torch.utils.data import Dataset
+
+from .wrapped import plain_datasets
+
 
 def read_class_names(ann_file: str | Path) -> tuple[str, ...]:
     """Names of the categories of a COCO-format file, in the order in which mmdet numbers them.
@@ -24,3 +28,20 @@ def read_class_names(ann_file: str | Path) -> tuple[str, ...]:
     if len(set(names)) < len(names):
         raise ValueError(f'{path} lists a category name twice: {sorted(n for n in set(names) if names.count(n) > 1)}')
     return names
+
+
+def compare_class_names(dataset: Dataset) -> None:
+    """Compares the class names of COCO-format data sets, wrapped ones as well, with their annotation files.
+
+    Raises:
+        ValueError: when names are not in the file, or stand in another order.
+    """
+    for part in plain_datasets(dataset):
+        if not str(getattr(part, 'ann_file', '')).endswith('.json') or 'classes' not in part.metainfo:
+            continue
+        names, in_file = list(part.metainfo['classes']), list(read_class_names(part.ann_file))
+        if [name for name in in_file if name in names] != names:
+            missing = [name for name in names if name not in in_file]
+            problem = f'{missing} are not in it' if missing else 'they stand in another order'
+            raise ValueError(f'the classes {names} of the data set do not match {part.ann_file}: {problem}. Its '
+                             f'categories are {in_file}: set metainfo=dict(classes=...) to these, in this order')

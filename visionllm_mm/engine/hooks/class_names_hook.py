@@ -5,7 +5,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
-from ...datasets.coco_classes import read_class_names
+from ...datasets.coco_classes import compare_class_names
 from ...datasets.samplers import OneTaskSampler
 from ...datasets.transforms import GroundingInstruction, QuestionInstruction
 from ...datasets.transforms.set_instructions import SetInstruction
@@ -50,13 +50,11 @@ class CheckClassNamesHook(Hook):
 
     def _check(self, runner: Runner, dataset) -> None:
         model = getattr(runner.model, 'module', runner.model)
-        for part in plain_datasets(dataset):
+        compare_class_names(dataset)
+        for part in plain_datasets(dataset) if hasattr(model, 'vocabulary') else ():
             if str(getattr(part, 'ann_file', '')).endswith('.json') and 'classes' in part.metainfo:
-                names = list(part.metainfo['classes'])
-                self._compare_with_file(names, part.ann_file)
-                if hasattr(model, 'vocabulary'):
-                    self._check_instructions(model, part, names)
-            elif hasattr(model, 'vocabulary') and not getattr(part, 'test_mode', True):
+                self._check_instructions(model, part, list(part.metainfo['classes']))
+            elif not getattr(part, 'test_mode', True):
                 self._check_texts(model, part)
 
     @staticmethod
@@ -68,16 +66,6 @@ class CheckClassNamesHook(Hook):
                 if key else ()
             if texts:
                 model.check_instructions(transform.longest_instructions([max(texts, key=len)]))
-
-    @staticmethod
-    def _compare_with_file(names: list[str], ann_file: str) -> None:
-        in_file = list(read_class_names(ann_file))
-        known = [name for name in in_file if name in names]
-        if known != names:
-            missing = [name for name in names if name not in in_file]
-            problem = f'{missing} are not in it' if missing else 'they stand in another order'
-            raise ValueError(f'the classes {names} of the data set do not match {ann_file}: {problem}. Its categories '
-                             f"are {in_file}: set metainfo=dict(classes=...) to these, in this order")
 
     @staticmethod
     def _check_instructions(model: nn.Module, dataset, names: list[str]) -> None:
