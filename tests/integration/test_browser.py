@@ -1,5 +1,9 @@
-"""The page in a real browser: Debian's Chromium (`apt-get install chromium`), without a window."""
+"""The page in a real browser: Debian's Chromium (`apt-get install chromium`), without a window.
 
+``PAGE_PICTURES=docs/images python -m pytest -m slow tests/integration/test_browser.py`` makes those of docs/web.md.
+"""
+
+import os
 import re
 import shutil
 import subprocess
@@ -68,6 +72,12 @@ def _ask(page, tab, name):
     expect(page.locator('#seconds textarea, #seconds input').first).to_have_value(re.compile(r'\d s$'), timeout=60_000)
 
 
+def _picture(page, name):
+    """A picture of the page, where they are wanted."""
+    if 'PAGE_PICTURES' in os.environ:
+        page.screenshot(path=f'{os.environ["PAGE_PICTURES"]}/page_{name}.png')
+
+
 def _said(page, name='said'):
     return page.locator(f'#{name} textarea, #{name} input').first.input_value()
 
@@ -82,6 +92,7 @@ def test_each_task(page, tab, name, says):
     assert says in _said(page) and _said(page)
     assert _said(page, 'format') == '<bos>' if name == 'caption' else _said(page, 'format').startswith('<cls>')
     expect(page.locator('#drawn img')).to_be_visible()
+    _picture(page, name)
     with page.expect_download() as download:
         page.locator('#json').click()
     assert '"output_format"' in Path(download.value.path()).read_text()
@@ -100,6 +111,27 @@ def test_upload_and_chat(page, tmp_path):
         page.locator('#question textarea, #question input').first.fill(question)
         page.keyboard.press('Enter')
         expect(page.locator('#chat [data-testid=bot]')).to_have_count(number, timeout=60_000)
+    _picture(page, 'chat')
+    # What was said is about the picture before.
+    page.locator('#picture').get_by_role('button', name=re.compile('Clear|Remove')).first.click()
+    expect(page.locator('#chat [data-testid=bot]')).to_have_count(0, timeout=20_000)
+
+
+def test_ten_users_at_once_get_their_own_answers(browser, address):
+    contexts = [browser.new_context() for _ in range(10)]
+    pages = [context.new_page() for context in contexts]
+    for number, page in enumerate(pages):
+        page.goto(address)
+        _choose_example(page, number % 8)
+        page.get_by_role('tab', name='Instruction').click()
+        page.locator('#own textarea').fill(
+            f'Boxes of {{"thing {number}": <c0>}} in <image>, as (c, x1, y1, x2, y2), range 64.')
+    for page in pages:
+        page.locator('#ask_instruction').click(no_wait_after=True)
+    for number, page in enumerate(pages):
+        expect(page.locator('#instruction textarea')).to_have_value(re.compile(f'"thing {number}"'), timeout=120_000)
+    for context in contexts:
+        context.close()
 
 
 def test_bad_files_and_markup_are_messages(page, tmp_path):

@@ -132,18 +132,22 @@ def test_a_conversation(client, image):
     assert len(longer) == 4
 
 
-def test_ten_at_once_get_their_own_answers(page, image):
-    asked = [f'thing {i}' for i in range(10)]
+def test_ten_at_once_get_their_own_answers(page, tmp_path):
+    asked = {f'thing {i}': 40 + i for i in range(10)}
     found = {}
+    for name, width in asked.items():
+        Image.new('RGB', (width, 40)).save(tmp_path / f'{name}.png')
 
     def ask(name):
-        found[name] = Client(page.local_url, verbose=False).predict(image, 0.0, [name], api_name='/detect')
+        picture = handle_file(str(tmp_path / f'{name}.png'))
+        found[name] = Client(page.local_url, verbose=False).predict(picture, 0.0, [name], api_name='/detect')
 
     threads = [threading.Thread(target=ask, args=(name,)) for name in asked]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    for name in asked:
+    for name, width in asked.items():
+        assert Image.open(found[name][0]).size == (width, 40)
         assert f'{{"{name}": <c0>}}' in found[name][1]
         assert set(re.findall(r'thing \d', found[name][3])) == {name}
