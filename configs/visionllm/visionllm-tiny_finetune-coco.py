@@ -10,7 +10,7 @@ model = dict(
     task_decoder=dict(start_with_question=True, asked_phrases=3, place_points=True, tell_objectness=True))
 
 max_epochs = 30
-train_cfg = dict(max_epochs=max_epochs)
+train_cfg = dict(max_epochs=max_epochs, val_interval=10)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
     dict(type='CosineAnnealingLR', eta_min=0, begin=0, end=max_epochs, T_max=max_epochs, by_epoch=True,

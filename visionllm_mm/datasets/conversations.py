@@ -59,7 +59,7 @@ class ConversationDataset(TextDataset):
             raise ValueError(f'conversation {name!r} has no {" and no ".join(missing)}')
         turns = entry['conversations']
         for turn in turns:
-            if not all(isinstance(turn.get(key), str) for key in ('from', 'value')):
+            if not isinstance(turn, dict) or not all(isinstance(turn.get(key), str) for key in ('from', 'value')):
                 raise ValueError(f'conversation {name!r}: every turn needs "from" and "value", two strings, got {turn}')
         speakers = [turn['from'] for turn in turns]
         if not turns or speakers != ['human', 'gpt'] * (len(turns) // 2):
