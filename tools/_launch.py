@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from mmengine.config import Config
 
 
-def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that every script of mmdet knows, under mmdet's names."""
+def add_shared_arguments(parser: argparse.ArgumentParser, launcher: bool = True) -> None:
+    """Add the arguments that every script of mmdet knows, under mmdet's names; ``launcher``: those of distributed runs.
+    """
     parser.add_argument(
         "--cfg-options",
         nargs="+",
@@ -25,6 +26,9 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
         help="override settings of the config, as in --cfg-options train_cfg.max_epochs=2 "
         'model.test_cfg.score_thr=0.05; no white space inside a value',
     )
+    if not launcher:
+        parser.set_defaults(launcher="none", local_rank=0)
+        return
     parser.add_argument(
         "--launcher",
         choices=("none", "pytorch", "slurm", "mpi"),
@@ -110,7 +114,11 @@ def parse_options(options: Sequence[str] | None) -> dict:
         return {}
     values = argparse.ArgumentParser()
     values.add_argument("--cfg-options", nargs="+", action=DictAction)
-    return values.parse_args(["--cfg-options", *options]).cfg_options
+    try:
+        return values.parse_args(["--cfg-options", *options]).cfg_options
+    except ValueError as error:
+        sys.exit(f"{Path(sys.argv[0]).name}: --cfg-options takes KEY=VALUE without white space, got "
+                 f"{' '.join(options)!r}: {error}")
 
 
 def read_config(path: str, options: Sequence[str] | None = None) -> Config:
@@ -119,7 +127,7 @@ def read_config(path: str, options: Sequence[str] | None = None) -> Config:
 
     try:
         cfg = Config.fromfile(path)
-    except FileNotFoundError as error:  # a file that the config itself reads, such as that of the class names
+    except (FileNotFoundError, ValueError) as error:  # of a file that the config reads, such as that of the class names
         sys.exit(f"{Path(sys.argv[0]).name}: {path}: {error}")
     # Runs write their config down three times, and formatting that of the multi-task model takes 20 s each time.
     # (fromfile has an argument for this, which mmengine 0.10 hands on for configs of its newer style alone.)

@@ -32,7 +32,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--out-dir", default="work_dirs/browsed", help="folder of the pictures")
     parser.add_argument("--number", type=int, default=8, help="pictures, in turn from each data set (default: 8)")
     parser.add_argument("--seed", type=int, default=0, help="of what is drawn at random (default: 0)")
-    add_shared_arguments(parser)
+    add_shared_arguments(parser, launcher=False)
     args = parser.parse_args()
     require_file(args.config, "config")
     if args.number < 1:
@@ -120,7 +120,9 @@ def main() -> None:
     from mmengine.registry import init_default_scope
     from PIL import Image
 
+    from visionllm_mm.datasets import SeedBySample
     from visionllm_mm.datasets.coco_classes import compare_class_names
+    from visionllm_mm.datasets.wrapped import plain_datasets
     from visionllm_mm.instructions import Vocabulary
     from visionllm_mm.visualization import InstructionVisualizer
 
@@ -135,6 +137,10 @@ def main() -> None:
             compare_class_names(part)
     except ValueError as error:
         raise SystemExit(f"browse_dataset.py: {error}") from error
+    for part in plain_datasets(dataset):
+        for transform in part.pipeline.transforms:
+            if isinstance(transform, SeedBySample):
+                transform.seed = args.seed
     visualizer = InstructionVisualizer(min_size=512)
     visualizer.dataset_meta = dict(classes=(), palette=[tuple(255 * np.random.random_sample(3)) for _ in range(64)])
     out = Path(args.out_dir)

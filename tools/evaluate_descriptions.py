@@ -27,7 +27,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--noise', type=float, default=0.3, help='as in the warm-up (default: 0.3)')
     parser.add_argument('--batch-size', type=int, default=32, help='scenes at once (default: 32)')
     parser.add_argument('--work-dir', help='folder for logs')
-    add_shared_arguments(parser)
+    add_shared_arguments(parser, launcher=False)
     args = parser.parse_args()
     require_file(args.config, 'config')
     require_file(args.checkpoint, 'checkpoint')
@@ -63,8 +63,9 @@ def answer(model: VisionLLM, samples: SampleList, strangers: list[str], noise: f
     scores = decoder.class_logits(decoder.read(instructions, tokens)).softmax(dim=-1)[..., 0]
     for sample, target, slot, score in zip(samples, objects, slots, scores, strict=True):
         boxes = torch.zeros(count, 4)
-        boxes[slot] = target.boxes_xyxy[:count]
-        sample.pred_instances = InstanceData(bboxes=boxes, scores=score, labels=torch.zeros(count, dtype=torch.long))
+        boxes[slot] = target.boxes_xyxy[:count].cpu()
+        labels = torch.zeros(count, dtype=torch.long)
+        sample.pred_instances = InstanceData(bboxes=boxes, scores=score.cpu(), labels=labels)
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--wordings', default=str(HELD_OUT), help='text file, a wording with placeholders per line')
     parser.add_argument('--repeats', type=int, default=3, help='fillings of each wording (default: 3)')
     parser.add_argument('--work-dir', help='folder for logs')
-    add_shared_arguments(parser)
+    add_shared_arguments(parser, launcher=False)
     args = parser.parse_args()
     for path, kind in ((args.config, 'config'), (args.checkpoint, 'checkpoint'), (args.wordings, 'list of wordings')):
         require_file(path, kind)
@@ -81,10 +81,11 @@ def main() -> None:
     runner = Runner.from_cfg(cfg)
     runner.load_or_resume()
     reader = runner.model.eval().format_reader
+    classes = runner.test_dataloader.dataset.metainfo['classes']
     lines = Path(args.wordings).read_text(encoding='utf-8').splitlines()
     held_out = [line for line in lines if line.strip() and not line.startswith('#')]
     for name, wordings in [*TASK_TEMPLATES.items(), ('held out', held_out)]:
-        wrong = read(reader, wordings, [*cfg.classes, EXPRESSION], args.repeats)
+        wrong = read(reader, wordings, [*classes, EXPRESSION], args.repeats)
         print(summary(name, wrong, args.repeats))
         for line in (line for lines in wrong.values() for line in lines):
             print(f'  {line}')

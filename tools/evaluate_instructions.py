@@ -10,7 +10,7 @@ import argparse
 import contextlib
 import io
 
-from _launch import add_shared_arguments, import_plugin, load_config, require_file
+from _launch import add_shared_arguments, import_plugin, load_config, require_data, require_file
 
 
 def parse_args() -> argparse.Namespace:
@@ -20,7 +20,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--work-dir', help='folder for logs')
     parser.add_argument('--orders', type=int, default=3, help='random class orders to try (default: 3)')
     parser.add_argument('--score-thr', type=float, default=0.3, help='score of a detection that counts (default: 0.3)')
-    add_shared_arguments(parser)
+    add_shared_arguments(parser, launcher=False)
     args = parser.parse_args()
     require_file(args.config, 'config')
     require_file(args.checkpoint, 'checkpoint')
@@ -90,7 +90,7 @@ class Evaluation:
             if result['score'] >= score_thr:
                 boxes.setdefault(result['image_id'], []).append(result['bbox'])
         hit = []
-        for annotation in self.coco.loadAnns(self.coco.getAnnIds(catIds=[category])):
+        for annotation in self.coco.loadAnns(self.coco.getAnnIds(catIds=[category], iscrowd=False)):
             found = boxes.get(annotation['image_id'], [])
             overlap = mask.iou(np.array(found), np.array([annotation['bbox']]), [0]) if found else np.zeros(1)
             hit.append(bool((overlap >= 0.5).any()))
@@ -105,6 +105,7 @@ def main() -> None:
     from visionllm_mm.instructions import DETECTION_TEMPLATES
 
     cfg = load_config(args)
+    require_data(cfg, 'test_dataloader')
     cfg.load_from = args.checkpoint
     runner = Runner.from_cfg(cfg)
     runner.load_or_resume()

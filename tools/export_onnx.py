@@ -75,13 +75,14 @@ def main() -> None:
     model = init_detector(args.config, args.weights, device="cpu", cfg_options={})
     size = tuple(args.size)
     language, padding = fill_up(*model.text_encoder(["Find every star in the picture"]), args.words)
+    outputs = list(OUTPUTS if model.image_tokenizer.refine_sizes else OUTPUTS[:-1])
     Path(args.out).parent.mkdir(parents=True, exist_ok=True)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what is traced as a constant is one: sizes are fixed
         # The exporter that is based on torch.export fails on mmcv's deformable attention.
         torch.onnx.export(
             as_module(model, size), (torch.zeros(1, 3, *size), language, padding), args.out, dynamo=False,
-            opset_version=17, input_names=["image", "language", "language_padding"], output_names=list(OUTPUTS))
+            opset_version=17, input_names=["image", "language", "language_padding"], output_names=outputs)
     print(f"{args.out}: {Path(args.out).stat().st_size / 2**20:.1f} MB")
 
 

@@ -80,6 +80,8 @@ def main() -> None:
     from visionllm_mm.apis import VisionLLMInferencer, to_coco
     from visionllm_mm.apis.images import VIDEO_SUFFIXES
 
+    if args.coco:
+        Path(args.coco).parent.mkdir(parents=True, exist_ok=True)
     many = Path(args.image).suffix.lower() in VIDEO_SUFFIXES or Path(args.image).is_dir()
     try:
         inferencer = VisionLLMInferencer(args.config, args.weights, device=args.device, show_progress=many)

@@ -18,6 +18,7 @@ from _launch import (
 
 if TYPE_CHECKING:
     from mmengine.config import Config
+    from mmengine.runner import Runner
 
 
 def parse_args() -> argparse.Namespace:
@@ -29,7 +30,8 @@ def parse_args() -> argparse.Namespace:
         help="folder for logs and metrics (default: the config's work_dir, "
         "else work_dirs/<config name>)",
     )
-    parser.add_argument("--out", metavar="FILE.pkl", help="write the predictions to a pickle file")
+    parser.add_argument("--out", metavar="FILE.pkl", help="write the predictions to a pickle file; of several "
+                        "tasks, to FILE_<task>.pkl each")
     parser.add_argument("--show", action="store_true", help="show each prediction in a window")
     parser.add_argument("--show-dir", metavar="DIR", help="draw each prediction into this folder")
     parser.add_argument(
@@ -60,6 +62,15 @@ def enable_drawing(cfg: Config, args: argparse.Namespace) -> None:
         hook.test_out_dir = str(Path(args.show_dir).absolute())
 
 
+def dump_predictions(runner: Runner, out: Path) -> None:
+    """Write the predictions of the test, or of each task's, to a file once it is done."""
+    from mmdet.evaluation import DumpDetResults
+
+    for task, loop in getattr(runner.test_loop, "loops", {"": runner.test_loop}).items():
+        file = out.with_stem(f"{out.stem}_{task}") if task else out
+        loop.evaluator.metrics.append(DumpDetResults(out_file_path=str(file)))
+
+
 def main() -> None:
     args = parse_args()
     import_plugin()
@@ -70,9 +81,7 @@ def main() -> None:
     require_data(cfg, "test_dataloader", "test_evaluator", "test_cfg")
     runner = build_runner(cfg)
     if args.out:
-        from mmdet.evaluation import DumpDetResults
-
-        runner.test_evaluator.metrics.append(DumpDetResults(out_file_path=args.out))
+        dump_predictions(runner, Path(args.out))
     runner.test()
 
 

@@ -144,6 +144,19 @@ def test_bad_requests_name_what_is_wrong(inferencer, image, ask, error, message)
         ask(inferencer, image)
 
 
+def test_arrays_are_drawn_in_their_own_colors(inferencer, image):
+    """They are BGR, as mmdet has them; what is drawn is RGB."""
+    array = cv2.imread(image)
+    array[:8] = (255, 0, 0)
+    drawn, = inferencer.detect(array, ['box'], return_vis=True, pred_score_thr=1.0)['visualization']
+    assert np.abs(drawn[..., ::-1].astype(int) - array).mean() < 8
+
+
+def test_what_is_no_device(config, weights):
+    with pytest.raises(ValueError, match="device='gpu' is none, such as 'cpu' or 'cuda:0'"):
+        VisionLLMInferencer(copy.deepcopy(config), weights, device='gpu')
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU')
 def test_no_gpu(config, weights):
     with pytest.raises(ValueError, match="device='cuda:0', but PyTorch finds no CUDA GPU here: take device='cpu'"):

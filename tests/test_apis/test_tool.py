@@ -69,6 +69,11 @@ def test_paths_with_commas(tool, folder, tmp_path):
     assert cv2.imread(tool.inference_detect(f'{path}, star')).shape == (64, 64, 3)
 
 
+def test_long_instructions(tool, folder):
+    text = 'Please look closely. ' * 30 + 'Boxes of {"box": <c0>} in <image>, as (c, x1, y1, x2, y2), range 64'
+    assert cv2.imread(tool.inference_instruction(f'{folder}/val/1.png, {text}')).shape == (64, 64, 3)
+
+
 def test_what_can_not_be_done_is_said(tool, folder, tmp_path):
     image = f'{folder}/val/1.png'
     assert 'could not be done: no image nothing.png' in tool.inference_caption('nothing.png')

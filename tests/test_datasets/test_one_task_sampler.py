@@ -85,6 +85,11 @@ def test_bad_ratios_are_errors(ratios):
         OneTaskSampler(JOINED, batch_size=4, ratios=ratios, seed=0)
 
 
+def test_an_empty_data_set_is_an_error():
+    with pytest.raises(ValueError, match='data set 1 of 2 is empty'):
+        OneTaskSampler(ConcatDataset([range(4), range(0)]), batch_size=2, ratios=(1, 1), seed=0)
+
+
 def test_one_data_set_alone_is_an_error():
     with pytest.raises(TypeError, match='ConcatDataset'):
         OneTaskSampler(range(4), batch_size=2, seed=0)

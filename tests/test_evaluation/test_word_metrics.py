@@ -37,6 +37,11 @@ def test_scores_are_the_librarys_and_labelled():
     assert 0 < found['caption/BLEU-1 (simple tokenizer)'] < 1
 
 
+def test_several_answers_about_one_image_all_count():
+    expected = _evaluate(CaptionMetric(tokenizer='simple'), SAMPLES)
+    assert _evaluate(CaptionMetric(tokenizer='simple'), [dict(s, img_id=1) for s in SAMPLES]) == expected
+
+
 @needs_java
 def test_cocos_tokenizer_and_ours_agree_on_plain_captions():
     found = _evaluate(CaptionMetric(), SAMPLES)

@@ -11,6 +11,7 @@ NAMES = dict(red='orange', orange='red', star='ring', stars='rings', ring='star'
     ('a red star', 'an orange ring'),
     ('there is an orange ring and two red stars', 'there is a red star and two orange rings'),
     ('Is the red object left of a star?', 'Is the orange object left of a ring?'),
+    ('Red stars, a Red star. A red star?', 'Orange rings, an Orange ring. An orange ring?'),
     ('an object and a starfish', 'an object and a starfish'),
     ('', '')])
 def test_all_words_change_at_once_and_articles_fit(text, expected):

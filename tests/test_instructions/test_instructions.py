@@ -88,6 +88,7 @@ def test_bad_class_sets(names, error, message):
     (lambda t: t.replace('x2, y2', 'y2, x2'), 'numbered'),
     (lambda t: t.replace('x2, y2', 'x25, y25'), 'not in the vocabulary'),
     (lambda t: t.replace('range 64', 'range 65'), 'asks for the range 65'),
+    (lambda t: t.replace('range 64', 'range: 65'), 'asks for the range 65'),
     (lambda t: t.replace('<c1>', '<c0>'), 'used twice'),
     (lambda t: t.replace('<c1>', '<c8>'), 'not in the vocabulary'),
     (lambda t: t.replace('{', '').replace('}', ''), 'one category set'),
@@ -95,6 +96,16 @@ def test_bad_class_sets(names, error, message):
 def test_bad_instructions(change, message):
     with pytest.raises(ValueError, match=message):
         parse_instruction(change(_text()), VOCABULARY)
+
+
+def test_numbers_of_the_next_sentence_are_no_range():
+    text = 'Keep within range. 3 sets: no, one, {"cat": <c0>} as (c, x1, y1, x2, y2) in <image>'
+    assert parse_instruction(text, VOCABULARY).coord_range == 64
+
+
+def test_words_with_a_class_set_keep_to_their_length():
+    text = 'In at most 5 words, which of {"cat": <c0>} does <image> show?'
+    assert parse_instruction(text, VOCABULARY, ('<bos>',)).max_words == 5
 
 
 def test_class_tokens_may_be_any():

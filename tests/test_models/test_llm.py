@@ -240,3 +240,14 @@ def test_weights_of_another_depth_are_refused():
         with pytest.raises(ValueError, match=f'has an LLM of {there} layers, and this model one of {here}'):
             other.load_state_dict(one.state_dict(), strict=False)
     deep.load_state_dict(deep.state_dict())
+
+
+def test_adapters_in_some_layers_alone(tmp_path):
+    save_llama(tmp_path)
+    loading = dict(path=str(tmp_path), freeze=True, lora=LORA | dict(layers_to_transform=[0]))
+    first, second = CausalLM(**loading), CausalLM(**loading)
+    randomize_adapters(first)
+    second.load_state_dict(first.state_dict())
+    assert all('layers.0.' in name for name, p in second.named_parameters() if p.requires_grad)
+    pairs = zip(first.parameters(), second.parameters(), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)

@@ -84,6 +84,11 @@ def test_a_conversation_too_long_for_the_llm_loses_its_last_turns(asked, monkeyp
     prefix = decoder.prefix_builder.length(instructions[0], 4)
     monkeypatch.setattr(decoder.llm.base.config, 'max_position_embeddings', prefix + room)
     torch.testing.assert_close(answer_logits(decoder, instructions[:1], inputs[:1], [turns])[0], short)
+    # A long text with a short answer, beside a short one whose answer takes all the room.
+    long = parse_instruction('Look closely. ' * 12 + TEXTS[1], decoder.vocabulary)
+    limit = decoder.prefix_builder.length(long, 4) + len(decoder.llm.turn_ids(['red'], decoder.num_starts)[0])
+    monkeypatch.setattr(decoder.llm.base.config, 'max_position_embeddings', limit)
+    answer_logits(decoder, [long, instructions[0]], inputs, [['red'], ['a red star ' * 8]])
     monkeypatch.setattr(decoder.llm.base.config, 'max_position_embeddings', prefix + 1)
     with pytest.raises(ValueError, match='but the LLM has'):
         answer_logits(decoder, instructions[:1], inputs[:1], [turns])

@@ -135,6 +135,12 @@ def test_missing_weights_stop_before_the_model_is_built(tool, options, setting):
     assert f"--cfg-options {setting}" in result.stderr and "Traceback" not in result.stderr
 
 
+def test_options_that_are_none_are_named(tool):
+    result = tool("train", "line.py", "--cfg-options", "lr", "=", "3")
+    assert result.returncode == 1 and "takes KEY=VALUE without white space, got 'lr = 3'" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_resume_without_a_checkpoint_starts_as_the_config_says(tool):
     result = tool("train", "line.py", "--resume", "--cfg-options", "load_from=no.pth")
     assert result.returncode == 1 and "missing: no.pth" in result.stderr

@@ -57,12 +57,12 @@ class VisionLLMInferencer(DetInferencer):
         args, kwargs: see mmdet's DetInferencer.
 
     Raises:
-        ValueError: for a CUDA device where there is none.
+        ValueError: for a CUDA device where there is none, and what is no device.
     """
 
     def __init__(self, model: dict | str | None = None, weights: str | None = None, device: str | None = None, *args,
                  max_pixels: int = 100_000_000, **kwargs) -> None:
-        if device is not None and torch.device(device).type == 'cuda' and not torch.cuda.is_available():
+        if device is not None and _kind_of(device) == 'cuda' and not torch.cuda.is_available():
             raise ValueError(f"device={device!r}, but PyTorch finds no CUDA GPU here: take device='cpu', or see to the "
                              'driver and a build of PyTorch with CUDA')
         super().__init__(model, weights, device, *args, **kwargs)
@@ -144,9 +144,12 @@ class VisionLLMInferencer(DetInferencer):
         """mmdet's batches, and how many there are, for the progress bar."""
         return _Counted(super().preprocess(inputs, batch_size, **kwargs), math.ceil(len(inputs) / batch_size))
 
-    def visualize(self, *args, return_vis: bool = False, **kwargs) -> list[np.ndarray] | None:
+    def visualize(self, inputs: Sequence[str | np.ndarray], *args, return_vis: bool = False,
+                  **kwargs) -> list[np.ndarray] | None:
         """Draws predictions, see mmdet's; what is drawn into files alone is not kept."""
-        drawn = super().visualize(*args, return_vis=return_vis, **kwargs)
+        # mmdet takes arrays as BGR where it looks at them, and as RGB where it draws on them.
+        inputs = [image[..., ::-1] if isinstance(image, np.ndarray) else image for image in inputs]
+        drawn = super().visualize(inputs, *args, return_vis=return_vis, **kwargs)
         return drawn if return_vis else None
 
     def _ask(self, inputs: ImageInput | Sequence[ImageInput], fields: dict, **kwargs) -> dict:
@@ -215,6 +218,13 @@ class VisionLLMInferencer(DetInferencer):
             self.num_predicted_imgs += 1  # mmdet counts the drawn pictures so
             write_files({Path(pred_out_dir, 'preds', f'{name}.json'): result})
         return result
+
+
+def _kind_of(device: str) -> str:
+    try:
+        return torch.device(device).type
+    except RuntimeError as error:
+        raise ValueError(f"device={device!r} is none, such as 'cpu' or 'cuda:0'") from error
 
 
 def _spell(class_tokens: list[int], offsets: list[list[int]]) -> list[str]:

@@ -5,6 +5,7 @@ InternGPT constructs each tool class with ``device=`` alone and takes from it th
 string, "image path, request", and returns text or the path of a drawn image.
 """
 
+import contextlib
 import re
 import uuid
 from collections.abc import Callable
@@ -137,8 +138,9 @@ def _split(inputs: str) -> tuple[str, str]:
     parts = inputs.split(',')
     for count in range(len(parts), 0, -1):
         path = ','.join(parts[:count]).strip().strip('"\'')
-        if Path(path).is_file():
-            return path, ','.join(parts[count:]).strip()
+        with contextlib.suppress(OSError):  # a name that is too long for a file is none
+            if Path(path).is_file():
+                return path, ','.join(parts[count:]).strip()
     raise FileNotFoundError(f'no image {parts[0].strip()}')
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from mmengine.dist import is_main_process
+from mmengine.dist import get_world_size, is_main_process
 from mmengine.fileio import dump
 from mmengine.registry import LOOPS
 from mmengine.runner import BaseLoop, TestLoop
@@ -37,10 +37,14 @@ class MultiTaskTestLoop(BaseLoop):
         """Metrics of all tasks, each named after its task, ``segmentation/coco/segm_mAP``; also in the log folder.
 
         Raises:
-            RuntimeError: when tasks could not be tested; behind the table of the others.
+            RuntimeError: when tasks could not be tested; behind the table of the others. With several processes the
+                first error ends all.
         """
         metrics, failed, logged = {}, {}, self.runner.message_hub.log_scalars
+        drawn = [(hook, hook.test_out_dir) for hook in self.runner.hooks if getattr(hook, 'test_out_dir', None)]
         for task, loop in self.loops.items():
+            for hook, folder in drawn:  # pictures of one image, task by task
+                hook.test_out_dir = str(Path(folder) / task)
             for name in [name for name in logged if name.startswith('test/')]:
                 del logged[name]  # else the log of this task repeats those of the tasks before
             self.runner.logger.info(f'testing {task}')
@@ -48,6 +52,8 @@ class MultiTaskTestLoop(BaseLoop):
             try:
                 metrics |= {f'{task}/{name}': value for name, value in loop.run().items()}
             except Exception as error:
+                if get_world_size() > 1:  # the other processes wait for this one within the task
+                    raise
                 self.runner.logger.exception(f'{task} could not be tested; the other tasks are')
                 failed[task] = error
         self.runner.logger.info('\n' + results_table(metrics, self.references))

@@ -47,21 +47,22 @@ class CaptionMetric(BaseMetric):
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         for sample in data_samples:
             captions = [text for text in sample.get('gt_caption', ()) if text.strip()]
-            self.results.append((sample['img_id'], sample['pred_text'], captions))
+            self.results.append((sample['pred_text'], captions))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         from pycocoevalcap.bleu.bleu import Bleu
         from pycocoevalcap.cider.cider import Cider
 
-        known = [result for result in results if result[2]]
+        known = [result for result in results if result[1]]
         if not known:
             raise ValueError(f'none of {len(results)} images has a caption to compare with')
         if len(known) < len(results):
             print_log(f'{len(results) - len(known)} of {len(results)} images have no caption to compare with and are '
                       'left out', logger='current', level=logging.WARNING)
         results = known
-        predictions = self._tokenize({image: [text] for image, text, _ in results})
-        captions = self._tokenize({image: texts for image, _, texts in results})
+        # By position: several questions may be about one image.
+        predictions = self._tokenize({i: [text] for i, (text, _) in enumerate(results)})
+        captions = self._tokenize({i: texts for i, (_, texts) in enumerate(results)})
         with contextlib.redirect_stdout(io.StringIO()):
             bleu, _ = Bleu(4).compute_score(captions, predictions)
             cider, _ = Cider().compute_score(captions, predictions)

@@ -26,6 +26,8 @@ class KeypointMetric(BaseMetric):
         super().__init__(**kwargs)
         with contextlib.redirect_stdout(io.StringIO()):
             self.coco = COCO(ann_file)
+        for annotation in self.coco.anns.values():
+            annotation.setdefault('num_keypoints', sum(v > 0 for v in annotation.get('keypoints', ())[2::3]))
         self.sigmas = sigmas
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:

@@ -124,8 +124,8 @@ def sample_class_set(num_classes: int, present: Sequence[int], rng: np.random.Ra
         num_classes: number of classes of the data set.
         present: class indices that the image shows; they are favoured when not all classes fit into the set.
         rng: source of randomness.
-        subset_prob: probability in [0, 1] of a strict random subset, whatever the image shows; else all classes are
-            listed.
+        subset_prob: probability in [0, 1] of a random subset of random size, whatever the image shows; else all classes
+            are listed or, of more than ``max_classes``, those that the image shows and others.
         max_classes: the most classes one instruction may list.
 
     Returns:

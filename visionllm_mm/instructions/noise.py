@@ -47,7 +47,7 @@ def redraw_format(text: str, num_points: int, words: Sequence[str], rng: np.rand
     """Asks for another number of points; where points have names, for as many other names.
 
     Args:
-        text: an instruction of ours that asks for objects; one that asks for words is returned as it is.
+        text: an instruction of ours that asks for objects; one without a format is returned as it is.
         num_points: N.
         words: to draw names from.
         rng: source of randomness.

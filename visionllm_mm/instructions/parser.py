@@ -20,7 +20,7 @@ _WORDS_ASKED_FOR = re.compile(
     r'tell|words?|write)\b', re.IGNORECASE)
 POINT_NAMES = re.compile(r'\[\s*"(?:[^"\\]|\\.)*"(?:\s*,\s*"(?:[^"\\]|\\.)*")*\s*\]')
 _MAX_WORDS = re.compile(r'\bat most (\d+) words\b', re.IGNORECASE)
-_RANGE = re.compile(r'\brange\b[^\d<{(]{0,12}(\d+)', re.IGNORECASE)
+_RANGE = re.compile(r'\brange\b[^\d<{(.;?!]{0,12}(\d+)', re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def parse_instruction(text: str, vocabulary: Vocabulary, output_format: tuple[st
     names, indices = _parse_class_set(text, vocabulary)
     if output_format == (TEXT_START,):
         return Instruction(text=text, class_names=names, class_indices=indices, output_format=output_format,
-                           coord_range=vocabulary.coord_range)
+                           coord_range=vocabulary.coord_range, max_words=_parse_max_words(text))
     rest = _CLASS_SET.sub('', text)  # a class may be called "range 9000", and so may a point
     strangers = set(re.findall(r'<c\d+>', rest)) - {f'<c{index}>' for index in indices}
     if strangers:

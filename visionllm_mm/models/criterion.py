@@ -109,11 +109,15 @@ class SetCriterion(nn.Module):
         """Assigns positions of the encoder to the objects that they see, several to each; tokens = positions."""
         rows = []
         for priors, target in zip(proposals.priors, targets, strict=True):
+            # In the padding nothing is seen.
+            inside = (priors[:, :2] < target.image_size.to(priors.device)).all(dim=1)
             # mmdet's assigner mixes devices; it is quick on the CPU.
-            assigned = self.proposal_assigner.assign(
-                InstanceData(priors=priors.cpu()),
+            found = self.proposal_assigner.assign(
+                InstanceData(priors=priors[inside].cpu()),
                 InstanceData(bboxes=target.boxes_xyxy.cpu(), labels=target.class_index.cpu())).gt_inds
-            rows.append(self._row(assigned.to(priors.device), target))
+            assigned = found.new_zeros(len(priors), device=priors.device)
+            assigned[inside] = found.to(priors.device)
+            rows.append(self._row(assigned, target))
         return self._pad(rows)
 
     @staticmethod

@@ -86,8 +86,8 @@ class CausalLM(NamedBaseModule):
         self.base.requires_grad_(False)
         if lora is not None:
             inject_adapter_in_model(LoraConfig(**lora), self.base)
-            for parameter in self.base.parameters():
-                if parameter.requires_grad:  # peft gives adapters the dtype of the base; bfloat16 loses small updates
+            for name, parameter in self.base.named_parameters():
+                if 'lora_' in name:  # peft gives adapters the dtype of the base; bfloat16 loses small updates
                     parameter.data = parameter.data.float()
         self.name_base(path, frozen=freeze)
         if not freeze:
@@ -97,10 +97,12 @@ class CausalLM(NamedBaseModule):
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         """Refuses an LLM of another depth, of which the layers in common would be loaded."""
-        found = {int(match[1]) for name in state_dict if name.startswith(prefix)
-                 and (match := re.match(r'base\.model\.layers\.(\d+)\.', name.removeprefix(prefix)))}
+        names = [name.removeprefix(prefix) for name in state_dict if name.startswith(prefix)]
+        found = {int(match[1]) for name in names if (match := re.match(r'base\.model\.layers\.(\d+)\.', name))}
         depth = len(self.base.model.layers)
-        if found and max(found) + 1 != depth:
+        # Of a frozen LLM a checkpoint has the adapters alone, which some layers may lack.
+        whole = any('.layers.' in name and 'lora_' not in name for name in names)
+        if found and (max(found) >= depth or (whole and max(found) + 1 < depth)):
             raise ValueError(f'the checkpoint has an LLM of {max(found) + 1} layers, and this model one of {depth}: '
                              f'set model.llm.config.num_hidden_layers={max(found) + 1}, or take the config that the '
                              'checkpoint was trained with')
@@ -130,8 +132,9 @@ class CausalLM(NamedBaseModule):
     def _start_with_content_matching(self) -> None:
         """Lets equal contents attend to each other, and copies what is attended to, where the weights are random.
 
-        Keys start equal to queries, and the output projection undoes that of the values, which is orthogonal ("mimetic
-        initialization", arXiv 2305.09828). Without it a small LLM stays at chance for thousands of steps in looking up
+        Keys start equal to queries (of the first heads, where several share keys), and the output projection undoes
+        that of the values, which is orthogonal ("mimetic initialization", arXiv 2305.09828). Without it a small LLM
+        stays at chance for thousands of steps in looking up
         a name, or the colour of a thing (docs/design.md has the measurements); pretrained weights bring this along.
         """
         for layer in self.base.model.layers:

@@ -90,14 +90,16 @@ class PrefixBuilder:
         self._name_ids = lru_cache(maxsize=8192)(self._tokenize_name)
 
     def build(self, instructions: list[Instruction], token_inputs: Tensor, added_tokens: AddedTokens,
-              answer_length: int | None = None, histories: list[Sequence[str]] | None = None) -> Prefix:
+              answer_length: int | list[int] | None = None,
+              histories: list[Sequence[str]] | None = None) -> Prefix:
         """Embeds a batch; ``<ck>`` is embedded as E[ck] + mean word embedding of its name ("named class tokens").
 
         Args:
             instructions: B instructions.
             token_inputs: (B, M, width), what stands at ``<image>``.
             added_tokens: embeddings of the added vocabulary.
-            answer_length: positions to keep free for the answer; None: as many as the output format has tokens.
+            answer_length: positions to keep free for the answer, of all or of each image; None: as many as the output
+                format has tokens.
             histories: B times what was said since the instruction, (answer, question, ...); None: nothing.
 
         Raises:
@@ -193,12 +195,14 @@ class PrefixBuilder:
         """Positions of an instruction with M image tokens, without an answer."""
         return len(self._sequence(instruction, history).ids) + num_tokens
 
-    def check_lengths(self, instructions: list[Instruction], num_tokens: int, answer_length: int | None = None,
+    def check_lengths(self, instructions: list[Instruction], num_tokens: int,
+                      answer_length: int | list[int] | None = None,
                       histories: list[tuple[str, ...]] | None = None) -> None:
         """Raises a ValueError where an instruction with M image tokens and its answer is too long for the LLM."""
-        for instruction, history in zip(instructions, histories or [()] * len(instructions), strict=True):
-            needed = self.length(instruction, num_tokens, history) + (
-                answer_length or len(instruction.output_format))
+        answers = answer_length if isinstance(answer_length, list) else [answer_length] * len(instructions)
+        histories = histories or [()] * len(instructions)
+        for instruction, answer, history in zip(instructions, answers, histories, strict=True):
+            needed = self.length(instruction, num_tokens, history) + (answer or len(instruction.output_format))
             if needed > self.llm.max_length:
                 raise ValueError(
                     f'the instruction needs {needed} positions with its image tokens and its answer, but the LLM has '

@@ -51,8 +51,8 @@ class OpenEndedTaskDecoder(nn.Module):
         vocabulary: the added tokens.
         token_dims: D, width of the image tokens.
         place_dims: coordinates of a token's place: 2, its centre, or 4, with its size.
-        block_chunk: the most blocks whose points are decoded at once while evaluating; bounds the memory.
-        cache_size: how many instructions keep the keys and values of their text while evaluating.
+        block_chunk: the most blocks per image whose points are decoded at once while evaluating; bounds the memory.
+        cache_size: tokens of instructions whose keys and values are kept while evaluating; 0.5 MB each for LLaMA-7B.
         start_with_question: whether the token that an answer in words begins with stands for what was asked, as a
             class token stands for its name; for small LLMs without pretrained weights, see :class:`AskedWords`.
         asked_phrases: how many further tokens an answer in words begins with then, each for a phrase of the question
@@ -64,7 +64,7 @@ class OpenEndedTaskDecoder(nn.Module):
     """
 
     def __init__(self, llm: CausalLM, vocabulary: Vocabulary, token_dims: int, place_dims: int = 2,
-                 block_chunk: int = 128, cache_size: int = 64, start_with_question: bool = False,
+                 block_chunk: int = 128, cache_size: int = 4096, start_with_question: bool = False,
                  asked_phrases: int = 0, place_points: bool = False, tell_objectness: bool = False) -> None:
         super().__init__()
         self.llm = llm
@@ -199,14 +199,16 @@ class OpenEndedTaskDecoder(nn.Module):
         start = int(prefix.image_starts[0])
         if self.training or torch.is_grad_enabled() or len(texts) > 1 or start == 0:
             return None
-        key = texts.pop()
-        if key not in self._text_cache:
-            causal = torch.ones(1, start, start, dtype=torch.bool, device=prefix.embeddings.device).tril()
-            _, self._text_cache[key] = self.llm(prefix.embeddings[:1, :start], causal, prefix.positions[:1, :start])
-            if len(self._text_cache) > self.cache_size:
+        key, device = texts.pop(), prefix.embeddings.device
+        kept = self._text_cache.get(key)
+        if kept is None or kept[0][0].device != device:
+            causal = torch.ones(1, start, start, dtype=torch.bool, device=device).tril()
+            _, kept = self.llm(prefix.embeddings[:1, :start], causal, prefix.positions[:1, :start])
+            self._text_cache[key] = kept
+            while sum(layers[0][0].shape[2] for layers in self._text_cache.values()) > self.cache_size:
                 self._text_cache.popitem(last=False)
         return [(keys.expand(len(instructions), -1, -1, -1), values.expand(len(instructions), -1, -1, -1))
-                for keys, values in self._text_cache[key]]
+                for keys, values in kept]
 
     def class_logits(self, state: DecoderState) -> Tensor:
         """Answers to ``<cls>``: (B, M, K + 1), the classes in the instruction's order, then no-object.

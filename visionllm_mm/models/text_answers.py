@@ -31,9 +31,9 @@ def answer_logits(decoder: OpenEndedTaskDecoder, instructions: list[Instruction]
     answers = [_fitting(decoder, instruction, turns, token_inputs.shape[1])
                for instruction, turns in zip(instructions, answers, strict=True)]
     ids, said, starts = zip(*(llm.turn_ids(turns, decoder.num_starts) for turns in answers), strict=True)
+    prefix = decoder.embed_prefix(instructions, token_inputs, answer_length=[len(row) for row in ids])
     ids, said = (pad_sequence([torch.tensor(row) for row in rows], batch_first=True).to(token_inputs.device)
                  for rows in (ids, said))
-    prefix = decoder.embed_prefix(instructions, token_inputs, answer_length=ids.shape[1])
     words = decoder.add_asked(llm.embed_words(ids[:, :-1]), starts, asked_texts(instructions, answers), token_inputs)
     hidden, _ = decoder.continue_prefix(prefix, token_inputs.shape[1], words)
     targets = ids[:, 1:].masked_fill(~said[:, 1:], -100)
@@ -97,7 +97,7 @@ def generate(decoder: OpenEndedTaskDecoder, instructions: list[Instruction], tok
     log_probs = llm.word_logits(hidden[:, -1]).log_softmax(dim=-1)[rows]
     for step in range(max_length):
         origin, words = _advance(beams, log_probs, llm.tokenizer.eos_token_id, length_penalty)
-        if _settled(beams, num_beams, length_penalty):
+        if _settled(beams, num_beams, length_penalty) or step + 1 == max_length:
             break
         readable = torch.cat([readable, readable.new_ones(len(rows), 1)], dim=1)
         positions = (prefix.lengths[rows] + num_starts + step)[:, None]

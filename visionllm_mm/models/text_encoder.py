@@ -52,7 +52,9 @@ class TextEncoder(nn.Module):
 
     @property
     def max_length(self) -> int:
-        return self.encoder.config.max_position_embeddings
+        # RoBERTa's positions begin behind that of the padding.
+        unused = 2 if 'roberta' in self.encoder.config.model_type else 0
+        return self.encoder.config.max_position_embeddings - unused
 
     def train(self, mode: bool = True) -> 'TextEncoder':
         self._cache.clear()
@@ -79,12 +81,12 @@ class TextEncoder(nn.Module):
         same = len(set(texts)) == 1
         if self.training or torch.is_grad_enabled() or not same:
             return self._encode(texts)
-        key = texts[0]
-        if key not in self._cache:
-            self._cache[key] = self._encode(texts[:1])
+        kept = self._cache.get(texts[0])
+        if kept is None or kept[0].device != next(self.encoder.parameters()).device:
+            kept = self._cache[texts[0]] = self._encode(texts[:1])
             if len(self._cache) > self.cache_size:
                 self._cache.popitem(last=False)
-        features, padding = self._cache[key]
+        features, padding = kept
         return features.expand(len(texts), -1, -1), padding.expand(len(texts), -1)
 
     def check_lengths(self, texts: list[str]) -> None:

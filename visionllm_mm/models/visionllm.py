@@ -62,7 +62,8 @@ class VisionLLM(BaseDetector):
         self.task_decoder = MODELS.build(dict(
             decoder, llm=MODELS.build(llm), vocabulary=self.vocabulary, token_dims=self.image_tokenizer.embed_dims,
             place_dims=self.image_tokenizer.place_dims))
-        parts = {name: TASK_UTILS.build(cfg) for name, cfg in criterion.items() if name.endswith('assigner')}
+        parts = {name: TASK_UTILS.build(cfg) for name, cfg in criterion.items()
+                 if name.endswith('assigner') and cfg is not None}
         parts |= {name: MODELS.build(cfg) for name, cfg in criterion.items()
                   if name.startswith('loss_') and cfg is not None}
         self.loss_words = parts.pop('loss_words', None) or WordLoss()
@@ -305,7 +306,10 @@ class VisionLLM(BaseDetector):
             return
         instructions = [self._read_without_image(text) for text in texts]
         self.text_encoder.check_lengths([instruction.language for instruction in instructions])
-        self.task_decoder.prefix_builder.check_lengths(instructions, self.image_tokenizer.num_tokens)
+        words = self.generation.get('max_length', 50) + self.task_decoder.num_starts - 1
+        self.task_decoder.prefix_builder.check_lengths(
+            instructions, self.image_tokenizer.num_tokens,
+            [words if i.asks_for_words else len(i.output_format) for i in instructions])
 
     def _read_without_image(self, text: str) -> Instruction:
         """What the rules read, and the LLM of a wording that states no format."""
@@ -338,6 +342,6 @@ class VisionLLM(BaseDetector):
         tokens (B, M, N, 2, 2R + 1)."""
         instructions, tokens, _, state = self._read(self.extract_feat(batch_inputs), batch_data_samples)
         everyone = torch.arange(state.token_inputs.shape[1], device=batch_inputs.device)
-        num_points = max(instruction.num_points for instruction in instructions)
+        num_points = max(1, *(instruction.num_points for instruction in instructions))
         points = self.task_decoder.point_logits(state, everyone.expand(len(batch_inputs), -1), num_points)
         return tokens.objectness[-1], tokens.centers_norm[-1], self.task_decoder.class_logits(state), points

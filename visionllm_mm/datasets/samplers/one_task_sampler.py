@@ -25,7 +25,7 @@ class OneTaskSampler(Sampler):
 
     Raises:
         TypeError: when the data set is no ConcatDataset.
-        ValueError: when the ratios do not fit.
+        ValueError: when the ratios do not fit, or a data set is empty.
     """
 
     def __init__(self, dataset: ConcatDataset, batch_size: int, ratios: Sequence[float] | None = None,
@@ -34,6 +34,8 @@ class OneTaskSampler(Sampler):
             raise TypeError('OneTaskSampler needs a ConcatDataset of one data set per task, got '
                             f'{type(dataset).__name__}')
         self.sizes = [len(part) for part in dataset.datasets]
+        if min(self.sizes) < 1:
+            raise ValueError(f'data set {self.sizes.index(0)} of {len(self.sizes)} is empty: leave it out')
         ratios = self.sizes if ratios is None else ratios
         if len(ratios) != len(self.sizes) or min(ratios) <= 0:
             raise ValueError(f'ratios must be {len(self.sizes)} positive numbers, one per data set, got {list(ratios)}')

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mmengine.dist import barrier, is_main_process
+from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
@@ -36,8 +36,8 @@ class WarmupHook(Hook):
     """Trains the task decoder before the first image; skipped when the run resumes.
 
     The result lies in ``cache_dir`` under a name made from everything that it depends on: settings, files of data, the
-    weights before it, and this package's code of models, instructions and data. So a run that begins again, and every
-    process of a distributed one, reads it instead.
+    weights before it, and this package's code of models, instructions and data. So a run that begins again reads it
+    instead; files of wordings are known by their names alone. In a distributed run the first process gives it to all.
 
     Args:
         settings: with ``seed``, of all that is drawn at random.
@@ -70,8 +70,10 @@ class WarmupHook(Hook):
             with _own_randomness(self.settings['seed']):
                 self.run(runner, model)
             write_files({path: model.task_decoder.state_dict()})
-        barrier()
-        model.task_decoder.load_state_dict(torch.load(path, map_location='cpu', weights_only=True))
+        # Other machines may not see this one's files.
+        states = [torch.load(path, map_location='cpu', weights_only=True) if is_main_process() else None]
+        broadcast_object_list(states)
+        model.task_decoder.load_state_dict(states[0])
         runner.logger.info(f'task decoder warmed up, {type(self).__name__}: {path}')
 
     def _key(self, model: nn.Module) -> str:

@@ -7,7 +7,9 @@ from torch import Tensor
 
 
 def sine_embedding(points_norm: Tensor, dims_per_axis: int, temperature: float = 10000.0) -> Tensor:
-    """Embeds normalised points as Deformable DETR does, from ``dims_per_axis`` / 2 periods per image downwards.
+    """Embeds normalised points in the manner of Deformable DETR, with shorter waves.
+
+    They run from ``dims_per_axis`` / 2 periods per image downwards.
 
     Args:
         points_norm: (..., P), P coordinates in [0, 1], such as x and y.
