@@ -76,6 +76,7 @@ def test_a_run_that_goes_on_is_not_warmed_up_again(datasets):
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
+@pytest.mark.slow
 def test_the_result_is_kept_with_all_that_it_depends_on(datasets, tmp_path):
     first, second = build_model().train(), build_model().train()
     assert len(_run(datasets, first, num_iters=3)) == 2

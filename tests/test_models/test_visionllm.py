@@ -201,6 +201,7 @@ def test_known_objects_teach_the_tokens_of_a_text():
     assert all(head[-1].weight.grad.abs().sum() > 0 for head in model.image_tokenizer.place_heads)
 
 
+@pytest.mark.slow
 def test_phrases_of_questions_learn_which_tokens_they_stand_for():
     cfg = model_config().model
     cfg.criterion.loss_asked = dict(type='AskedObjectsLoss', loss_weight=2.0)

@@ -115,6 +115,7 @@ def test_a_real_step_in_a_process_of_its_own():
     assert len(comparison(planned, measured, throughput(repeat=1)).splitlines()) == 4
 
 
+@pytest.mark.slow
 def test_a_failed_measurement_says_why():
     with pytest.raises(RuntimeError, match='no_config.py'):
         measure('no_config.py', {}, WORK)

@@ -127,7 +127,8 @@ def test_bad_arguments_stop_with_one_line(tool, command, message):
 
 @pytest.mark.parametrize(("options", "setting"), [
     (("load_from=no.pth",), "load_from=None"),
-    (("model.backbone.init_cfg.checkpoint=no.pth",), "model.backbone.init_cfg=None"),
+    pytest.param(("model.backbone.init_cfg.checkpoint=no.pth",), "model.backbone.init_cfg=None",
+                 marks=pytest.mark.slow),
 ])
 def test_missing_weights_stop_before_the_model_is_built(tool, options, setting):
     result = tool("train", "line.py", "--cfg-options", *options)
@@ -135,12 +136,14 @@ def test_missing_weights_stop_before_the_model_is_built(tool, options, setting):
     assert f"--cfg-options {setting}" in result.stderr and "Traceback" not in result.stderr
 
 
+@pytest.mark.slow
 def test_options_that_are_none_are_named(tool):
     result = tool("train", "line.py", "--cfg-options", "lr", "=", "3")
     assert result.returncode == 1 and "takes KEY=VALUE without white space, got 'lr = 3'" in result.stderr
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.slow
 def test_resume_without_a_checkpoint_starts_as_the_config_says(tool):
     result = tool("train", "line.py", "--resume", "--cfg-options", "load_from=no.pth")
     assert result.returncode == 1 and "missing: no.pth" in result.stderr

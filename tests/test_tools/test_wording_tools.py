@@ -55,6 +55,7 @@ def test_agreement_counts_what_is_read_otherwise(formats):
 _expand = partial(run_tool, 'expand_templates.py')
 
 
+@pytest.mark.slow
 def test_an_llm_that_writes_nonsense_is_told_so(tmp_path):
     save_llama(tmp_path / 'llm')
     out = tmp_path / 'wordings.json'

@@ -106,7 +106,8 @@ class OpenEndedTaskDecoder(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def embed_prefix(self, instructions: list[Instruction], token_inputs: Tensor,
-                     answer_length: int | None = None, histories: list[Sequence[str]] | None = None) -> Prefix:
+                     answer_length: int | list[int] | None = None,
+                     histories: list[Sequence[str]] | None = None) -> Prefix:
         """Embeds instructions with the image tokens (B, M, width) in the place of ``<image>``, and what was said."""
         prefix = self.prefix_builder.build(instructions, token_inputs, self.added_tokens, answer_length, histories)
         if histories is not None:
