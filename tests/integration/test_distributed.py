@@ -37,19 +37,20 @@ def test_two_processes_equal_one(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_two_processes_warm_up_and_train_all_tasks(tmp_path, monkeypatch):
-    """The first process alone is warmed up, on a batch of its own, while the other waits for the result."""
+def test_two_processes_warm_up_as_one(tmp_path, monkeypatch):
+    """The first process alone is warmed up, on whole batches, while the other waits for the result."""
     write_dataset(tmp_path / 'data', DatasetArguments(num_train=8, num_val=4, size=64))
     monkeypatch.setenv('MINISCENES_ROOT', str(tmp_path / 'data'))
     cfg = small_multitask_config(tmp_path)
-    cfg.default_hooks.logger.interval = 1
-    cfg.train_cfg.val_interval = 2
+    cfg.train_cfg.max_epochs = 0
     warm_ups = {}
     for name, processes in (('one', 1), ('two', 2)):
         for hook in cfg.custom_hooks[2:]:
             hook.cache_dir = str(tmp_path / name / 'warmup')
         launch(cfg, tmp_path / name, processes)
-        losses = logged_losses(tmp_path / name)
-        assert len(losses) == 12 and np.isfinite(losses).all()
-        warm_ups[name] = sorted(path.name for path in (tmp_path / name / 'warmup').iterdir())
-    assert warm_ups['one'] == warm_ups['two'] and len(warm_ups['one']) == 5
+        files = sorted((tmp_path / name / 'warmup').iterdir(), key=lambda path: path.stat().st_mtime_ns)
+        assert len(files) == 5
+        warm_ups[name] = torch.load(files[-1], weights_only=True)
+    # torchrun gives each process one thread, and orthogonal_ rounds otherwise then.
+    worst = max(float((value - warm_ups['two'][key]).abs().max()) for key, value in warm_ups['one'].items())
+    assert worst < 1e-3, worst
