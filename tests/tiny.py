@@ -124,3 +124,9 @@ def batch(counts: list[int], size: int = 64, seed: int = 0, names: list[str] | N
         samples.append(sample)
     images = torch.from_numpy(rng.standard_normal((len(counts), 3, size, size)).astype(np.float32))
     return images, samples
+
+
+def ask_for_words(samples: list[DetDataSample], answers: list[str]) -> None:
+    """Makes samples ask for a caption, each with what is to be said."""
+    for sample, answer in zip(samples, answers, strict=True):
+        sample.set_metainfo(dict(instruction='Describe the picture in one sentence. <image>', answer=(answer,)))

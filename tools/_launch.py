@@ -53,6 +53,16 @@ def parse_with_model(parser: argparse.ArgumentParser, device: bool = True) -> ar
     return args
 
 
+def load_inferencer(args: argparse.Namespace, **kwargs):
+    """The VisionLLMInferencer of the command line; stops with one line where it can't be built as asked."""
+    from visionllm_mm.apis import VisionLLMInferencer
+
+    try:
+        return VisionLLMInferencer(args.config, args.weights, device=args.device, **kwargs)
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f"{Path(sys.argv[0]).name}: {error}")
+
+
 def draw_scenes(folder: Path, count: int) -> list[str]:
     """Paths of drawn scenes, which the released model knows; the same ones every time."""
     from PIL import Image

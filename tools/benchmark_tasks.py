@@ -12,7 +12,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from _launch import draw_scenes, import_plugin, parse_with_model
+from _launch import draw_scenes, import_plugin, load_inferencer, parse_with_model
 from benchmark import median_ms
 from demo import questions
 
@@ -32,9 +32,7 @@ def main() -> None:
     import mmcv
     import torch
 
-    from visionllm_mm.apis import VisionLLMInferencer
-
-    model = VisionLLMInferencer(args.config, args.weights, device=args.device, show_progress=False)
+    model = load_inferencer(args, show_progress=False)
     with tempfile.TemporaryDirectory() as folder:
         # Two calls of each task don't count.
         pictures = [mmcv.imread(path) for path in draw_scenes(Path(folder), args.repeat + 2)]

@@ -10,7 +10,7 @@ import html
 import time
 from pathlib import Path
 
-from _launch import draw_scenes, import_plugin, parse_with_model
+from _launch import draw_scenes, import_plugin, load_inferencer, parse_with_model
 
 PAGE = """<!doctype html>
 <meta charset="utf-8"><title>VisionLLM: one picture, every task</title>
@@ -57,13 +57,13 @@ def main() -> None:
     import_plugin()
     from PIL import Image
 
-    from visionllm_mm.apis import VisionLLMInferencer, to_text
+    from visionllm_mm.apis import to_text
     from visionllm_mm.apis.images import check_image_file
 
     out = Path(args.out_dir)
     out.mkdir(parents=True, exist_ok=True)
+    model = load_inferencer(args, show_progress=False)
     try:
-        model = VisionLLMInferencer(args.config, args.weights, device=args.device, show_progress=False)
         picture = check_image_file(args.image or draw_scenes(out, 1)[0], model.max_pixels)
     except (ValueError, FileNotFoundError) as error:
         raise SystemExit(f"demo.py: {error}") from error

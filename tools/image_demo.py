@@ -17,7 +17,7 @@ import argparse
 import json
 from pathlib import Path
 
-from _launch import import_plugin, parse_with_model
+from _launch import import_plugin, load_inferencer, parse_with_model
 
 
 def parse_args() -> argparse.Namespace:
@@ -77,14 +77,14 @@ def describe(prediction: dict, score_thr: float) -> list[str]:
 def main() -> None:
     args = parse_args()
     import_plugin()
-    from visionllm_mm.apis import VisionLLMInferencer, to_coco
+    from visionllm_mm.apis import to_coco
     from visionllm_mm.apis.images import VIDEO_SUFFIXES
 
     if args.coco:
         Path(args.coco).parent.mkdir(parents=True, exist_ok=True)
     many = Path(args.image).suffix.lower() in VIDEO_SUFFIXES or Path(args.image).is_dir()
+    inferencer = load_inferencer(args, show_progress=many)
     try:
-        inferencer = VisionLLMInferencer(args.config, args.weights, device=args.device, show_progress=many)
         predictions = ask(inferencer, args)
     except (ValueError, FileNotFoundError) as error:
         raise SystemExit(f'image_demo.py: {error}') from error

@@ -12,7 +12,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from _launch import draw_scenes, import_plugin, parse_with_model
+from _launch import draw_scenes, import_plugin, load_inferencer, parse_with_model
 
 
 def parse_args() -> argparse.Namespace:
@@ -32,15 +32,10 @@ def main() -> None:
     except ImportError as error:
         raise SystemExit("web_demo.py: the page needs gradio: pip install 'visionllm-mmdet[web]'") from error
 
-    from visionllm_mm.apis import VisionLLMInferencer
     from visionllm_mm.apis.web_page import build_page
     from visionllm_mm.datasets.miniscenes import KEYPOINTS
 
-    try:
-        inferencer = VisionLLMInferencer(args.config, args.weights, device=args.device, show_progress=False,
-                                         max_pixels=args.max_pixels)
-    except ValueError as error:
-        raise SystemExit(f'web_demo.py: {error}') from error
+    inferencer = load_inferencer(args, show_progress=False, max_pixels=args.max_pixels)
     inferencer.visualizer.min_size = 512
     with tempfile.TemporaryDirectory(prefix='visionllm_page_') as folder:
         examples = draw_scenes(Path(folder), 8)

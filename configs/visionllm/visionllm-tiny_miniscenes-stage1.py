@@ -51,7 +51,7 @@ test_pipeline = [
     dict(type='PackInstructionInputs')
 ]
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = val_dataloader
 
 # Each image is seen three times an epoch, once for each set of names.
 max_epochs = 2

@@ -1,12 +1,10 @@
 """Fine-tuning the released weights on a small COCO-format folder, boxes and outlines."""
 
-import json
-
 import numpy as np
 import pytest
 from mmengine.config import Config
 
-from tests.integration.scenes import make_coco_folder, train
+from tests.integration.scenes import add_outlines, make_coco_folder, train
 from tests.tiny import ROOT
 
 
@@ -15,11 +13,7 @@ from tests.tiny import ROOT
 def test_released_weights_are_fine_tuned(name, metric, tmp_path, monkeypatch):
     data = make_coco_folder(tmp_path / 'coco', 8, 2)
     for split in ('train', 'val'):
-        content = json.loads((data / f'{split}.json').read_text())
-        for annotation in content['annotations']:
-            x, y, w, h = annotation['bbox']
-            annotation['segmentation'] = [[x, y, x + w, y, x + w, y + h, x, y + h]]
-        (data / f'{split}.json').write_text(json.dumps(content))
+        add_outlines(data / f'{split}.json')
     monkeypatch.setenv('DATA_ROOT', str(data))
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(Config, 'pretty_text', '')
@@ -27,8 +21,7 @@ def test_released_weights_are_fine_tuned(name, metric, tmp_path, monkeypatch):
     cfg.update(work_dir=str(tmp_path / 'run'), visualizer=None, param_scheduler=[])
     for loader in (cfg.train_dataloader, cfg.val_dataloader):
         loader.update(batch_size=2, num_workers=0, persistent_workers=False)
-    for part in (cfg.train_dataloader, cfg.val_dataloader):
-        for step in part.dataset.pipeline:
+        for step in loader.dataset.pipeline:
             step.update({key: (64, 64) for key in ('scale', 'crop_size') if key in step})
     cfg.train_cfg.update(max_epochs=2, val_interval=2)
     cfg.custom_hooks[2].cache_dir = str(tmp_path / 'warmup')

@@ -1,6 +1,5 @@
 """An evaluation goes on past samples that can't be answered."""
 
-import json
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from mmengine.runner import Runner
 
-from tests.integration.scenes import make_coco_folder, small_config
+from tests.integration.scenes import add_outlines, make_coco_folder, small_config
 from visionllm_mm.engine.hooks import ReportFailuresHook, report_failures_hook
 
 
@@ -49,11 +48,7 @@ def test_unreadable_images_are_counted_and_the_others_evaluated_and_drawn(tmp_pa
     cfg.test_dataloader.num_workers = workers
     cfg.test_evaluator.metric = ['bbox']
     if outlines:
-        content = json.loads((data / 'val.json').read_text())
-        for annotation in content['annotations']:
-            x, y, w, h = annotation['bbox']
-            annotation['segmentation'] = [[x, y, x + w, y, x + w, y + h, x, y + h]]
-        (data / 'val.json').write_text(json.dumps(content))
+        add_outlines(data / 'val.json')
         next(t for t in cfg.test_dataloader.dataset.pipeline if t.type == 'DetectionInstruction').update(
             type='SegmentationInstruction', num_points=4)
         cfg.test_evaluator.metric = ['bbox', 'segm']

@@ -4,11 +4,10 @@ import pytest
 import torch
 from mmdet.registry import MODELS
 from mmengine.optim import OptimWrapper
-from mmengine.registry import init_default_scope
 from pycocotools import mask as coco_mask
 from torch.optim import SGD
 
-from tests.tiny import NAMES, batch, build_model, model_config
+from tests.tiny import NAMES, ask_for_words, batch, build_model, model_config
 from visionllm_mm.instructions import Vocabulary, build_instruction, point_format
 from visionllm_mm.models.postprocess import location_certainty
 
@@ -162,73 +161,10 @@ def test_named_points_are_no_outline(model):
     assert result.points.shape == (80, 5, 2) and 'masks' not in result
 
 
-def _ask_for_words(samples, answers):
-    for sample, answer in zip(samples, answers, strict=True):
-        sample.set_metainfo(dict(instruction='Describe the picture in one sentence. <image>', answer=(answer,)))
-
-
-def test_words_are_learned_and_said():
-    model = build_model().train()
-    images, samples = batch([0, 0])
-    _ask_for_words(samples, ['a red star', 'two blue rings and a circle'])
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    for _ in range(100):
-        losses = model.loss(images, samples)
-        assert set(losses) == {'loss_words'}
-        optimizer.zero_grad()
-        losses['loss_words'].backward()
-        optimizer.step()
-    assert losses['loss_words'] < 0.1
-    for beams in (1, 3):
-        model.eval().generation = dict(max_length=20, num_beams=beams)
-        assert [s.pred_text for s in model.predict(images, samples)] == ['a red star', 'two blue rings and a circle']
-
-
-def test_known_objects_teach_the_tokens_of_a_text():
-    """L_tok and the alignment are those of a detection with the same tokens; nothing asks for points or classes."""
-    model = build_model().train()
-    images, samples = batch([2, 0, 3], text='Describe the picture in one sentence. <image>')
-    _ask_for_words(samples, ['a star', 'nothing', 'two rings'])
-    for sample in samples:
-        sample.set_metainfo(dict(object_names=NAMES))
-        del sample.gt_instances.points
-    losses = model.loss(images, samples)
-    with torch.no_grad():
-        _, detection = batch([2, 0, 3], names=NAMES)
-        expected = set(model.loss(images, detection)) - {'loss_class', 'loss_location'} | {'loss_words'}
-    assert set(losses) == expected
-    sum(losses.values()).backward()
-    assert all(head[-1].weight.grad.abs().sum() > 0 for head in model.image_tokenizer.place_heads)
-
-
-@pytest.mark.slow
-def test_phrases_of_questions_learn_which_tokens_they_stand_for():
-    cfg = model_config().model
-    cfg.criterion.loss_asked = dict(type='AskedObjectsLoss', loss_weight=2.0)
-    cfg.task_decoder = dict(start_with_question=True, asked_phrases=2)
-    init_default_scope('mmdet')
-    torch.manual_seed(0)
-    model = MODELS.build(cfg).train()
-    images, samples = batch([2, 2], text='Is the star left of the ring? <image>')
-    for sample in samples:
-        sample.set_metainfo(dict(
-            answer=('no', ), object_names=NAMES, asked_objects=[(('the star', (1, )), ('the ring', (0, )))]))
-        del sample.gt_instances.points
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    learnt = []
-    for _ in range(120):
-        losses = model.loss(images, samples)
-        optimizer.zero_grad()
-        sum(losses.values()).backward()
-        optimizer.step()
-        learnt.append(losses['loss_asked'].item())
-    assert learnt[-1] < 0.25 < 1 < learnt[0]
-
-
 def test_a_batch_may_ask_for_objects_and_words_while_evaluating_only(model):
     images, samples = batch([1, 1, 1])
     plain = _predict(model, images[::2], samples[::2])
-    _ask_for_words(samples[1:2], ['a star'])
+    ask_for_words(samples[1:2], ['a star'])
     mixed = model.predict(images, samples)
     assert isinstance(mixed[1].pred_text, str) and 'pred_instances' not in mixed[1]
     for result, expected in zip(mixed[::2], plain, strict=True):

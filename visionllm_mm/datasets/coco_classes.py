@@ -30,15 +30,18 @@ def read_class_names(ann_file: str | Path) -> tuple[str, ...]:
     return names
 
 
+def has_class_names(dataset: Dataset) -> bool:
+    """Whether a data set, not a wrapped one, has class names and a JSON file to compare them with."""
+    return str(getattr(dataset, 'ann_file', '')).endswith('.json') and 'classes' in dataset.metainfo
+
+
 def compare_class_names(dataset: Dataset) -> None:
     """Compares the class names of COCO-format data sets, wrapped ones as well, with their annotation files.
 
     Raises:
         ValueError: when names are not in the file, or stand in another order.
     """
-    for part in plain_datasets(dataset):
-        if not str(getattr(part, 'ann_file', '')).endswith('.json') or 'classes' not in part.metainfo:
-            continue
+    for part in filter(has_class_names, plain_datasets(dataset)):
         names, in_file = list(part.metainfo['classes']), list(read_class_names(part.ann_file))
         if [name for name in in_file if name in names] != names:
             missing = [name for name in names if name not in in_file]

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from ..instructions import Instruction
-from .llm import KeyValues
+from .llm import KeyValues, TurnIds
 from .task_decoder import OpenEndedTaskDecoder, asked_texts
 
 
@@ -28,9 +28,9 @@ def answer_logits(decoder: OpenEndedTaskDecoder, instructions: list[Instruction]
         Logits (B, S, words) and targets (B, S) int64: the answers' words and end tokens; -100 elsewhere.
     """
     llm = decoder.llm
-    answers = [_fitting(decoder, instruction, turns, token_inputs.shape[1])
-               for instruction, turns in zip(instructions, answers, strict=True)]
-    ids, said, starts = zip(*(llm.turn_ids(turns, decoder.num_starts) for turns in answers), strict=True)
+    answers, turn_ids = zip(*(_fitting(decoder, instruction, turns, token_inputs.shape[1])
+                              for instruction, turns in zip(instructions, answers, strict=True)), strict=True)
+    ids, said, starts = zip(*turn_ids, strict=True)
     prefix = decoder.embed_prefix(instructions, token_inputs, answer_length=[len(row) for row in ids])
     ids, said = (pad_sequence([torch.tensor(row) for row in rows], batch_first=True).to(token_inputs.device)
                  for rows in (ids, said))
@@ -41,12 +41,14 @@ def answer_logits(decoder: OpenEndedTaskDecoder, instructions: list[Instruction]
 
 
 def _fitting(decoder: OpenEndedTaskDecoder, instruction: Instruction, turns: Sequence[str],
-             num_tokens: int) -> Sequence[str]:
+             num_tokens: int) -> tuple[Sequence[str], TurnIds]:
     """A conversation without its last turns where the LLM has no room for them; the first answer always stays."""
     room = decoder.llm.max_length - decoder.prefix_builder.length(instruction, num_tokens)
-    while len(turns) > 1 and len(decoder.llm.turn_ids(turns, decoder.num_starts)[0]) > room:
+    tokens = decoder.llm.turn_ids(turns, decoder.num_starts)
+    while len(turns) > 1 and len(tokens.ids) > room:
         turns = turns[:-2]
-    return turns
+        tokens = decoder.llm.turn_ids(turns, decoder.num_starts)
+    return turns, tokens
 
 
 @dataclass

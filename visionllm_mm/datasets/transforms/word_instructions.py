@@ -112,9 +112,9 @@ class QuestionInstruction(WordInstruction):
         return results
 
     def longest_instructions(self, questions: Sequence[str]) -> list[str]:
-        """Every wording that may be drawn, with the question of the most letters."""
+        """Every wording that may be drawn, with each of these questions."""
         templates = self.templates if self.training else self.templates[self.template_index:self.template_index + 1]
-        return [build_text_instruction(template, max(questions, key=len)) for template in templates]
+        return [build_text_instruction(template, question) for template in templates for question in questions]
 
     def question(self, results: dict) -> str:
         if 'question' not in results:

@@ -5,7 +5,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
-from ...datasets.coco_classes import compare_class_names
+from ...datasets.coco_classes import compare_class_names, has_class_names
 from ...datasets.samplers import OneTaskSampler
 from ...datasets.transforms import GroundingInstruction, QuestionInstruction
 from ...datasets.transforms.set_instructions import SetInstruction
@@ -52,7 +52,7 @@ class CheckClassNamesHook(Hook):
         model = getattr(runner.model, 'module', runner.model)
         compare_class_names(dataset)
         for part in plain_datasets(dataset) if hasattr(model, 'vocabulary') else ():
-            if str(getattr(part, 'ann_file', '')).endswith('.json') and 'classes' in part.metainfo:
+            if has_class_names(part):
                 self._check_instructions(model, part, list(part.metainfo['classes']))
             elif not getattr(part, 'test_mode', True):
                 self._check_texts(model, part)
