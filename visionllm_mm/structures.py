@@ -68,6 +68,8 @@ class SetTargets:
             None: the boxes around the points.
         asked_class: (K,) int64, position of the object's class in the instruction's set, -1: not asked for; None: that
             is ``class_index``.
+        outlines_norm: (K + U, P, 2), P boundary points of the objects and then of the distractors, whatever the
+            instruction asks for; NaN where an object has no outline; None: not known, P = 0.
     """
     class_index: Tensor
     points_norm: Tensor
@@ -75,12 +77,15 @@ class SetTargets:
     distractors_norm: Tensor
     boxes_norm: Tensor | None = None
     asked_class: Tensor | None = None
+    outlines_norm: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.boxes_norm is None:
             self.boxes_norm = _corners(self.points_norm)
         if self.asked_class is None:
             self.asked_class = self.class_index
+        if self.outlines_norm is None:
+            self.outlines_norm = self.boxes_norm.new_zeros(len(self.all_boxes_norm), 0, 2)
 
     @property
     def centers_norm(self) -> Tensor:

@@ -3,6 +3,9 @@
 # While training, an instruction asks for 8 to 24 boundary points.
 _base_ = ['./visionllm-tiny_finetune-coco.py']
 
+model = dict(
+    criterion=dict(loss_outline=dict(type='LocationTokenLoss', loss_weight=1.0, sigma=0.5, error_weight=20.0)))
+
 train_pipeline = [
     dict(type='SeedBySample'),
     dict(type='LoadImageFromFile'),
@@ -11,6 +14,7 @@ train_pipeline = [
     dict(type='RandomResize', scale={{_base_.image_scale}}, ratio_range=(0.8, 1.25), keep_ratio=True),
     dict(type='RandomCrop', crop_size={{_base_.image_scale}}, allow_negative_crop=True),
     dict(type='SegmentationInstruction', vocabulary={{_base_.vocabulary}}, num_points=(8, 24), training=True),
+    dict(type='AddOutlines', num_points=(8, 24)),
     dict(type='PackInstructionInputs')
 ]
 test_pipeline = [

@@ -20,6 +20,7 @@ model = dict(
     backbone=dict(frozen_stages=4, norm_eval=True),
     criterion=dict(
         loss_format=dict(type='FormatLoss', loss_weight=0.5),
+        loss_outline=dict(type='LocationTokenLoss', loss_weight=1.0, sigma=0.5, error_weight=20.0),
         loss_asked=dict(type='AskedObjectsLoss', loss_weight=5.0)),
     # What a pretrained LLM would find by itself.
     task_decoder=dict(start_with_question=True, asked_phrases=3, place_points=True, tell_objectness=True),
@@ -32,7 +33,7 @@ load = [dict(type='SeedBySample'), dict(type='LoadImageFromFile')]
 resize = [dict(type='Resize', scale={{_base_.image_scale}}, keep_ratio=True)]
 boxes = [dict(type='LoadAnnotations', with_bbox=True)]
 masks = [dict(type='LoadAnnotations', with_bbox=True, with_mask=True)]
-keypoints = boxes + [dict(type='LoadKeypoints', num_points=5)]
+keypoints = masks + [dict(type='LoadKeypoints', num_points=5)]
 # Where points have names, and where captions say what stands from left to right, images are not flipped.
 flip = [dict(type='RandomFlip', prob=0.5)]
 flip_words = [
@@ -44,17 +45,23 @@ flip_words = [
             horizontal=(('left', 'right'), ('leftmost', 'rightmost')),
             vertical=(('above', 'below'), ('topmost', 'bottommost'))))
 ]
-pack = [dict(type='ScrambleWording', max_points=24, prob=0.5), dict(type='PackInstructionInputs')]
+pack = [dict(type='ScrambleWording', max_points=24, prob=0.5, redraw_prob=0.9), dict(type='PackInstructionInputs')]
+# Outlines are known of all objects, whatever is asked for.
+learn = [dict(type='AddOutlines', num_points=(8, 24))] + pack
 detect = dict(type='DetectionInstruction', vocabulary=vocabulary, max_classes=max_classes)
 segment = dict(type='SegmentationInstruction', vocabulary=vocabulary)
 ground = dict(type='GroundingInstruction', vocabulary=vocabulary)
 locate = dict(type='KeypointInstruction', vocabulary=vocabulary, point_names=point_names)
 
-# Words of one kind, and the plural of the second; and random questions that compare and count.
+# Words of one kind, and the plural of the second; and random questions about all that was said of objects.
 exchanged = (('red', 'star', 'stars'), ('green', 'heart', 'hearts'), ('blue', 'triangle', 'triangles'),
              ('yellow', 'ring', 'rings'), ('purple', 'square', 'squares'), ('orange', 'crescent', 'crescents'),
              ('cyan', 'circle', 'circles'), ('white', 'cross', 'crosses'))
-draw = dict(type='DrawQuestions', plurals={one: many for _, one, many in exchanged})
+draw = dict(
+    type='DrawQuestions',
+    plurals={one: many for _, one, many in exchanged},
+    parts=('color', 'shape'),
+    kinds=('place', 'size', 'more', 'count', 'exists', 'part', 'part'))
 
 train_coco = dict(
     type='CocoDataset',
@@ -70,35 +77,36 @@ train_texts = dict(
     data_prefix=dict(img='train/'),
     objects=dict(metainfo=dict(classes=seen_pairs), ann_file='annotations/instances_pairs_train.json'))
 train_sets = [
-    dict(train_coco, pipeline=load + boxes + flip + resize + [dict(detect, training=True)] + pack),
+    dict(train_coco, pipeline=load + masks + flip + resize + [dict(detect, training=True)] + learn),
     dict(
         train_coco,
         metainfo=dict(classes=seen_pairs),
         ann_file='annotations/instances_pairs_train.json',
-        pipeline=load + boxes + flip + resize + [dict(detect, training=True)] + pack),
+        pipeline=load + masks + flip + resize + [dict(detect, training=True)] + learn),
     dict(
         train_coco,
-        pipeline=load + masks + flip + resize + [dict(segment, num_points=(8, 24), training=True)] + pack),
+        pipeline=load + masks + flip + resize + [dict(segment, num_points=(8, 24), training=True)] + learn),
     dict(
         train_texts,
         type='ReferringExpressionDataset',
         ann_file='annotations/refexp_train.json',
-        pipeline=load + boxes + flip_words + resize + [dict(ground, training=True)] + pack),
+        pipeline=load + masks + [dict(type='DrawRelation', prob=0.3)] + flip_words + resize +
+        [dict(ground, training=True)] + learn),
     dict(
         train_coco,
         type='KeypointCocoDataset',
-        pipeline=load + keypoints + resize + [dict(locate, training=True)] + pack),
+        pipeline=load + keypoints + resize + [dict(locate, training=True)] + learn),
     dict(
         train_texts,
         type='CaptionDataset',
         ann_file='annotations/captions_train.json',
-        pipeline=load + boxes + resize + [dict(type='CaptionInstruction', training=True)] + pack),
+        pipeline=load + masks + resize + [dict(type='CaptionInstruction', training=True)] + learn),
     dict(
         train_texts,
         type='ConversationDataset',
         ann_file='annotations/conversations_train.json',
-        pipeline=load + boxes + [dict(draw, prob=0.4)] + flip_words + resize +
-        [dict(type='QuestionInstruction', training=True, shuffle_turns=True)] + pack)
+        pipeline=load + masks + [dict(draw, prob=0.4)] + flip_words + resize +
+        [dict(type='QuestionInstruction', training=True, shuffle_turns=True)] + learn)
 ]
 train_dataloader = dict(
     _delete_=True,
@@ -106,7 +114,7 @@ train_dataloader = dict(
     num_workers=1,
     persistent_workers=True,
     # Shapes, pairs, segmentation, grounding, keypoints, captions, questions.
-    sampler=dict(type='OneTaskSampler', batch_size=8, ratios=(0.5, 1.5, 4.2, 1.5, 0.5, 0.8, 2), num_batches=400),
+    sampler=dict(type='OneTaskSampler', batch_size=8, ratios=(0.5, 1.5, 4.2, 1.5, 0.5, 0.8, 2), num_batches=370),
     dataset=dict(type='ConcatDataset', datasets=train_sets))
 
 val_coco = dict(
@@ -236,9 +244,9 @@ told = boxes + [dict(type='ExchangeNames', names=exchanged)]
 relate = told + [dict(type='DrawRelation', prob=0.5)] + flip_words
 ask_anything = told + [dict(draw, prob=0.6)] + flip_words
 ask_many = dict(draw, prob=1.0, num_turns=10)
-find = told + [dict(ask_many, kinds=('place', 'place', 'size', 'more', 'count'))] + flip_words
+find = told + [dict(ask_many, kinds=('place', 'place', 'size', 'more', 'count', 'exists', 'part', 'part'))] + flip_words
 compare = told + [dict(ask_many, kinds=('place', 'size'))] + flip_words
-tell = [dict(type='ScrambleWording', max_points=24, prob=1.0), pack[1]]
+tell = [dict(type='ScrambleWording', max_points=24, prob=1.0, redraw_prob=0.9), pack[1]]
 told_expressions = dict(train_texts, type='ReferringExpressionDataset', ann_file='annotations/refexp_train.json')
 told_questions = dict(train_texts, type='ConversationDataset', ann_file='annotations/conversations_train.json')
 ask = dict(type='QuestionInstruction', training=True, shuffle_turns=True)
@@ -263,8 +271,8 @@ warmup = dict(type='DescriptionWarmupHook', num_tokens=8, batch_size=32, read_fo
 custom_hooks = [
     dict(type='SampleSeedHook'),
     dict(type='CheckClassNamesHook', priority='VERY_HIGH'),
-    dict(warmup, datasets=[short_expressions], ratios=(1,), num_iters=700),
-    dict(warmup, datasets=[short_expressions, short_questions], ratios=(0.4, 1), num_iters=1200),
+    dict(warmup, datasets=[short_expressions], ratios=(1,), num_iters=700, asked_weight=5.0),
+    dict(warmup, datasets=[short_expressions, short_questions], ratios=(0.4, 1), num_iters=1200, asked_weight=5.0),
     dict(warmup, datasets=[short_expressions, short_questions, short_findings], ratios=(0.1, 0.25, 1), num_iters=600,
          batch_size=16, asked_weight=5.0),
     # Which of two is further left or larger is learnt where nothing else is asked (docs/design.md).

@@ -8,7 +8,7 @@ model = dict(
     text_encoder={{_base_.small_text_encoder}},
     llm={{_base_.small_llm}},
     # It knows how to read a question, and needs neither phrases of it nor a warm-up on described scenes.
-    criterion=dict(loss_asked=None),
+    criterion=dict(loss_asked=None, loss_outline=None),
     task_decoder=dict(start_with_question=False, asked_phrases=0, place_points=False, tell_objectness=False))
 optim_wrapper = dict(
     constructor='TrainedPartsOptimWrapperConstructor',

@@ -81,6 +81,28 @@ def test_points_of_formats_of_different_lengths():
     assert (together[:1] - other).abs().amax() > 0.1
 
 
+def test_point_queries_say_what_the_llm_adds_nothing_to():
+    decoder = build_decoder(place_points=True).eval()
+    inputs, kept, counts = torch.randn(2, 6, 32), torch.tensor([[1, 2], [3, 0]]), torch.tensor([8, 24])
+    asked = [*instructions(1, 8), *instructions(1, 24)]
+    before = decoder.point_logits(decoder.read(asked, inputs), kept, 24)
+    alone = decoder.query_point_logits(inputs[torch.arange(2)[:, None], kept], counts, 24)
+    assert alone.shape == before.shape and (alone - before).abs().amax() > 0.1
+    for layer in decoder.llm.base.model.layers:
+        for part in (layer.self_attn.o_proj, layer.mlp.down_proj):
+            torch.nn.init.zeros_(part.weight)
+    silent = decoder.point_logits(decoder.read(asked, inputs), kept, 24)
+    torch.testing.assert_close(silent, alone, atol=1e-5, rtol=1e-5)
+
+
+def test_fewer_than_three_points_have_no_outline():
+    places = PointPlaces(32, max_points=24)
+    torch.nn.init.normal_(places.outline.weight)
+    inputs = torch.randn(3, 2, 32)
+    embedded = places(inputs, torch.tensor([2, 3, 1]), 3)
+    assert not embedded[[0, 2]].any() and embedded[1].abs().min() > 0
+
+
 def test_point_places_start_as_nothing_and_tell_points_apart():
     places = PointPlaces(32, max_points=24)
     inputs, counts = torch.randn(2, 3, 32), torch.tensor([8, 16])

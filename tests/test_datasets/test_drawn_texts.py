@@ -36,6 +36,9 @@ def test_expressions_are_true_of_what_they_describe():
         assert len(KINDS[anchor]) == 1, 'the anchor must be the only one of its name'
         before = ORDER[relation][:ORDER[relation].index(*KINDS[anchor])]
         assert result['described'] == tuple(NAMES[i] in before and NAMES[i] in KINDS[kind] for i in (2, 0, 1))
+        (first, rows), (second, row) = result['asked_objects'][0]
+        assert (first, second) == (kind, anchor) and {NAMES[(2, 0, 1)[i]] for i in row} == KINDS[anchor]
+        assert {NAMES[(2, 0, 1)[i]] for i in rows} == KINDS[kind]
         seen.add(result['text'])
     assert len(seen) > 100
     assert {kind for kind in KINDS if any(text.startswith(f'the {kind} ') for text in seen)} == set(KINDS)

@@ -14,6 +14,7 @@ from mmengine.registry import init_default_scope
 from tests.integration.scenes import NAMES, make_coco_folder, small_config
 from tests.tiny import batch, build_model
 from visionllm_mm.datasets import (
+    AddOutlines,
     DetectionInstruction,
     GroundingInstruction,
     PackInstructionInputs,
@@ -269,6 +270,45 @@ def test_vanished_masks_are_no_objects():
     nothing = SegmentationInstruction(VOCABULARY, training=True)(_outlined(np.zeros((3, 30, 40))))
     assert nothing['gt_points'].shape == (0, 24, 2)
     assert len(PackInstructionInputs()(nothing)['data_samples'].gt_instances) == 0
+
+
+def test_outlines_are_known_whatever_is_asked_for():
+    np.random.seed(0)
+    masks = _boxes_as_masks()
+    masks[1] = 0
+    asked = DetectionInstruction(VOCABULARY, training=True, subset_prob=0.0)(_outlined(masks))
+    result = AddOutlines((8, 24))(asked)
+    outlines = result['gt_outlines']
+    assert outlines.shape[0] == 3 and 8 <= outlines.shape[1] <= 24 and outlines.dtype == np.float32
+    assert np.isnan(outlines[1]).all() and not np.isnan(outlines[[0, 2]]).any()
+    np.testing.assert_allclose(outlines[0].min(axis=0), [1, 2], atol=2.1)
+    packed = PackInstructionInputs()(result)['data_samples']
+    assert packed.gt_instances.points.shape == (2, 2, 2) and len(packed.ignored_instances) == 1
+    packed.gt_instances.bboxes = packed.gt_instances.bboxes.tensor  # as the data preprocessor does
+    target, = set_targets([packed])
+    torch.testing.assert_close(
+        target.outlines_norm, torch.from_numpy(outlines[:2]) / torch.tensor([40., 30.]), equal_nan=True)
+    assert len({AddOutlines((8, 24))(dict(asked))['gt_outlines'].shape[1] for _ in range(20)}) > 5
+
+
+def test_outlines_of_objects_without_a_name_come_last():
+    result = AddOutlines((8, 8))(DetectionInstruction(VOCABULARY, training=True)(_outlined(_boxes_as_masks())))
+    result['gt_bboxes_labels'] = np.array([-1, 0, 0])
+    result['gt_ignore_flags'][:] = False
+    packed = PackInstructionInputs()(result)['data_samples']
+    packed.gt_instances.bboxes = packed.gt_instances.bboxes.tensor
+    target, = set_targets([packed])
+    torch.testing.assert_close(target.outlines_norm * target.image_size,
+                               torch.from_numpy(result['gt_outlines'][[1, 2, 0]]))
+    low, high = target.all_boxes_norm.unbind(dim=1)
+    assert ((target.outlines_norm >= low[:, None] - 1e-5) & (target.outlines_norm <= high[:, None] + 1e-5)).all()
+
+
+def test_outlines_without_masks_or_points_are_errors():
+    with pytest.raises(ValueError, match='AddOutlines needs masks: set with_mask=True'):
+        AddOutlines((8, 24))(_sample())
+    with pytest.raises(ValueError, match=r'num_points must be \(fewest, most\) .* got \(2, 24\)'):
+        AddOutlines((2, 24))
 
 
 @pytest.mark.parametrize('settings, message', [

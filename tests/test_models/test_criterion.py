@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from mmdet.registry import MODELS
+from mmengine.registry import init_default_scope
 from torch.nn import functional as F
 
-from tests.tiny import batch, build_model
+from tests.tiny import NAMES, ask_for_words, batch, build_model, model_config
 from visionllm_mm.instructions import GROUNDING_TEMPLATES, Vocabulary, build_instruction, point_format
 from visionllm_mm.models.criterion import SetCriterion
 from visionllm_mm.models.layers.denoising import noisy_starts
@@ -322,16 +324,59 @@ def test_denoising_losses_by_hand(criterion):
     names = torch.eye(8)[None, :2]
     prefix = type('Names', (), dict(name_embeddings=names, class_valid=torch.ones(1, 2, dtype=torch.bool)))
     content = torch.stack([names[:, [1, 0]], names[:, [0, 0]]])
-    losses = criterion.denoising_losses(tokens, content, prefix, starts, [target])
-    assert set(losses) == {f'dn.{layer}{name}' for layer in ('', 'd0.') for name in (
+    losses = criterion.denoising_losses(tokens, content, prefix, criterion.match_starts(starts, [target]))
+    assert set(losses) == {f'{layer}{name}' for layer in ('', 'd0.') for name in (
         'loss_center', 'loss_size', 'loss_iou', 'loss_alignment')}
     wanted = torch.tensor([[0.4, 0.4], [0.8, 0.8]])
     distance = (tokens.centers_norm[1, 0] - wanted).abs().sum(dim=1).mean()
-    torch.testing.assert_close(losses['dn.loss_center'], 5 * distance)
+    torch.testing.assert_close(losses['loss_center'], 5 * distance)
     # Only the first object is asked for; its token is named rightly by the inner layer alone.
     right, wrong = (F.cross_entropy(torch.tensor([[10.0, 0.0]]), torch.tensor([k])) for k in (0, 1))
-    torch.testing.assert_close(losses['dn.d0.loss_alignment'], right)
-    torch.testing.assert_close(losses['dn.loss_alignment'], wrong)
+    torch.testing.assert_close(losses['d0.loss_alignment'], right)
+    torch.testing.assert_close(losses['loss_alignment'], wrong)
+
+
+def test_denoising_tokens_have_the_outline_of_their_object(criterion):
+    outlines = torch.rand(2, 8, 2)
+    outlines[1, 5:] = torch.nan
+    target = SetTargets(torch.tensor([1]), _boxes([0.2, 0.3, 0.6, 0.5]), SIZE, _boxes([0.7, 0.7, 0.9, 0.9]),
+                        outlines_norm=outlines)
+    starts = noisy_starts([target], [0], copies=2, noise=0.5)
+    near = criterion.match_starts(starts, [target])
+    torch.testing.assert_close(near.outlines_norm[0], outlines[starts.objects[0]].nan_to_num())
+    assert near.outline_valid[0].sum(dim=1).tolist() == [8, 5, 8, 5]
+
+
+def test_outlines_are_learnt_by_matched_and_by_denoising_tokens():
+    cfg = model_config().model
+    cfg.task_decoder = dict(place_points=True)
+    cfg.criterion.loss_outline = cfg.criterion.loss_location
+    init_default_scope('mmdet')
+    model = MODELS.build(cfg).train()
+    images, samples = batch([2, 1, 0])
+    without = model.loss(images, samples)
+    for sample, count in zip(samples, (8, 24, 9), strict=True):
+        sample.gt_instances.outlines = torch.rand(len(sample.gt_instances), count, 2) * 64
+    losses = model.loss(images, samples)
+    assert set(losses) - set(without) == {'loss_outline', 'dn.loss_outline'}
+    losses['loss_outline'].backward(retain_graph=True)
+    assert model.task_decoder.point_places.outline.weight.grad.any()
+    assert model.image_tokenizer.query_position.weight.grad.any()
+    assert all(p.grad is None for p in model.task_decoder.llm.base.model.layers.parameters())
+    # Words are answered with the same outlines behind them.
+    for sample in samples:
+        sample.set_metainfo(dict(object_names=NAMES))
+    ask_for_words(samples, ['a star'] * 3)
+    said = model.loss(images, samples)
+    assert {'loss_words', 'loss_outline', 'dn.loss_outline'} <= set(said)
+
+
+def test_outlines_need_places_of_points():
+    cfg = model_config().model
+    cfg.criterion.loss_outline = cfg.criterion.loss_location
+    init_default_scope('mmdet')
+    with pytest.raises(ValueError, match='loss_outline needs task_decoder.place_points=True'):
+        MODELS.build(cfg)
 
 
 def test_noise_depends_on_the_sample_alone():

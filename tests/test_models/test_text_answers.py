@@ -222,6 +222,17 @@ def test_phrases_stand_for_tokens_and_their_number():
 
 
 @torch.no_grad()
+def test_tokens_are_related_to_what_the_second_phrase_stands_for():
+    layer = build_decoder(start_with_question=True, asked_phrases=2).asked_words
+    words, valid, tokens = torch.randn(1, 5, 32), torch.ones(1, 5, dtype=torch.bool), torch.randn(1, 4, 32)
+    layer.match = lambda phrases, tokens: torch.tensor([[[99.0, -99.0, 99.0, -99.0]]])
+    expected = layer.differ(layer.where(tokens[0]) - layer.where(tokens[0, [0, 2]].mean(dim=0)))
+    torch.testing.assert_close(layer.relate(words, valid, tokens)[0], expected)
+    layer.match = lambda phrases, tokens: torch.full((1, 1, 4), -99.0)
+    assert not layer.relate(words, valid, tokens).any()
+
+
+@torch.no_grad()
 def test_equal_words_match_best_at_first():
     layer, tokens = AskedWords(32, num_phrases=2), torch.randn(3, 4, 32)
     assert layer.match(tokens[:, 2:3], tokens).argmax(dim=2).tolist() == [[2]] * 3

@@ -7,6 +7,7 @@ from .expressions import ReferringExpressionDataset
 from .keypoints import KeypointCocoDataset, LoadKeypoints
 from .samplers import OneTaskSampler
 from .transforms import (
+    AddOutlines,
     CaptionInstruction,
     DetectionInstruction,
     DrawQuestions,
@@ -23,8 +24,9 @@ from .transforms import (
 )
 
 __all__ = [
-    'CaptionDataset', 'CaptionInstruction', 'ConversationDataset', 'DetectionInstruction', 'DrawQuestions',
-    'DrawRelation', 'ExchangeNames', 'GroundingInstruction', 'KeypointCocoDataset', 'KeypointInstruction',
-    'LoadKeypoints', 'OneTaskSampler', 'PackInstructionInputs', 'QuestionInstruction', 'RandomFlipWithWords',
-    'ReferringExpressionDataset', 'ScrambleWording', 'SeedBySample', 'SegmentationInstruction', 'read_class_names'
+    'AddOutlines', 'CaptionDataset', 'CaptionInstruction', 'ConversationDataset', 'DetectionInstruction',
+    'DrawQuestions', 'DrawRelation', 'ExchangeNames', 'GroundingInstruction', 'KeypointCocoDataset',
+    'KeypointInstruction', 'LoadKeypoints', 'OneTaskSampler', 'PackInstructionInputs', 'QuestionInstruction',
+    'RandomFlipWithWords', 'ReferringExpressionDataset', 'ScrambleWording', 'SeedBySample', 'SegmentationInstruction',
+    'read_class_names'
 ]

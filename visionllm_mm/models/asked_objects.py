@@ -45,7 +45,8 @@ class AskedObjectsLoss(nn.Module):
 
         Args:
             decoder: with ``asked_phrases``.
-            samples: with ``asked_objects``, see :class:`DrawQuestions`, where objects are asked for. 0 without any.
+            samples: with ``asked_objects``, see :class:`DrawQuestions` and :class:`DrawRelation`, where phrases of
+                questions or of names of the class set are known. 0 without any.
             tokens: (B, M, width), projected.
             slots: per image the tokens of its first objects, int64; -1: an object without one.
             objects: what the images show.
@@ -92,11 +93,14 @@ class AskedObjectsLoss(nn.Module):
 
 
 def _phrases(decoder: OpenEndedTaskDecoder, samples: SampleList) -> tuple[list[str], list[_Phrase]]:
-    """The questions that ask for objects, and their phrases."""
+    """The questions and expressions whose phrases are known, and the phrases."""
     questions, found = [], []
     for image, sample in enumerate(samples):
         if 'asked_objects' in sample:
-            texts, = asked_texts([parse_instruction(sample.instruction, decoder.vocabulary)], [sample.answer])
+            instruction = parse_instruction(sample.instruction, decoder.vocabulary)
+            texts = instruction.class_names
+            if instruction.asks_for_words:
+                texts, = asked_texts([instruction], [sample.answer])
             for text, phrases in zip(texts, sample.asked_objects, strict=True):
                 for number, (words, objects) in enumerate(phrases[:decoder.num_starts - 1]):
                     found.append(_Phrase(len(questions), number, words, image, objects))

@@ -31,6 +31,8 @@ class Matches:
             is not labelled.
         centers_norm: (B, k, 2), centre of the object.
         sizes_norm: (B, k, 2), width and height of the object.
+        outlines_norm: (B, k, P, 2), boundary points of the object, whatever is asked for; P = 0: none are known.
+        outline_valid: (B, k, P) bool, as ``point_valid``.
     """
     tokens: Tensor
     valid: Tensor
@@ -41,6 +43,8 @@ class Matches:
     point_valid: Tensor
     centers_norm: Tensor
     sizes_norm: Tensor
+    outlines_norm: Tensor
+    outline_valid: Tensor
 
     def slots(self, targets: list[SetTargets]) -> list[Tensor]:
         """Per image the token of each object, int64; -1 where it has none."""
@@ -62,12 +66,13 @@ class SetCriterion(nn.Module):
         loss_location: cross-entropy of the location tokens (L_dec).
         loss_alignment: alignment loss; None: off (where the tokenizer starts from a pretrained detector).
         proposal_assigner: mmdet's PointAssigner, says which positions of the encoder see an object.
+        loss_outline: loss of the location tokens that point queries say by themselves of outlines; None: off.
     """
 
     def __init__(self, assigner: BaseAssigner, loss_objectness: nn.Module, loss_center: nn.Module,
                  loss_class: nn.Module, loss_location: nn.Module, loss_alignment: nn.Module | None = None,
                  proposal_assigner: BaseAssigner | None = None, loss_size: nn.Module | None = None,
-                 loss_iou: nn.Module | None = None) -> None:
+                 loss_iou: nn.Module | None = None, loss_outline: nn.Module | None = None) -> None:
         super().__init__()
         self.assigner = assigner
         self.loss_objectness = loss_objectness
@@ -78,6 +83,7 @@ class SetCriterion(nn.Module):
         self.proposal_assigner = proposal_assigner
         self.loss_size = loss_size
         self.loss_iou = loss_iou
+        self.loss_outline = loss_outline
 
     @torch.no_grad()
     def match(self, tokens: ImageTokens, class_logits: Tensor, targets: list[SetTargets]) -> Matches:
@@ -130,14 +136,13 @@ class SetCriterion(nn.Module):
         kept = (assigned > 0).nonzero().squeeze(1)
         objects = assigned[kept] - 1
         return (kept, objects, target.class_index[objects], target.asked_class[objects], target.points_norm[objects],
-                target.centers_norm[objects], target.sizes_norm[objects])
+                target.centers_norm[objects], target.sizes_norm[objects], target.outlines_norm[objects])
 
     @staticmethod
     def _pad(rows: list[tuple[Tensor, ...]]) -> Matches:
-        kept, objects, classes, asked, points, centers, sizes = zip(*rows, strict=True)
+        kept, objects, classes, asked, points, centers, sizes, outlines = zip(*rows, strict=True)
         # At least one entry, so that every weight has a gradient even where a whole batch shows nothing.
         size = max(1, *map(len, kept))
-        num_points = max(point.shape[1] for point in points)
         index = torch.arange(size, device=kept[0].device)
         valid = torch.stack([index < len(row) for row in kept])
 
@@ -146,10 +151,13 @@ class SetCriterion(nn.Module):
             missing = padded.new_zeros(len(padded), size - padded.shape[1], *padded.shape[2:])
             return torch.cat([padded, missing], dim=1)
 
-        padded = pad([nn.functional.pad(p, (0, 0, 0, num_points - p.shape[1]), value=torch.nan) for p in points])
-        known = valid[:, :, None] & ~padded.isnan().any(dim=-1)
-        return Matches(pad(kept), valid, pad(objects), pad(classes), pad(asked), padded.nan_to_num(), known,
-                       pad(centers), pad(sizes))
+        def pad_points(values: list[Tensor]) -> tuple[Tensor, Tensor]:
+            most = max(points.shape[1] for points in values)
+            padded = pad([nn.functional.pad(p, (0, 0, 0, most - p.shape[1]), value=torch.nan) for p in values])
+            return padded.nan_to_num(), valid[:, :, None] & ~padded.isnan().any(dim=-1)
+
+        return Matches(pad(kept), valid, pad(objects), pad(classes), pad(asked), *pad_points(points), pad(centers),
+                       pad(sizes), *pad_points(outlines))
 
     def forward(self, tokens: ImageTokens, content: Tensor, class_logits: Tensor, point_logits: Tensor,
                 names: NameSets | Prefix, matches: Matches, targets: list[SetTargets]) -> dict[str, Tensor]:
@@ -170,12 +178,30 @@ class SetCriterion(nn.Module):
         total, weight = self.loss_class(class_logits, class_targets, self._distracted(tokens, targets))
         losses['loss_class'] = total / reduce_mean(weight).clamp(min=1e-6)
 
-        centers = self._take(tokens.centers_norm[-1].detach(), matches.tokens)
-        offsets = matches.points_norm - centers[:, :, None]
-        valid = matches.point_valid[..., None].expand_as(offsets)
-        losses['loss_location'] = self.loss_location(point_logits, offsets, valid) / reduce_mean(
-            valid.sum().float()).clamp(min=1)
+        offsets = self._offsets(tokens, matches, matches.points_norm)
+        losses['loss_location'] = self._point_loss(self.loss_location, point_logits, offsets, matches.point_valid)
         return losses
+
+    def find_outline_loss(self, point_logits: Tensor, tokens: ImageTokens, matches: Matches) -> Tensor:
+        """Loss of outlines that point queries say by themselves.
+
+        Args:
+            point_logits: (n, P, 2, 2R + 1), of the tokens of all matches that are valid, image after image.
+            tokens: image tokens.
+            matches: their objects.
+        """
+        offsets = self._offsets(tokens, matches, matches.outlines_norm)[matches.valid]
+        return self._point_loss(self.loss_outline, point_logits, offsets, matches.outline_valid[matches.valid])
+
+    def _offsets(self, tokens: ImageTokens, matches: Matches, points_norm: Tensor) -> Tensor:
+        """(B, k, N, 2), where points are, as seen from the tokens' centres."""
+        return points_norm - self._take(tokens.centers_norm[-1].detach(), matches.tokens)[:, :, None]
+
+    @staticmethod
+    def _point_loss(loss: nn.Module, point_logits: Tensor, offsets: Tensor, point_valid: Tensor) -> Tensor:
+        """Mean over the coordinates of all processes."""
+        valid = point_valid[..., None].expand_as(offsets)
+        return loss(point_logits, offsets, valid) / reduce_mean(valid.sum().float()).clamp(min=1)
 
     def known_object_losses(self, tokens: ImageTokens, content: Tensor, names: NameSets | Prefix,
                             matches: Matches) -> dict[str, Tensor]:
@@ -215,17 +241,8 @@ class SetCriterion(nn.Module):
         losses |= self._alignment_losses(content[None], names, matches, num_matched)
         return {f'enc.{name}': loss for name, loss in losses.items()}
 
-    def denoising_losses(self, tokens: ImageTokens, content: Tensor, names: NameSets | Prefix, starts: NoisyStarts,
-                         targets: list[SetTargets]) -> dict[str, Tensor]:
-        """Losses of tokens that began near their objects, by name, prefixed ``dn.``: place, and name where asked for.
-
-        Args:
-            tokens: Q tokens per image.
-            content: (layers, B, Q, width), their projected contents.
-            names: of the sets.
-            starts: where they began, and near which object.
-            targets: B targets.
-        """
+    def match_starts(self, starts: NoisyStarts, targets: list[SetTargets]) -> Matches:
+        """The objects that denoising tokens began near; the class of those that have no name is -1."""
         rows = []
         for target, objects, valid in zip(targets, starts.objects, starts.valid, strict=True):
             low, high = target.all_boxes_norm.unbind(dim=1)
@@ -233,16 +250,26 @@ class SetCriterion(nn.Module):
             kept = valid.nonzero().squeeze(1)
             index = objects[kept]
             rows.append((kept, index, classes[index], classes[index], low.new_zeros(len(kept), 1, 2),
-                         (low + high)[index] / 2, (high - low)[index]))
-        matches = self._pad(rows)
+                         (low + high)[index] / 2, (high - low)[index], target.outlines_norm[index]))
+        return self._pad(rows)
+
+    def denoising_losses(self, tokens: ImageTokens, content: Tensor, names: NameSets | Prefix,
+                         matches: Matches) -> dict[str, Tensor]:
+        """Losses of tokens that began near their objects, by name: place, and name where there is one.
+
+        Args:
+            tokens: Q tokens per image.
+            content: (layers, B, Q, width), their projected contents.
+            names: of the sets.
+            matches: from :meth:`match_starts`.
+        """
         num_matched = reduce_mean(matches.valid.sum().float()).clamp(min=1)
         losses = self._place_losses(tokens, matches, num_matched)
         asked = replace(matches, valid=matches.valid & (matches.class_index >= 0),
                         class_index=matches.class_index.clamp(min=0))
         num_asked = reduce_mean(asked.valid.sum().float()).clamp(min=1)
         content = torch.stack([self._take(layer, matches.tokens) for layer in content])
-        losses |= self._alignment_losses(content, names, asked, num_asked)
-        return {f'dn.{name}': loss for name, loss in losses.items()}
+        return losses | self._alignment_losses(content, names, asked, num_asked)
 
     def _alignment_losses(self, content: Tensor, names: NameSets | Prefix, matches: Matches,
                           num_matched: Tensor) -> dict[str, Tensor]:

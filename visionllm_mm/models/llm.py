@@ -198,6 +198,10 @@ class CausalLM(NamedBaseModule):
         """Logits over all words, (..., ``embed_dims``) -> (..., words), float32."""
         return self.base.lm_head(hidden).float()
 
+    def normalize(self, hidden: Tensor) -> Tensor:
+        """The norm behind the last layer, (..., ``embed_dims``) -> (..., ``embed_dims``)."""
+        return self.base.model.norm(hidden.to(self.dtype))
+
     def forward(self, embeddings: Tensor, mask: Tensor, positions: Tensor,
                 past: KeyValues | None = None) -> tuple[Tensor, KeyValues]:
         """Runs the transformer over new positions.

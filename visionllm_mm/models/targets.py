@@ -1,5 +1,6 @@
 """What data samples say of the objects in their images."""
 
+import torch
 from mmdet.models.utils import unpack_gt_instances
 from mmdet.structures import SampleList
 
@@ -8,6 +9,8 @@ from ..structures import SetTargets
 
 def set_targets(data_samples: SampleList) -> list[SetTargets]:
     """Targets of B samples with ``gt_instances``: bboxes (px), labels (-1: not asked for) and, but for words, points.
+
+    Where they have ``outlines``, see :class:`AddOutlines`, these are known whatever the instruction asks for.
 
     With ``object_labels``, what all objects are called (positions in the sample's ``object_names``), those that are
     not asked for are described, too: an expression such as "the star left of the ring" needs a token for the ring.
@@ -22,6 +25,7 @@ def set_targets(data_samples: SampleList) -> list[SetTargets]:
         # Where words are asked for, no points are.
         points = gt.points / size if 'points' in gt else boxes_norm[:, :0]
         described = names >= 0
+        outlines = torch.cat([gt.outlines[described], gt.outlines[~described]]) / size if 'outlines' in gt else None
         targets.append(SetTargets(names[described], points[described], size, boxes_norm[~described],
-                                  boxes_norm[described], gt.labels[described]))
+                                  boxes_norm[described], gt.labels[described], outlines))
     return targets

@@ -184,7 +184,7 @@ class OpenEndedTaskDecoder(nn.Module):
         """
         prefix = self.embed_prefix(instructions, token_inputs)
         num_tokens = token_inputs.shape[1]
-        queries = self._query_embeddings(['<cls>'], token_inputs)
+        queries = self._class_queries(instructions, token_inputs)
         hidden, key_values = self.continue_prefix(
             prefix, num_tokens, queries, block_length=1, past=self._cached_text(instructions, prefix))
         return DecoderState(
@@ -249,6 +249,20 @@ class OpenEndedTaskDecoder(nn.Module):
         hidden, _ = self.llm(embeddings, mask, state.prefix.lengths[:, None] + steps, state.key_values)
         return self._location_logits(hidden).view(batch, num_kept, num_points, 2, -1)
 
+    def query_point_logits(self, inputs: Tensor, num_points: Tensor, length: int) -> Tensor:
+        """What the point queries say by themselves, before the LLM reads them: its layers add to them.
+
+        Args:
+            inputs: (B, k, width), projected image tokens.
+            num_points: (B,) int64, N of the formats.
+            length: P, how many points; those behind a format's last one mean nothing.
+
+        Returns:
+            (B, k, P, 2, 2R + 1) logits over the location tokens, for x and y.
+        """
+        hidden = self.llm.normalize(self._point_queries(inputs, num_points, length))
+        return self._location_logits(hidden).view(*inputs.shape[:2], length, 2, -1)
+
     def decode_one_pass(self, instructions: list[Instruction], token_inputs: Tensor,
                         num_points: int) -> tuple[Tensor, Tensor]:
         """The plain form of the decoding, M (1 + 2N) queries at once; what the two passes must equal.
@@ -260,7 +274,7 @@ class OpenEndedTaskDecoder(nn.Module):
         batch, num_tokens = token_inputs.shape[:2]
         length = 1 + 2 * num_points
         queries = torch.cat([
-            self._query_embeddings(['<cls>'], token_inputs)[:, :, None],
+            self._class_queries(instructions, token_inputs)[:, :, None],
             self._point_queries(token_inputs, self._num_points(instructions), num_points).unflatten(1, (num_tokens, -1))
         ], dim=2).flatten(1, 2)
         hidden, _ = self.continue_prefix(prefix, num_tokens, queries, block_length=length)
@@ -275,6 +289,21 @@ class OpenEndedTaskDecoder(nn.Module):
         if self.point_places is None:
             return queries
         return queries + self.point_places(inputs, num_points.clamp(min=1), length).to(queries.dtype)
+
+    def _class_queries(self, instructions: list[Instruction], inputs: Tensor) -> Tensor:
+        """Queries for the class of each token, (B, M, width).
+
+        Where the set is a single name, which may be an expression, they say how a token is related to what its second
+        phrase stands for, see :meth:`AskedWords.relate`.
+        """
+        queries = self._query_embeddings(['<cls>'], inputs)
+        rows = [i for i, instruction in enumerate(instructions) if len(instruction.class_names) == 1]
+        if self.num_starts == 1 or not rows:
+            return queries
+        ids = [self.llm.word_ids(instructions[i].class_names[0]) for i in rows]
+        related = self.asked_words.relate(*self.embed_questions(ids), inputs[rows].float())
+        return queries.index_put((torch.tensor(rows, device=queries.device),), related.to(queries.dtype),
+                                 accumulate=True)
 
     def _query_embeddings(self, tokens: list[str], inputs: Tensor) -> Tensor:
         """Format-token embeddings plus projected tokens: (B, k, width) -> (B, k * len(tokens), width)."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..instructions import Instruction, Vocabulary, parse_instruction
 from ..structures import ImageTokens, SetTargets
-from .criterion import SetCriterion
+from .criterion import Matches, SetCriterion
 from .format_reader import FormatReader, format_logits
 from .layers.denoising import NoisyStarts, noisy_starts
 from .losses import WordLoss
@@ -73,6 +73,9 @@ class VisionLLM(BaseDetector):
             raise ValueError(f"format_source must be 'rule' or 'llm', got {format_source!r}")
         self.format_reader = FormatReader(self.task_decoder, self.vocabulary) if format_source == 'llm' else None
         self.criterion = SetCriterion(**parts)
+        if self.criterion.loss_outline is not None and self.task_decoder.point_places is None:
+            raise ValueError('criterion.loss_outline needs task_decoder.place_points=True: it teaches what point '
+                             'queries say by themselves')
         self.postprocessor = SetPostprocessor(**{k: v for k, v in (test_cfg or {}).items() if k != 'words'})
         if denoising is not None and not self.image_tokenizer.refine_sizes:
             raise ValueError('denoising needs image_tokenizer.refine_sizes=True: its tokens start at boxes')
@@ -183,7 +186,10 @@ class VisionLLM(BaseDetector):
         point_logits = self.task_decoder.point_logits(state, matches.tokens, num_points)
         names = self._object_names(data_samples) or state.prefix
         losses = self.criterion(tokens, content, class_logits, point_logits, names, matches, targets)
-        return losses | self._dense_losses(tokens, names, starts, targets)
+        if self.loss_asked is not None:
+            losses['loss_asked'] = self.loss_asked(
+                self.task_decoder, data_samples, state.token_inputs, matches.slots(targets), targets)
+        return losses | self._dense_losses(tokens, state.token_inputs, names, matches, starts, targets)
 
     def _object_names(self, data_samples: SampleList) -> NameSets | None:
         """What the objects of all images are called, whatever the instructions ask for; None where it is not known."""
@@ -196,16 +202,33 @@ class VisionLLM(BaseDetector):
             return None
         return noisy_starts(targets, [sample.get('noise_seed') for sample in data_samples], **self.denoising)
 
-    def _dense_losses(self, tokens: ImageTokens, names: NameSets | Prefix, starts: NoisyStarts | None,
-                      targets: list[SetTargets]) -> dict[str, Tensor]:
-        """Losses of many positions or tokens per object: of the encoder's proposals and of denoising."""
-        losses, project = {}, self.task_decoder.projector.project_content
+    def _dense_losses(self, tokens: ImageTokens, inputs: Tensor, names: NameSets | Prefix, matches: Matches,
+                      starts: NoisyStarts | None, targets: list[SetTargets]) -> dict[str, Tensor]:
+        """Losses of many positions or tokens per object, of proposals and denoising, and of what outlines are known."""
+        losses = self._outline_loss(tokens, inputs, matches, targets)
         if tokens.proposals is not None:
-            losses |= self.criterion.proposal_losses(tokens.proposals, project, names, targets)
+            losses |= self.criterion.proposal_losses(
+                tokens.proposals, self.task_decoder.projector.project_content, names, targets)
         if starts is not None:
-            losses |= self.criterion.denoising_losses(
-                tokens.extra, project(tokens.extra.embeddings), names, starts, targets)
+            near = self.criterion.match_starts(starts, targets)
+            content, inputs = self.project(tokens.extra)
+            denoising = self.criterion.denoising_losses(tokens.extra, content, names, near)
+            denoising |= self._outline_loss(tokens.extra, inputs, near, targets)
+            losses |= {f'dn.{name}': loss for name, loss in denoising.items()}
         return losses
+
+    def _outline_loss(self, tokens: ImageTokens, inputs: Tensor, matches: Matches,
+                      targets: list[SetTargets]) -> dict[str, Tensor]:
+        """Loss of what the point queries of matched tokens say by themselves; nothing where no outlines are known."""
+        length = matches.outlines_norm.shape[2]
+        if self.criterion.loss_outline is None or length == 0:
+            return {}
+        # Without the padding it is half the work.
+        images, columns = matches.valid.nonzero(as_tuple=True)
+        inputs = inputs[images, matches.tokens[images, columns]]
+        counts = torch.tensor([target.outlines_norm.shape[1] for target in targets], device=inputs.device)
+        point_logits = self.task_decoder.query_point_logits(inputs[:, None], counts[images], length)
+        return dict(loss_outline=self.criterion.find_outline_loss(point_logits[:, 0], tokens, matches))
 
     def _word_losses(self, features: tuple[Tensor, ...], data_samples: SampleList) -> dict[str, Tensor]:
         """Loss of the words and, where the objects of all images are known, of what the tokens should describe."""
@@ -220,7 +243,7 @@ class VisionLLM(BaseDetector):
         if names:
             matches = self.criterion.match_known(tokens, targets)
             losses |= self.criterion.known_object_losses(tokens, content, names, matches)
-            losses |= self._dense_losses(tokens, names, starts, targets)
+            losses |= self._dense_losses(tokens, inputs, names, matches, starts, targets)
             if self.loss_asked is not None:
                 losses['loss_asked'] = self.loss_asked(
                     self.task_decoder, data_samples, inputs, matches.slots(targets), targets)

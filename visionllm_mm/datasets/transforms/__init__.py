@@ -3,6 +3,7 @@
 from .drawn_texts import DrawQuestions, DrawRelation
 from .exchanged_words import ExchangeNames, RandomFlipWithWords
 from .loading import LoadImageFromFile
+from .outlines import AddOutlines
 from .packing import PackInstructionInputs
 from .sample_seed import SeedBySample
 from .scramble_wording import ScrambleWording
@@ -15,7 +16,7 @@ from .set_instructions import (
 from .word_instructions import CaptionInstruction, QuestionInstruction
 
 __all__ = [
-    'CaptionInstruction', 'DetectionInstruction', 'DrawQuestions', 'DrawRelation', 'ExchangeNames',
+    'AddOutlines', 'CaptionInstruction', 'DetectionInstruction', 'DrawQuestions', 'DrawRelation', 'ExchangeNames',
     'GroundingInstruction', 'KeypointInstruction', 'LoadImageFromFile', 'PackInstructionInputs', 'QuestionInstruction',
     'RandomFlipWithWords', 'ScrambleWording', 'SeedBySample', 'SegmentationInstruction'
 ]

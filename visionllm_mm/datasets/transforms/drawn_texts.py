@@ -100,7 +100,8 @@ class DrawRelation(_DrawnText):
 
     Required keys: ``gt_bboxes``, ``gt_bboxes_labels`` (positions in ``object_names``) and ``object_names``.
     Changed keys: ``text``, such as "the ring left of the red star", and ``described``, a tuple of bools that may all be
-    False. Samples without an object that can be told from all others by its name, or with a crowd, stay as they are.
+    False. Added key: ``asked_objects``, the phrases of the expression, see :class:`DrawQuestions`. Samples without an
+    object that can be told from all others by its name, or with a crowd, stay as they are.
 
     Args:
         prob: probability in [0, 1] of another expression.
@@ -121,9 +122,11 @@ class DrawRelation(_DrawnText):
         kind = _draw(names[other] if self.any_object is None else [self.any_object, *names[other]])
         relation = _draw(list(RELATIONS))
         fits = _in_relation(results['gt_bboxes'], relation, anchor)
+        meant = [kind == self.any_object or kind in own for own in names]
         results['text'] = f'the {kind} {relation} the {anchor_name}'
-        results['described'] = tuple(
-            bool(fit and (kind == self.any_object or kind in own)) for fit, own in zip(fits, names, strict=True))
+        results['described'] = tuple(bool(fit and right) for fit, right in zip(fits, meant, strict=True))
+        rows = tuple(i for i, right in enumerate(meant) if right)
+        results['asked_objects'] = [((kind, rows), (anchor_name, (anchor,)))]
 
 
 @TRANSFORMS.register_module()

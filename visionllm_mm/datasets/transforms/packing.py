@@ -13,7 +13,8 @@ class PackInstructionInputs(PackDetInputs):
     Args:
         meta_keys: keys that become metainfo of the data sample, where present.
     """
-    mapping_table = PackDetInputs.mapping_table | {'gt_points': 'points', 'object_labels': 'object_labels'}
+    mapping_table = PackDetInputs.mapping_table | {
+        'gt_points': 'points', 'gt_outlines': 'outlines', 'object_labels': 'object_labels'}
 
     def __init__(self, meta_keys: Sequence[str] = (
             'img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'flip', 'flip_direction', 'text',

@@ -249,7 +249,8 @@ class KeypointInstruction(SetInstruction):
         height, width = results['img_shape'][:2]
         labelled = (keypoints[..., 2] > 0) & ((points >= 0) & (points <= (width, height))).all(axis=-1)
         known = labelled.any(axis=1)
-        for key in ('gt_bboxes', 'gt_bboxes_labels', 'gt_ignore_flags'):
-            results[key] = results[key][known]
+        for key in ('gt_bboxes', 'gt_bboxes_labels', 'gt_ignore_flags', 'gt_masks'):
+            if key in results:
+                results[key] = results[key][known]
         points[~labelled] = np.nan
         return points[known].astype(np.float32)

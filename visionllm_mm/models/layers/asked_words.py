@@ -71,6 +71,22 @@ class AskedWords(nn.Module):
         boxes = self.where(mean)
         return pooled + torch.cat([phrases, self.differ(boxes[:, :1] - boxes[:, 1:2])], dim=1)
 
+    def relate(self, words: Tensor, valid: Tensor, tokens: Tensor) -> Tensor:
+        """By how much each image token differs in place and size from what the second phrase of a text stands for.
+
+        "The star left of the ring" is true of a token by what it is and by where it is beside the ring.
+
+        Args:
+            words, valid, tokens: as for :meth:`forward`.
+
+        Returns:
+            (n, M, embed_dims), zero where the phrase stands for nothing.
+        """
+        found = self.match(self.pool(words, valid)[:, 1:2], tokens).sigmoid()
+        number = found.sum(dim=2, keepdim=True)
+        place = self.where(found @ tokens / number.clamp(min=1))
+        return self.differ(number.clamp(max=1) * (self.where(tokens) - place))
+
     def pool(self, words: Tensor, valid: Tensor) -> Tensor:
         """(n, num_phrases + 1, embed_dims), words alone, each as long as a question's words are on average."""
         # The factor lets it learn as fast as the words do.

@@ -11,8 +11,8 @@ class PointPlaces(nn.Module):
 
     ``<x3>`` is a quarter around an outline of eight points and an eighth around one of 16, which a small LLM does not
     learn to work out from the instruction. And where a thing's outline is at that place is a sum of waves along it,
-    whose weights depend on the token (Fourier descriptors): products, which a small LLM learns slowly. Starts as zero,
-    so that weights which were trained without it fit.
+    whose weights depend on the token (Fourier descriptors): products, which a small LLM learns slowly. Fewer than three
+    points enclose nothing, and have no such sum. Starts as zero, so that weights which were trained without it fit.
 
     Args:
         embed_dims: width of the LLM.
@@ -25,8 +25,10 @@ class PointPlaces(nn.Module):
         self.max_points = max_points
         self.harmonics = harmonics
         self.projection = nn.Linear(4 * harmonics, embed_dims, bias=False)
-        self.shown = nn.Sequential(nn.LayerNorm(embed_dims), nn.Linear(embed_dims, 2 * embed_dims), nn.GELU())
-        self.along = nn.Linear(4 * harmonics, 2 * embed_dims)
+        self.shown = nn.Sequential(
+            nn.LayerNorm(embed_dims), nn.Linear(embed_dims, 2 * embed_dims), nn.GELU(),
+            nn.Linear(2 * embed_dims, 2 * embed_dims), nn.GELU())
+        self.along = nn.Linear(2 * harmonics, 2 * embed_dims)
         self.outline = nn.Linear(2 * embed_dims, 2 * embed_dims, bias=False)
         nn.init.zeros_(self.projection.weight)
         nn.init.zeros_(self.outline.weight)
@@ -45,7 +47,8 @@ class PointPlaces(nn.Module):
         steps = torch.arange(length, device=num_points.device)
         along = (steps / num_points[:, None]).clamp(max=1)
         count = (num_points[:, None] / self.max_points).expand_as(along)
-        features = torch.cat([circular_embedding(along, self.harmonics),
-                              comparable_embedding(count[..., None], 2 * self.harmonics)], dim=-1)
-        outline = self.outline(self.shown(inputs)[:, :, None] * self.along(features)[:, None])
+        waves = circular_embedding(along, self.harmonics)
+        features = torch.cat([waves, comparable_embedding(count[..., None], 2 * self.harmonics)], dim=-1)
+        outline = self.outline(self.shown(inputs)[:, :, None] * self.along(waves)[:, None])
+        outline = outline * (num_points >= 3)[:, None, None, None]
         return (outline.unflatten(-1, (2, -1)) + self.projection(features)[:, None, :, None]).flatten(1, 3)

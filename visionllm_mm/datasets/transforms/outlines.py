@@ -1,0 +1,42 @@
+"""Outlines of all objects in an image, whatever its instruction asks for."""
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmdet.registry import TRANSFORMS
+
+from ...instructions import encode_boundary
+
+
+@TRANSFORMS.register_module()
+class AddOutlines(BaseTransform):
+    """Writes down the outline of every object, for training with ``loss_outline``.
+
+    Required keys: ``gt_masks`` (LoadAnnotations with ``with_mask=True``), as all transforms before have left them; so
+    it stands behind the instruction. Added keys: ``gt_outlines`` (K, N, 2), float32 px, see :func:`encode_boundary`;
+    NaN where a mask has vanished.
+
+    Args:
+        num_points: fewest and most points N; which of them is drawn at random for every sample.
+
+    Raises:
+        ValueError: when there are no masks, or ``num_points`` is no range of at least 3.
+    """
+
+    def __init__(self, num_points: tuple[int, int]) -> None:
+        low, high = num_points
+        if not 3 <= low <= high:
+            raise ValueError(f'num_points must be (fewest, most) with 3 <= fewest <= most, got {num_points}')
+        self.num_points = low, high
+
+    def transform(self, results: dict) -> dict:
+        if 'gt_masks' not in results:
+            raise ValueError('AddOutlines needs masks: set with_mask=True on LoadAnnotations')
+        low, high = self.num_points
+        num_points = np.random.randint(low, high + 1)
+        masks = results['gt_masks'].to_ndarray()
+        outlines = np.full((len(masks), num_points, 2), np.nan, dtype=np.float32)
+        for outline, mask in zip(outlines, masks, strict=True):
+            if mask.any():
+                outline[:] = encode_boundary(mask, num_points)
+        results['gt_outlines'] = outlines
+        return results
