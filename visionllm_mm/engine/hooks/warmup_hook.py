@@ -1,5 +1,6 @@
 """What the warm-ups of the task decoder share: each is run once, and its result is kept as a file."""
 
+import copy
 import hashlib
 import json
 from abc import abstractmethod
@@ -67,9 +68,11 @@ class WarmupHook(Hook):
         model = getattr(runner.model, 'module', runner.model)
         path = self.cache_dir / f'{self._key(model)}.pth'
         if not path.is_file() and is_main_process():
+            # DDP watches the weights themselves and would take these steps for its own, so a copy learns.
+            learner = copy.deepcopy(model)
             with _own_randomness(self.settings['seed']):
-                self.run(runner, model)
-            write_files({path: model.task_decoder.state_dict()})
+                self.run(runner, learner)
+            write_files({path: learner.task_decoder.state_dict()})
         # Other machines may not see this one's files.
         states = [torch.load(path, map_location='cpu', weights_only=True) if is_main_process() else None]
         broadcast_object_list(states)
