@@ -371,6 +371,21 @@ def test_outlines_are_learnt_by_matched_and_by_denoising_tokens():
     assert {'loss_words', 'loss_outline', 'dn.loss_outline'} <= set(said)
 
 
+def test_batches_without_an_object_have_outlines_of_nothing():
+    cfg = model_config().model
+    cfg.task_decoder = dict(place_points=True)
+    cfg.criterion.loss_outline = cfg.criterion.loss_location
+    init_default_scope('mmdet')
+    model = MODELS.build(cfg).train()
+    images, samples = batch([0, 0])
+    for sample in samples:
+        sample.gt_instances.outlines = torch.zeros(0, 9, 2)
+    losses = model.loss(images, samples)
+    assert losses['loss_outline'] == 0 and losses['dn.loss_outline'] == 0
+    sum(value for value in losses.values() if isinstance(value, torch.Tensor)).backward()
+    assert not model.task_decoder.point_places.outline.weight.grad.any()
+
+
 def test_outlines_need_places_of_points():
     cfg = model_config().model
     cfg.criterion.loss_outline = cfg.criterion.loss_location

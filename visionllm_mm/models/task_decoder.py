@@ -261,7 +261,7 @@ class OpenEndedTaskDecoder(nn.Module):
             (B, k, P, 2, 2R + 1) logits over the location tokens, for x and y.
         """
         hidden = self.llm.normalize(self._point_queries(inputs, num_points, length))
-        return self._location_logits(hidden).view(*inputs.shape[:2], length, 2, -1)
+        return self._location_logits(hidden).view(*inputs.shape[:2], length, 2, self.vocabulary.num_bins)
 
     def decode_one_pass(self, instructions: list[Instruction], token_inputs: Tensor,
                         num_points: int) -> tuple[Tensor, Tensor]:
