@@ -9,9 +9,13 @@ from tests.integration.scenes import make_coco_folder
 from tests.tiny import ROOT, save_bert, save_llama
 
 CONFIGS = sorted(path for path in (ROOT / 'configs').glob('*/*.py') if path.parent.name != '_base_')
+# It takes ten seconds, and what it is made of is built by others, too.
+SLOW = 'visionllm_r18-minilm-smollm2_miniscenes-multitask'
 
 
-@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize('path', [
+    pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if path.stem == SLOW else []) for path in CONFIGS
+])
 def test_config_builds(path, tmp_path, monkeypatch):
     monkeypatch.setenv('DATA_ROOT', str(make_coco_folder(tmp_path / 'coco', 1, 1)))
     save_llama(tmp_path / 'llm')
