@@ -3,8 +3,7 @@
 # While training, an instruction asks for 8 to 24 boundary points.
 _base_ = ['./visionllm-tiny_finetune-coco.py']
 
-model = dict(
-    criterion=dict(loss_outline=dict(type='LocationTokenLoss', loss_weight=1.0, sigma=0.5, error_weight=20.0)))
+model = dict(criterion=dict(loss_outline={{_base_.model.criterion.loss_location}}))
 
 train_pipeline = [
     dict(type='SeedBySample'),

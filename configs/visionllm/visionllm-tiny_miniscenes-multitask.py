@@ -20,7 +20,7 @@ model = dict(
     backbone=dict(frozen_stages=4, norm_eval=True),
     criterion=dict(
         loss_format=dict(type='FormatLoss', loss_weight=0.5),
-        loss_outline=dict(type='LocationTokenLoss', loss_weight=1.0, sigma=0.5, error_weight=20.0),
+        loss_outline={{_base_.model.criterion.loss_location}},
         loss_asked=dict(type='AskedObjectsLoss', loss_weight=5.0)),
     # What a pretrained LLM would find by itself.
     task_decoder=dict(start_with_question=True, asked_phrases=3, place_points=True, tell_objectness=True),
@@ -246,7 +246,7 @@ ask_anything = told + [dict(draw, prob=0.6)] + flip_words
 ask_many = dict(draw, prob=1.0, num_turns=10)
 find = told + [dict(ask_many, kinds=('place', 'place', 'size', 'more', 'count', 'exists', 'part', 'part'))] + flip_words
 compare = told + [dict(ask_many, kinds=('place', 'size'))] + flip_words
-tell = [dict(type='ScrambleWording', max_points=24, prob=1.0, redraw_prob=0.9), pack[1]]
+tell = [dict(pack[0], prob=1.0), pack[1]]
 told_expressions = dict(train_texts, type='ReferringExpressionDataset', ann_file='annotations/refexp_train.json')
 told_questions = dict(train_texts, type='ConversationDataset', ann_file='annotations/conversations_train.json')
 ask = dict(type='QuestionInstruction', training=True, shuffle_turns=True)

@@ -186,10 +186,7 @@ class VisionLLM(BaseDetector):
         point_logits = self.task_decoder.point_logits(state, matches.tokens, num_points)
         names = self._object_names(data_samples) or state.prefix
         losses = self.criterion(tokens, content, class_logits, point_logits, names, matches, targets)
-        if self.loss_asked is not None:
-            losses['loss_asked'] = self.loss_asked(
-                self.task_decoder, data_samples, state.token_inputs, matches.slots(targets), targets)
-        return losses | self._dense_losses(tokens, state.token_inputs, names, matches, starts, targets)
+        return losses | self._further_losses(data_samples, tokens, state.token_inputs, names, matches, starts, targets)
 
     def _object_names(self, data_samples: SampleList) -> NameSets | None:
         """What the objects of all images are called, whatever the instructions ask for; None where it is not known."""
@@ -202,10 +199,13 @@ class VisionLLM(BaseDetector):
             return None
         return noisy_starts(targets, [sample.get('noise_seed') for sample in data_samples], **self.denoising)
 
-    def _dense_losses(self, tokens: ImageTokens, inputs: Tensor, names: NameSets | Prefix, matches: Matches,
-                      starts: NoisyStarts | None, targets: list[SetTargets]) -> dict[str, Tensor]:
-        """Losses of many positions or tokens per object, of proposals and denoising, and of what outlines are known."""
+    def _further_losses(self, data_samples: SampleList, tokens: ImageTokens, inputs: Tensor, names: NameSets | Prefix,
+                        matches: Matches, starts: NoisyStarts | None, targets: list[SetTargets]) -> dict[str, Tensor]:
+        """What known objects teach besides, whatever is asked for: phrases, outlines, proposals and denoising."""
         losses = self._outline_loss(tokens, inputs, matches, targets)
+        if self.loss_asked is not None:
+            losses['loss_asked'] = self.loss_asked(
+                self.task_decoder, data_samples, inputs, matches.slots(targets), targets)
         if tokens.proposals is not None:
             losses |= self.criterion.proposal_losses(
                 tokens.proposals, self.task_decoder.projector.project_content, names, targets)
@@ -243,10 +243,7 @@ class VisionLLM(BaseDetector):
         if names:
             matches = self.criterion.match_known(tokens, targets)
             losses |= self.criterion.known_object_losses(tokens, content, names, matches)
-            losses |= self._dense_losses(tokens, inputs, names, matches, starts, targets)
-            if self.loss_asked is not None:
-                losses['loss_asked'] = self.loss_asked(
-                    self.task_decoder, data_samples, inputs, matches.slots(targets), targets)
+            losses |= self._further_losses(data_samples, tokens, inputs, names, matches, starts, targets)
         return losses
 
     def predict(self, batch_inputs: Tensor, batch_data_samples: SampleList, rescale: bool = True) -> SampleList:
