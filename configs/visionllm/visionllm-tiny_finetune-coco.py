@@ -6,6 +6,9 @@ _base_ = ['./visionllm-tiny_custom-coco.py']
 load_from = '{{$WEIGHTS:checkpoints/visionllm-tiny_miniscenes-multitask.pth}}'
 # The parts that those weights belong to.
 model = dict(
+    backbone=dict(out_indices=(0, 1, 2, 3)),
+    neck=dict(in_channels=[32, 64, 128, 256]),
+    image_tokenizer=dict(encoder=dict(num_layers=1)),
     llm=dict(config=dict(num_hidden_layers=4)),
     task_decoder=dict(start_with_question=True, asked_phrases=3, place_points=True, tell_objectness=True))
 

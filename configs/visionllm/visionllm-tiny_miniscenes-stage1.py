@@ -1,9 +1,17 @@
 # Stage 1 of the multi-task model: detection alone, of shapes, colors and both together, so that the backbone, which
 # stage 2 freezes, sees all that the other tasks speak of. 3000 iterations. The LLM has four layers instead of two, for
-# comparisons such as "the leftmost star": the stars have to be found, then compared.
+# comparisons such as "the leftmost star": the stars have to be found, then compared. Image tokens learn the outlines of
+# what they show here, too, which needs no pass of the LLM: a frozen backbone that never saw them rounds them.
 _base_ = ['./visionllm-tiny_miniscenes-det.py']
 
-model = dict(llm=dict(config=dict(num_hidden_layers=4)))
+# Features at a quarter of the image size, where a star's points are still apart, and one encoder layer instead of two.
+model = dict(
+    backbone=dict(out_indices=(0, 1, 2, 3)),
+    neck=dict(in_channels=[32, 64, 128, 256]),
+    image_tokenizer=dict(encoder=dict(num_layers=1)),
+    llm=dict(config=dict(num_hidden_layers=4)),
+    task_decoder=dict(place_points=True),
+    criterion=dict(loss_outline={{_base_.model.criterion.loss_location}}))
 
 vocabulary = {{_base_.vocabulary}}
 # The most that one instruction lists.
@@ -19,10 +27,11 @@ seen_pairs = tuple(pair for pair in pairs if pair not in unseen_pairs)
 train_pipeline = [
     dict(type='SeedBySample'),
     dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations', with_bbox=True),
+    dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
     dict(type='RandomFlip', prob=0.5),
     dict(type='Resize', scale={{_base_.image_scale}}, keep_ratio=True),
     dict(type='DetectionInstruction', vocabulary=vocabulary, max_classes=max_classes, training=True),
+    dict(type='AddOutlines', num_points=(8, 24)),
     dict(type='PackInstructionInputs')
 ]
 train_set = dict(

@@ -13,15 +13,15 @@ from visionllm_mm.datasets.miniscenes import DatasetArguments, write_dataset
 WEIGHTS = ROOT / 'checkpoints/visionllm-tiny_miniscenes-multitask.pth'
 # About a tenth below the README's figures of 500 scenes; trivial answers have about half of these, or less.
 LEAST = {
-    'detection/coco/bbox_mAP': 0.70,
-    'segmentation-24/coco/segm_mAP': 0.50,
-    'grounding/grounding/P@0.5': 0.77,
+    'detection/coco/bbox_mAP': 0.77,
+    'segmentation-24/coco/segm_mAP': 0.62,
+    'grounding/grounding/P@0.5': 0.64,
     'grounding/grounding/attribute_P@0.5': 0.85,
-    'vqa/vqa/accuracy': 0.83,
+    'vqa/vqa/accuracy': 0.76,
     'vqa/vqa/comparison_accuracy': 0.75,
     'vqa/vqa/count_accuracy': 0.65,
     'vqa/vqa/existence_accuracy': 0.85,
-    'vqa/vqa/relation_accuracy': 0.80
+    'vqa/vqa/relation_accuracy': 0.68
 }
 
 

@@ -1,6 +1,7 @@
 """Expressions and questions made from what is known of objects."""
 
 import re
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -15,6 +16,9 @@ KINDS = {'object': set(NAMES), 'star': {'red star', 'blue star'}, 'blue object':
          'red object': {'red star'}, 'ring': {'blue ring'}} | {name: {name} for name in NAMES}
 ORDER = {'left of': ['red star', 'blue star', 'blue ring'], 'above': ['red star', 'blue ring', 'blue star'],
          'smaller than': ['blue ring', 'red star', 'blue star']}
+# Per anchor, the others from the closest on; centres are (5, 5), (30, 40) and (63, 23).
+CLOSEST = {'red star': ['blue star', 'blue ring'], 'blue star': ['blue ring', 'red star'],
+           'blue ring': ['blue star', 'red star']}
 ORDER |= {'right of': ORDER['left of'][::-1], 'below': ORDER['above'][::-1],
           'larger than': ORDER['smaller than'][::-1]}
 
@@ -28,19 +32,24 @@ def _sample(labels=(2, 0, 1), names=NAMES):
 
 def test_expressions_are_true_of_what_they_describe():
     np.random.seed(0)
-    transform, seen = DrawRelation(prob=1.0), set()
+    transform, seen, relations = DrawRelation(prob=1.0), set(), Counter()
     for _ in range(600):
         result = transform(_sample())
-        relation = next(word for word in ORDER if f' {word} the ' in result['text'])
+        relation = next(word for word in (*ORDER, 'closest to') if f' {word} the ' in result['text'])
         kind, anchor = result['text'].removeprefix('the ').split(f' {relation} the ')
         assert len(KINDS[anchor]) == 1, 'the anchor must be the only one of its name'
-        before = ORDER[relation][:ORDER[relation].index(*KINDS[anchor])]
+        if relation == 'closest to':
+            before = [name for name in CLOSEST[next(iter(KINDS[anchor]))] if name in KINDS[kind]][:1]
+        else:
+            before = ORDER[relation][:ORDER[relation].index(*KINDS[anchor])]
+        relations[relation] += 1
         assert result['described'] == tuple(NAMES[i] in before and NAMES[i] in KINDS[kind] for i in (2, 0, 1))
         (first, rows), (second, row) = result['asked_objects'][0]
         assert (first, second) == (kind, anchor) and {NAMES[(2, 0, 1)[i]] for i in row} == KINDS[anchor]
         assert {NAMES[(2, 0, 1)[i]] for i in rows} == KINDS[kind]
         seen.add(result['text'])
     assert len(seen) > 100
+    assert min(relations[word] for word in ORDER) > 40 and 150 < relations['closest to'] < 250
     assert {kind for kind in KINDS if any(text.startswith(f'the {kind} ') for text in seen)} == set(KINDS)
 
 

@@ -1,4 +1,4 @@
-"""The warm-up on described images as a step of a run."""
+"""The warm-ups on described images and on output formats as steps of a run."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,8 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from tests.tiny import NAMES, VOCABULARY, build_model
-from visionllm_mm.engine import DescriptionWarmupHook
+from visionllm_mm.engine import DescriptionWarmupHook, FormatWarmupHook
+from visionllm_mm.models.losses import FormatLoss
 
 
 @pytest.fixture
@@ -49,13 +50,13 @@ def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / 'run')
 
 
-def _run(datasets, model, iteration=0, **kwargs):
+def _run(datasets, model, iteration=0, hook=DescriptionWarmupHook, **kwargs):
     init_default_scope('mmdet')
     said = []
     runner = SimpleNamespace(iter=iteration, model=model, build_dataloader=Runner.build_dataloader,
                              logger=SimpleNamespace(info=said.append))
     settings = dict(num_iters=100, batch_size=2) | kwargs
-    DescriptionWarmupHook(datasets, ratios=(1, 1, 1), **settings).before_train(runner)
+    hook(datasets, ratios=(1, ) * len(datasets), **settings).before_train(runner)
     return said
 
 
@@ -109,3 +110,24 @@ def test_fewer_tokens_and_no_formats(datasets, monkeypatch):
                         lambda asked, tokens, **kwargs: seen.append(tokens.shape[1]) or read(asked, tokens, **kwargs))
     _run(datasets, model, num_tokens=3, read_formats=False)
     assert set(seen) == {3}
+
+
+def test_formats_are_learnt(datasets):
+    model = build_model().train()
+    model.loss_format = FormatLoss()
+    datasets[0]['pipeline'].insert(-1, dict(type='ScrambleWording', max_points=2, prob=1.0, redraw_prob=1.0))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    said = _run(datasets[:1], model, hook=FormatWarmupHook, batch_size=8)
+    losses = [float(line.split()[-1]) for line in said[1:3]]
+    assert [line.split('  ')[0] for line in said[:3]] == [
+        'warm-up of the task decoder on output formats: 100 steps', 'warm-up on output formats [50/100]',
+        'warm-up on output formats [100/100]']
+    assert losses[1] < 0.5 * losses[0]
+    changed = {name.split('.')[0] for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {'task_decoder'} and model.training
+    assert all(weight.grad is None for weight in model.parameters())
+
+
+def test_formats_need_their_loss(datasets):
+    with pytest.raises(ValueError, match=r'FormatWarmupHook needs .*: set criterion\.loss_format'):
+        _run(datasets[:1], build_model(), hook=FormatWarmupHook)

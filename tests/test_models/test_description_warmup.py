@@ -222,36 +222,44 @@ def test_batches_that_compare_nothing_have_no_such_loss():
                                 asked_weight=5.0)
 
 
-def _relations(size=8):
-    """Three objects, and which of them are left of the first."""
+def _is_meant(x, relation):
+    """Which of the objects at x are left of the first, or closest to it."""
+    if relation == 'left of':
+        return [left < x[0] for left in x]
+    away = [abs(left - x[0]) for left in x]
+    return [distance == min(away[1:]) for distance in away]
+
+
+def _relations(relation, size=8):
+    """Three objects, and which of them are in relation to the first."""
     rng = torch.Generator().manual_seed(0)
     while True:
         samples, targets = [], []
         for _ in range(size):
             order = torch.randperm(len(NAMES), generator=rng)[:3].tolist()
             x = torch.rand(3, generator=rng).tolist()
-            expression = f'object left of the {NAMES[order[0]]}'
+            expression = f'object {relation} the {NAMES[order[0]]}'
             text = f'<image> {{"{expression}": <c0>}} (c, x1, y1, x2, y2)'
             samples.append(DetDataSample(metainfo=dict(
                 instruction=text, object_names=NAMES,
                 asked_objects=[(('object', (0, 1, 2)), (NAMES[order[0]], (0,)))])))
             target = _target(order, [[[0.8 * left, 0.4], [0.8 * left + 0.2, 0.6]] for left in x])
-            target.asked_class = torch.tensor([0 if left < x[0] else -1 for left in x])
+            target.asked_class = torch.tensor([0 if meant else -1 for meant in _is_meant(x, relation)])
             targets.append(target)
         yield DescribedImages(samples, targets)
 
 
-def test_expressions_that_relate_are_found():
+@pytest.mark.parametrize('relation', ['left of', pytest.param('closest to', marks=pytest.mark.slow)])
+def test_expressions_that_relate_are_found(relation):
     torch.manual_seed(0)
     decoder = build_decoder(start_with_question=True, asked_phrases=2)
-    warm_up_on_descriptions(decoder, _relations(), num_tokens=4, num_iters=400, lr=5e-3, noise=0.1, seed=0,
+    warm_up_on_descriptions(decoder, _relations(relation), num_tokens=4, num_iters=400, lr=5e-3, noise=0.1, seed=0,
                             asked_weight=1.0)
-    batch, slots = next(_relations(32)), [torch.tensor([2, 0, 3])] * 32
+    batch, slots = next(_relations(relation, 32)), [torch.tensor([2, 0, 3])] * 32
     with torch.no_grad():
         tokens = describe(decoder.eval(), [NAMES] * 32, batch.objects, slots, ['heart'], 4, 0.0,
                           torch.Generator().manual_seed(1))
         asked = [parse_instruction(sample.instruction, decoder.vocabulary) for sample in batch.samples]
         logits = decoder.class_logits(decoder.read(asked, tokens))[:, slots[0]]
     right = (logits[..., 0] > logits[..., 1]) == torch.stack([target.asked_class == 0 for target in batch.objects])
-    print(right.float().mean())
     assert right[:, 1:].float().mean() > 0.9

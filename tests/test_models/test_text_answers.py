@@ -9,6 +9,7 @@ import torch
 from tests.tiny import VOCABULARY, build_decoder
 from visionllm_mm.instructions import Vocabulary, parse_instruction
 from visionllm_mm.models.layers.asked_words import AskedWords
+from visionllm_mm.models.layers.position_embedding import comparable_embedding
 from visionllm_mm.models.prefix import Prefix
 from visionllm_mm.models.task_decoder import asked_texts
 from visionllm_mm.models.text_answers import answer_logits, generate
@@ -221,15 +222,26 @@ def test_phrases_stand_for_tokens_and_their_number():
         pooled[0, 0] + layer.kinds[0] + 0.5 * tokens[0, 0] + (layer.numbers[0] + layer.numbers[1]) / 2)
 
 
+def _related(first, second):
+    """Tokens beside each other at x = 0.0, 0.2, 0.5, 0.9, and how they are related to what phrases stand for."""
+    layer = build_decoder(start_with_question=True, asked_phrases=2).asked_words
+    words, valid, tokens = torch.randn(1, 5, 32), torch.ones(1, 5, dtype=torch.bool), torch.zeros(1, 4, 32)
+    tokens[0, :, 0] = torch.tensor([0.0, 0.2, 0.5, 0.9])
+    layer.where.weight.copy_(torch.eye(4, 32))
+    layer.match = lambda phrases, tokens: torch.tensor([[first, second]]) * 198.0 - 99.0
+    return layer, layer.relate(words, valid, tokens)[0]
+
+
 @torch.no_grad()
 def test_tokens_are_related_to_what_the_second_phrase_stands_for():
-    layer = build_decoder(start_with_question=True, asked_phrases=2).asked_words
-    words, valid, tokens = torch.randn(1, 5, 32), torch.ones(1, 5, dtype=torch.bool), torch.randn(1, 4, 32)
-    layer.match = lambda phrases, tokens: torch.tensor([[[99.0, -99.0, 99.0, -99.0]]])
-    expected = layer.differ(layer.where(tokens[0]) - layer.where(tokens[0, [0, 2]].mean(dim=0)))
-    torch.testing.assert_close(layer.relate(words, valid, tokens)[0], expected)
-    layer.match = lambda phrases, tokens: torch.full((1, 1, 4), -99.0)
-    assert not layer.relate(words, valid, tokens).any()
+    layer, related = _related([1.0, 0.0, 1.0, 1.0], [0.0, 1.0, 0.0, 1.0])
+    away = torch.tensor([-0.55, -0.35, -0.05, 0.35])
+    # The third is the closest of those that the first phrase stands for and the second does not.
+    further = torch.tensor([0.5, 0.3, 0.0, 0.3])
+    expected = (layer.differ(torch.nn.functional.pad(away[:, None], (0, 3))) +
+                layer.further(comparable_embedding(further[:, None], 16, octaves=4)))
+    torch.testing.assert_close(related, expected)
+    assert not _related([1.0] * 4, [0.0] * 4)[1].any()
 
 
 @torch.no_grad()

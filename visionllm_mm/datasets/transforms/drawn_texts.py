@@ -20,6 +20,9 @@ RELATIONS = {
     'smaller than': (2, -1),
 }
 _PLACES, _SIZES = tuple(RELATIONS)[:4], tuple(RELATIONS)[4:]
+# True of one object alone, so it is drawn more often than each of the others.
+_CLOSEST = 'closest to'
+_DRAWN_RELATIONS = (*RELATIONS, *3 * [_CLOSEST])
 # A question, its answer, and its phrases that stand for objects.
 _Turn = tuple[str, str, tuple[tuple[str, tuple[int, ...]], ...]]
 
@@ -49,6 +52,15 @@ def _in_relation(boxes: BaseBoxes, relation: str, to: int) -> np.ndarray:
     value, sign = RELATIONS[relation]
     measured = np.column_stack([boxes.centers.numpy(), boxes.areas.numpy()])[:, value]
     return sign * (measured - measured[to]) > 0
+
+
+def _closest(boxes: BaseBoxes, rows: Sequence[int], to: int) -> np.ndarray:
+    """(K,) bool, which one of some objects is closest to another one."""
+    centers = boxes.centers.numpy()
+    distances = np.full(len(centers), np.inf)
+    distances[list(rows)] = np.linalg.norm(centers[list(rows)] - centers[to], axis=1)
+    distances[to] = np.inf
+    return np.arange(len(centers)) == distances.argmin()
 
 
 @dataclass
@@ -95,7 +107,7 @@ class _DrawnText(BaseTransform):
 class DrawRelation(_DrawnText):
     """Asks for all objects in a random relation to another one instead of what the sample's expression means.
 
-    "The rings left of the red star" is true or false of every object, whereas an expression that means one object, and
+    "The ring left of the red star" is true or false of every object, whereas an expression that means one object, and
     much more a question with a yes or no, says little per sample about what "left of" means.
 
     Required keys: ``gt_bboxes``, ``gt_bboxes_labels`` (positions in ``object_names``) and ``object_names``.
@@ -120,12 +132,11 @@ class DrawRelation(_DrawnText):
         anchor, anchor_name = _draw(unique)
         other = (anchor + 1 + np.random.randint(len(names) - 1)) % len(names)
         kind = _draw(names[other] if self.any_object is None else [self.any_object, *names[other]])
-        relation = _draw(list(RELATIONS))
-        fits = _in_relation(results['gt_bboxes'], relation, anchor)
-        meant = [kind == self.any_object or kind in own for own in names]
+        relation, boxes = _draw(_DRAWN_RELATIONS), results['gt_bboxes']
+        rows = tuple(i for i, own in enumerate(names) if kind == self.any_object or kind in own)
+        fits = _closest(boxes, rows, anchor) if relation == _CLOSEST else _in_relation(boxes, relation, anchor)
         results['text'] = f'the {kind} {relation} the {anchor_name}'
-        results['described'] = tuple(bool(fit and right) for fit, right in zip(fits, meant, strict=True))
-        rows = tuple(i for i, right in enumerate(meant) if right)
+        results['described'] = tuple(bool(fit) and row in rows for row, fit in enumerate(fits))
         results['asked_objects'] = [((kind, rows), (anchor_name, (anchor,)))]
 
 

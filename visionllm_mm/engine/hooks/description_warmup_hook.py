@@ -9,7 +9,7 @@ from torch import nn
 
 from ...datasets.required_files import named_files
 from ...models.description_warmup import DescribedImages, described_images, warm_up_on_descriptions
-from .warmup_hook import WarmupHook
+from .warmup_hook import WarmupHook, told_loader
 
 
 @HOOKS.register_module()
@@ -32,10 +32,7 @@ class DescriptionWarmupHook(WarmupHook):
     def __init__(self, datasets: Sequence[dict], ratios: Sequence[float], num_iters: int = 4000, batch_size: int = 16,
                  lr: float = 1e-3, noise: float = 0.3, seed: int = 0, num_tokens: int | None = None,
                  read_formats: bool = True, asked_weight: float = 0.0, **kwargs) -> None:
-        self.loader = dict(
-            batch_size=batch_size, num_workers=0, dataset=dict(type='ConcatDataset', datasets=list(datasets)),
-            sampler=dict(type='OneTaskSampler', batch_size=batch_size, ratios=tuple(ratios), num_batches=num_iters,
-                         seed=seed, alone=True))
+        self.loader = told_loader(datasets, ratios, num_iters, batch_size, seed)
         super().__init__(
             dict(num_iters=num_iters, lr=lr, noise=noise, seed=seed, asked_weight=asked_weight), **kwargs)
         self.num_tokens = num_tokens

@@ -4,7 +4,7 @@ import copy
 import hashlib
 import json
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,6 +31,15 @@ def _own_randomness(seed: int) -> Iterator[None]:
             yield
     finally:
         np.random.set_state(state)
+
+
+def told_loader(datasets: Sequence[dict], ratios: Sequence[float], num_batches: int, batch_size: int,
+                seed: int) -> dict:
+    """Config of a loader of samples without images, one data set per batch."""
+    return dict(
+        batch_size=batch_size, num_workers=0, dataset=dict(type='ConcatDataset', datasets=list(datasets)),
+        sampler=dict(type='OneTaskSampler', batch_size=batch_size, ratios=tuple(ratios), num_batches=num_batches,
+                     seed=seed, alone=True))
 
 
 class WarmupHook(Hook):

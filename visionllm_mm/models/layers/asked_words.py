@@ -4,8 +4,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .position_embedding import comparable_embedding
+
 _MAX_WORDS = 128
 _MAX_NUMBER = 8
+_DISTANCE_DIMS = 16
 
 
 class AskedWords(nn.Module):
@@ -46,6 +49,8 @@ class AskedWords(nn.Module):
             self.differ = nn.Linear(4, embed_dims, bias=False)
             # Objects that are a third of the image apart differ by about the length of a word.
             nn.init.normal_(self.differ.weight, std=3 * std)
+            self.further = nn.Linear(_DISTANCE_DIMS, embed_dims, bias=False)
+            nn.init.normal_(self.further.weight, std=std / 2)
 
     def forward(self, words: Tensor, valid: Tensor, tokens: Tensor) -> Tensor:
         """Pools n questions about n images.
@@ -72,20 +77,26 @@ class AskedWords(nn.Module):
         return pooled + torch.cat([phrases, self.differ(boxes[:, :1] - boxes[:, 1:2])], dim=1)
 
     def relate(self, words: Tensor, valid: Tensor, tokens: Tensor) -> Tensor:
-        """By how much each image token differs in place and size from what the second phrase of a text stands for.
+        """How each image token is related to what the second phrase of a text stands for.
 
-        "The star left of the ring" is true of a token by what it is and by where it is beside the ring.
+        "The star left of the ring" is true of a token by what it is and by where it is beside the ring, and "the star
+        closest to the ring" by how much further away it is than the closest of all that the first phrase stands for.
 
         Args:
             words, valid, tokens: as for :meth:`forward`.
 
         Returns:
-            (n, M, embed_dims), zero where the phrase stands for nothing.
+            (n, M, embed_dims), the difference in place and size, and in the distance; zero where the second phrase
+            stands for nothing.
         """
-        found = self.match(self.pool(words, valid)[:, 1:2], tokens).sigmoid()
-        number = found.sum(dim=2, keepdim=True)
-        place = self.where(found @ tokens / number.clamp(min=1))
-        return self.differ(number.clamp(max=1) * (self.where(tokens) - place))
+        first, second = self.match(self.pool(words, valid)[:, :2], tokens).sigmoid().unbind(dim=1)
+        number = second.sum(dim=1)[:, None, None]
+        differ = self.where(tokens) - self.where(second[:, None] @ tokens / number.clamp(min=1))
+        distance = differ[..., :2].norm(dim=2, keepdim=True)
+        # Two images' widths further is further than anything else.
+        closest = (distance + 2 * (1 - first * (1 - second))[..., None]).amin(dim=1, keepdim=True)
+        further = comparable_embedding((distance - closest).clamp(0, 1), _DISTANCE_DIMS, octaves=4)
+        return number.clamp(max=1) * (self.differ(differ) + self.further(further))
 
     def pool(self, words: Tensor, valid: Tensor) -> Tensor:
         """(n, num_phrases + 1, embed_dims), words alone, each as long as a question's words are on average."""
