@@ -116,7 +116,7 @@ def save_untrained(cfg: Config, path: Path) -> None:
 def narrow(model: ConfigDict) -> None:
     """Makes a tiny model's config smaller still."""
     model.backbone.update(base_channels=8, norm_cfg=dict(type='GN', num_groups=4))
-    model.neck.in_channels = [16, 32, 64]
+    model.neck.in_channels = [channels // 4 for channels in model.neck.in_channels]
     model.llm.config.update(hidden_size=64, intermediate_size=96)
     model.text_encoder.config.update(hidden_size=32, intermediate_size=48)
     model.image_tokenizer.num_tokens = 10
