@@ -20,7 +20,7 @@ from .losses import ClassTokenLoss
 from .targets import set_targets
 from .task_decoder import OpenEndedTaskDecoder
 from .text_answers import answer_logits
-from .text_warmup import stranger_ids, train_steps, with_noise, word_names
+from .text_warmup import report_means, stranger_ids, train_steps, with_noise, word_names
 
 
 @dataclass
@@ -65,7 +65,7 @@ def warm_up_on_descriptions(decoder: OpenEndedTaskDecoder, batches: Iterator[Des
         report: called every 100 steps with step and mean loss since the last call.
     """
     generator = torch.Generator().manual_seed(seed)
-    losses, strangers, loss_asked = [], word_names(decoder), AskedObjectsLoss(asked_weight)
+    strangers, loss_asked = word_names(decoder), AskedObjectsLoss(asked_weight)
 
     def find_loss() -> Tensor:
         batch = next(batches)
@@ -78,11 +78,7 @@ def warm_up_on_descriptions(decoder: OpenEndedTaskDecoder, batches: Iterator[Des
         # A quarter of the texts is enough for what is read off them alone, and as much work as the answers to all.
         return loss if text_loss is None else loss + text_loss(batch.samples[::4])
 
-    for step, loss in enumerate(train_steps(decoder, find_loss, num_iters, lr), start=1):
-        losses.append(loss)
-        if report is not None and step % 100 == 0:
-            report(step, sum(losses) / len(losses))
-            losses.clear()
+    report_means(train_steps(decoder, find_loss, num_iters, lr), every=100, report=report)
 
 
 def _loss(decoder: OpenEndedTaskDecoder, batch: DescribedImages, tokens: Tensor, slots: list[Tensor]) -> Tensor:

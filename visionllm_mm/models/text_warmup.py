@@ -86,6 +86,16 @@ def train_steps(modules: nn.Module, find_loss: Callable[[], Tensor], num_iters: 
     optimizer.zero_grad()
 
 
+def report_means(losses: Iterator[float], every: int, report: Callable[[int, float], None] | None) -> None:
+    """Runs all steps of :func:`train_steps`; after every few of them their number and mean loss are reported."""
+    last = []
+    for step, loss in enumerate(losses, start=1):
+        last.append(loss)
+        if report is not None and step % every == 0:
+            report(step, sum(last) / len(last))
+            last.clear()
+
+
 def with_noise(content: Tensor, noise: float, generator: torch.Generator) -> Tensor:
     """Directions of embeddings (..., width), length 1, with noise of length ``noise`` added."""
     random = torch.randn(content.shape, generator=generator).to(content.device) * (noise / content.shape[-1]**0.5)

@@ -57,10 +57,8 @@ def _in_relation(boxes: BaseBoxes, relation: str, to: int) -> np.ndarray:
 def _closest(boxes: BaseBoxes, rows: Sequence[int], to: int) -> np.ndarray:
     """(K,) bool, which one of some objects is closest to another one."""
     centers = boxes.centers.numpy()
-    distances = np.full(len(centers), np.inf)
-    distances[list(rows)] = np.linalg.norm(centers[list(rows)] - centers[to], axis=1)
-    distances[to] = np.inf
-    return np.arange(len(centers)) == distances.argmin()
+    distances = np.linalg.norm(centers - centers[to], axis=1)
+    return np.arange(len(centers)) == min((row for row in rows if row != to), key=distances.__getitem__)
 
 
 @dataclass

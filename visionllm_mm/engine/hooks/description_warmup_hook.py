@@ -1,19 +1,17 @@
 """Runs the warm-up on described images as a step of the recipe, before the first image."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from mmdet.registry import HOOKS
 from mmengine.runner import Runner
 from torch import nn
 
-from ...datasets.required_files import named_files
 from ...models.description_warmup import DescribedImages, described_images, warm_up_on_descriptions
-from .warmup_hook import WarmupHook, told_loader
+from .warmup_hook import ToldWarmupHook
 
 
 @HOOKS.register_module()
-class DescriptionWarmupHook(WarmupHook):
+class DescriptionWarmupHook(ToldWarmupHook):
     """Teaches the task decoder to find and to say what texts ask of described images.
 
     Several of these hooks are run one after the other, as a curriculum: short wordings first, then all.
@@ -32,19 +30,15 @@ class DescriptionWarmupHook(WarmupHook):
     def __init__(self, datasets: Sequence[dict], ratios: Sequence[float], num_iters: int = 4000, batch_size: int = 16,
                  lr: float = 1e-3, noise: float = 0.3, seed: int = 0, num_tokens: int | None = None,
                  read_formats: bool = True, asked_weight: float = 0.0, **kwargs) -> None:
-        self.loader = told_loader(datasets, ratios, num_iters, batch_size, seed)
-        super().__init__(
-            dict(num_iters=num_iters, lr=lr, noise=noise, seed=seed, asked_weight=asked_weight), **kwargs)
+        settings = dict(num_iters=num_iters, lr=lr, noise=noise, seed=seed, asked_weight=asked_weight)
+        super().__init__(datasets, ratios, batch_size, settings, **kwargs)
         self.num_tokens = num_tokens
         self.read_formats = read_formats
 
     def describe(self, model: nn.Module) -> dict:
         formats = model.loss_format.loss_weight if self.read_formats and model.loss_format is not None else 0.0
-        return dict(self.settings, loader=self.loader, formats=formats,
+        return dict(super().describe(model), formats=formats,
                     num_tokens=self.num_tokens or model.image_tokenizer.num_tokens)
-
-    def files(self) -> list[Path]:
-        return [path for path in named_files(self.loader) if path.is_file()]
 
     def run(self, runner: Runner, model: nn.Module) -> None:
         count = self.settings['num_iters']

@@ -15,6 +15,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
+from ...datasets.required_files import named_files
 from ...whole_files import write_files
 
 _PACKAGE = Path(__file__).resolve().parents[2]
@@ -31,15 +32,6 @@ def _own_randomness(seed: int) -> Iterator[None]:
             yield
     finally:
         np.random.set_state(state)
-
-
-def told_loader(datasets: Sequence[dict], ratios: Sequence[float], num_batches: int, batch_size: int,
-                seed: int) -> dict:
-    """Config of a loader of samples without images, one data set per batch."""
-    return dict(
-        batch_size=batch_size, num_workers=0, dataset=dict(type='ConcatDataset', datasets=list(datasets)),
-        sampler=dict(type='OneTaskSampler', batch_size=batch_size, ratios=tuple(ratios), num_batches=num_batches,
-                     seed=seed, alone=True))
 
 
 class WarmupHook(Hook):
@@ -99,3 +91,29 @@ class WarmupHook(Hook):
             digest.update(name.encode())
             digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()[:16]
+
+
+class ToldWarmupHook(WarmupHook):
+    """A warm-up on the samples of data sets whose pipelines load no images.
+
+    Args:
+        datasets: configs of the data sets.
+        ratios: how often a batch is of each of them.
+        batch_size: samples per step.
+        settings: with ``num_iters``, too, see :class:`WarmupHook`.
+        kwargs: see :class:`WarmupHook`.
+    """
+
+    def __init__(self, datasets: Sequence[dict], ratios: Sequence[float], batch_size: int, settings: dict,
+                 **kwargs) -> None:
+        super().__init__(settings, **kwargs)
+        self.loader = dict(
+            batch_size=batch_size, num_workers=0, dataset=dict(type='ConcatDataset', datasets=list(datasets)),
+            sampler=dict(type='OneTaskSampler', batch_size=batch_size, ratios=tuple(ratios),
+                         num_batches=settings['num_iters'], seed=settings['seed'], alone=True))
+
+    def describe(self, model: nn.Module) -> dict:
+        return dict(self.settings, loader=self.loader)
+
+    def files(self) -> list[Path]:
+        return [path for path in named_files(self.loader) if path.is_file()]
