@@ -4,7 +4,10 @@ import contextlib
 
 import pytest
 import torch
+from mmdet.registry import MODELS
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.utils import get_installed_path
 from torch import nn
 
 from tests.tiny import CONFIG, ROOT
@@ -40,12 +43,17 @@ def test_operations_and_live_memory_of_two_layers(shapes_only):
         assert meter.live == 2 * weights + 4 * 7 * 10
 
 
-def test_operations_of_a_convolution():
+@pytest.mark.parametrize('groups', [1, 4])
+def test_operations_of_a_convolution(groups):
     with ShapesOnly(), Meter() as meter:
-        layer = nn.Conv2d(4, 8, 3, stride=2, padding=1)
+        layer = nn.Conv2d(4, 8, 3, stride=2, padding=1, groups=groups)
+        x = torch.rand(2, 4, 16, 16, requires_grad=True)
         with meter.phase('convolution'):
-            assert layer(torch.rand(2, 4, 16, 16)).shape == (2, 8, 8, 8)
-    assert meter.flops == {('convolution', 'forward'): 2 * (2 * 8 * 8) * 8 * (4 * 9)}
+            y = layer(x)
+        y.sum().backward()
+    assert y.shape == (2, 8, 8, 8)
+    once = 2 * (2 * 8 * 8) * 8 * (4 // groups * 9)
+    assert meter.flops == {('convolution', 'forward'): once, ('convolution', 'backward'): 2 * once}
 
 
 def test_integers_are_real_and_floats_have_no_numbers():
@@ -88,6 +96,21 @@ def test_public_sizes_of_the_parts_of_r50():
     assert millions['text encoder'] == pytest.approx(109.482 - 0.591, abs=1e-2)
     assert millions['LLM base'] == pytest.approx(6738.4, abs=0.1)
     assert millions['LLM adapters'] == pytest.approx(32 * 4 * 2 * 64 * 4096 / 1e6)
+
+
+def test_public_sizes_of_deformable_detr_and_ours():
+    path = get_installed_path('mmdet') + '/.mim/configs/deformable_detr/deformable-detr_r50_16xb2-50e_coco.py'
+    with ShapesOnly():
+        init_default_scope('mmdet')
+        public = MODELS.build(Config.fromfile(path).model)
+        tokenizer = build_model(Config.fromfile(CONFIGS / 'visionllm_r50-bert-llama7b_stage1_coco.py')).image_tokenizer
+
+    def size(module: nn.Module) -> int:
+        return sum(parameter.numel() for parameter in module.parameters())
+
+    assert size(public) == pytest.approx(40e6, rel=0.01)  # of its README's table, 300 queries
+    for part in ('encoder', 'decoder', 'reference_points_fc'):
+        assert size(getattr(tokenizer, part)) == size(getattr(public, part))
 
 
 def test_public_size_of_internimage_h():
