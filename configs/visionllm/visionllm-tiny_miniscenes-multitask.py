@@ -115,7 +115,7 @@ train_dataloader = dict(
     num_workers=1,
     persistent_workers=True,
     # Shapes, pairs, segmentation, grounding, keypoints, captions, questions.
-    sampler=dict(type='OneTaskSampler', batch_size=8, ratios=(0.5, 1.5, 3.2, 2, 0.7, 0.8, 2), num_batches=400),
+    sampler=dict(type='OneTaskSampler', batch_size=8, ratios=(0.5, 1.5, 3.2, 3, 0.7, 0.8, 1.7), num_batches=420),
     dataset=dict(type='ConcatDataset', datasets=train_sets))
 
 val_coco = dict(
@@ -272,15 +272,15 @@ warmup = dict(type='DescriptionWarmupHook', num_tokens=8, batch_size=32, read_fo
 custom_hooks = [
     dict(type='SampleSeedHook'),
     dict(type='CheckClassNamesHook', priority='VERY_HIGH'),
-    # Output formats are learnt where nothing else is, and before anything that this would make the LLM forget.
-    dict(type='FormatWarmupHook', datasets=told_scenes[:1], ratios=(1, ), num_iters=900),
     dict(warmup, datasets=[short_expressions], ratios=(1,), num_iters=700, asked_weight=5.0),
-    dict(warmup, datasets=[short_expressions, short_questions], ratios=(0.4, 1), num_iters=1200, asked_weight=5.0),
+    dict(warmup, datasets=[short_expressions, short_questions], ratios=(0.4, 1), num_iters=1000, asked_weight=5.0),
     dict(warmup, datasets=[short_expressions, short_questions, short_findings], ratios=(0.1, 0.25, 1), num_iters=600,
          batch_size=16, asked_weight=5.0),
     # Which of two is further left or larger is learnt where nothing else is asked (docs/design.md).
     dict(warmup, datasets=[short_comparisons], ratios=(1,), num_iters=200, batch_size=16, asked_weight=5.0),
-    dict(type='DescriptionWarmupHook', datasets=told_scenes, ratios=(2, 0.7, 2.5), num_iters=1000, batch_size=16,
+    # Output formats are learnt where nothing else is, and last: what comes behind makes the LLM forget them.
+    dict(type='FormatWarmupHook', datasets=told_scenes[:1], ratios=(1, ), num_iters=900),
+    dict(type='DescriptionWarmupHook', datasets=told_scenes, ratios=(3, 0.7, 2.5), num_iters=1300, batch_size=16,
          asked_weight=5.0)
 ]
 

@@ -15,12 +15,14 @@ WEIGHTS = ROOT / 'checkpoints/visionllm-tiny_miniscenes-multitask.pth'
 LEAST = {
     'detection/coco/bbox_mAP': 0.77,
     'segmentation-24/coco/segm_mAP': 0.62,
-    'grounding/grounding/P@0.5': 0.65,
-    'grounding/grounding/attribute_P@0.5': 0.85,
-    'vqa/vqa/accuracy': 0.76,
-    'vqa/vqa/comparison_accuracy': 0.72,
-    'vqa/vqa/count_accuracy': 0.65,
-    'vqa/vqa/existence_accuracy': 0.85,
+    'grounding/grounding/P@0.5': 0.79,
+    'grounding/grounding/attribute_P@0.5': 0.88,
+    'grounding/grounding/position_P@0.5': 0.77,
+    'grounding/grounding/relation_P@0.5': 0.60,
+    'vqa/vqa/accuracy': 0.77,
+    'vqa/vqa/comparison_accuracy': 0.83,
+    'vqa/vqa/count_accuracy': 0.70,
+    'vqa/vqa/existence_accuracy': 0.88,
     'vqa/vqa/relation_accuracy': 0.80
 }
 
