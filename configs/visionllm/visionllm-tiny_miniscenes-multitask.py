@@ -278,7 +278,7 @@ custom_hooks = [
          batch_size=16, asked_weight=5.0),
     # Which of two is further left or larger is learnt where nothing else is asked (docs/design.md).
     dict(warmup, datasets=[short_comparisons], ratios=(1,), num_iters=200, batch_size=16, asked_weight=5.0),
-    # Output formats are learnt where nothing else is, and last: what comes behind makes the LLM forget them.
+    # Output formats are learnt where nothing else is, and late: parts without them make the LLM forget them.
     dict(type='FormatWarmupHook', datasets=told_scenes[:1], ratios=(1, ), num_iters=900),
     dict(type='DescriptionWarmupHook', datasets=told_scenes, ratios=(3, 0.7, 2.5), num_iters=1300, batch_size=16,
          asked_weight=5.0)

@@ -19,7 +19,7 @@ LEAST = {
     'grounding/grounding/attribute_P@0.5': 0.88,
     'grounding/grounding/position_P@0.5': 0.77,
     'grounding/grounding/relation_P@0.5': 0.60,
-    'vqa/vqa/accuracy': 0.77,
+    'vqa/vqa/accuracy': 0.83,
     'vqa/vqa/comparison_accuracy': 0.83,
     'vqa/vqa/count_accuracy': 0.70,
     'vqa/vqa/existence_accuracy': 0.88,
