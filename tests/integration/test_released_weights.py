@@ -1,15 +1,18 @@
 """The weights in checkpoints/ do what the README says, on scenes of another seed."""
 
 import hashlib
+import re
 
 import pytest
 import yaml
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from tests.command_line import run_tool
 from tests.tiny import ROOT
 from visionllm_mm.datasets.miniscenes import DatasetArguments, write_dataset
 
+CONFIG = ROOT / 'configs/visionllm/visionllm-tiny_miniscenes-multitask.py'
 WEIGHTS = ROOT / 'checkpoints/visionllm-tiny_miniscenes-multitask.pth'
 # About a tenth below the README's figures of 500 scenes; trivial answers have about half of these, or less.
 LEAST = {
@@ -41,9 +44,20 @@ def test_every_released_file_is_in_the_model_index_with_its_hash():
 def test_all_tasks_on_new_scenes(tmp_path, monkeypatch):
     write_dataset(tmp_path / 'data', DatasetArguments(num_train=1, num_val=80, seed=7))
     monkeypatch.setenv('MINISCENES_ROOT', str(tmp_path / 'data'))
-    cfg = Config.fromfile(ROOT / 'configs/visionllm/visionllm-tiny_miniscenes-multitask.py')
+    cfg = Config.fromfile(CONFIG)
     cfg.update(work_dir=str(tmp_path), load_from=str(WEIGHTS), experiment_name='released', launcher='none')
     cfg.test_cfg.tasks.caption.evaluator[0].tokenizer = 'simple'
     metrics = Runner.from_cfg(cfg).test()
     for name, least in LEAST.items():
         assert metrics[name] >= least, (name, metrics[name])
+
+
+@pytest.mark.slow
+def test_the_llm_reads_formats_as_the_rules_do(tmp_path, monkeypatch):
+    write_dataset(tmp_path / 'data', DatasetArguments(num_train=1, num_val=1, seed=7))
+    monkeypatch.setenv('MINISCENES_ROOT', str(tmp_path / 'data'))
+    done = run_tool('evaluate_formats.py', str(CONFIG), str(WEIGHTS), '--work-dir', str(tmp_path / 'work'))
+    found = re.findall(r'^([^:\n]+): ([\d.]+)% of \d+ wordings', done.stdout, re.MULTILINE)
+    shares = {name: float(share) for name, share in found}
+    assert len(shares) == 9 and shares.pop('held out') >= 95 and shares.pop('held out, with a class set') >= 95
+    assert set(shares.values()) == {100.0}, shares

@@ -12,6 +12,7 @@ from visionllm_mm.instructions import (
     point_format,
     redraw_format,
     scramble_wording,
+    separate_notation,
 )
 
 VOCABULARY = Vocabulary(64, 64, 24)
@@ -48,6 +49,22 @@ def test_another_number_of_points_can_be_asked_for():
             assert read.num_points == num_points and read.class_names == ('(c, a)',)
             assert len(read.point_names) == (num_points if points else 0)
     assert redraw_format('Describe <image>.', 3, ['wug'], rng) == 'Describe <image>.'
+
+
+@pytest.mark.parametrize('task', TASK_TEMPLATES)
+def test_separated_notation_asks_for_the_same_and_looks_like_a_scrambled_text(task):
+    for template in TASK_TEMPLATES[task]:
+        if '<class>' in template:
+            points = POINTS if '<points>' in template else None
+            text = build_instruction(template, ['red (big) star', 'a {b}'], point_format(2), VOCABULARY, points)
+        else:
+            text = build_text_instruction(template, 'Is it red?' if '<question>' in template else None)
+        apart = separate_notation(text)
+        before, after = parse_instruction(text, VOCABULARY), parse_instruction(apart, VOCABULARY)
+        assert after.class_names == before.class_names and after.output_format == before.output_format
+        assert ''.join(apart.split()) == ''.join(text.split())
+        scrambled = scramble_wording(text, ['wug'], np.random.RandomState(0))
+        assert separate_notation(scrambled) == scrambled
 
 
 def test_all_words_or_none_can_be_replaced():

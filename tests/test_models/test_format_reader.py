@@ -1,13 +1,14 @@
 """The LLM's reading of output formats: one pass against token-by-token generation, and against the rules."""
 
 import logging
+from dataclasses import replace
 
 import pytest
 import torch
 from torch.nn import functional as F
 
 from tests.tiny import VOCABULARY, batch, build_decoder, build_model, instructions
-from visionllm_mm.instructions import Vocabulary, parse_instruction, point_format
+from visionllm_mm.instructions import Vocabulary, parse_instruction, point_format, separate_notation
 from visionllm_mm.models import FormatLoss
 from visionllm_mm.models.format_reader import FormatReader, format_logits
 
@@ -29,7 +30,8 @@ def _always(reader, decisions):
 def _generate_by_steps(decoder, instruction):
     """Token by token under the grammar, everything read anew for each token."""
     llm, vocabulary, tokens = decoder.llm, decoder.vocabulary, []
-    prefix = decoder.embed_prefix([instruction], torch.zeros(1, 0, llm.embed_dims))
+    spaced = replace(instruction, text=separate_notation(instruction.text))
+    prefix = decoder.embed_prefix([spaced], torch.zeros(1, 0, llm.embed_dims))
 
     def logit(token):
         said = decoder.added_tokens(torch.tensor(vocabulary.format_ids(tuple(tokens)), dtype=torch.long))
@@ -69,6 +71,13 @@ def test_longest_format_ends_and_shorter_ones_have_the_same_decisions(decoder):
     assert longest.shape == (3, 25, 2) and (longest[:, -1, 1] < -1e30).all()
     short = format_logits(decoder, asked, 2)
     torch.testing.assert_close(short, longest[:, :3], atol=1e-4, rtol=1e-4)
+
+
+def test_punctuation_at_the_notation_is_read_with_and_without_a_space(decoder):
+    texts = ('Outline {"star": <c0>}, please: <image>, (c, x1, y1).',
+             'Outline {"star": <c0>} , please: <image> , (c, x1, y1) .')
+    close, apart = (format_logits(decoder, [parse_instruction(text, decoder.vocabulary)], 3) for text in texts)
+    assert torch.equal(close, apart)
 
 
 def test_batch_mates_do_not_matter(decoder):

@@ -11,7 +11,7 @@ from .builder import (
 )
 from .exchange import exchange_words
 from .expansion import choose_templates, expand_templates
-from .noise import redraw_format, scramble_wording
+from .noise import redraw_format, scramble_wording, separate_notation
 from .parser import Instruction, parse_instruction, states_format
 from .templates import (
     CAPTION_TEMPLATES,
@@ -28,6 +28,6 @@ __all__ = [
     'build_instruction', 'build_text_instruction', 'CAPTION_TEMPLATES', 'check_class_names', 'choose_templates',
     'decode_boundary', 'DETECTION_TEMPLATES', 'encode_boundary', 'exchange_words', 'expand_templates',
     'GROUNDING_TEMPLATES', 'IMAGE_PLACEHOLDER', 'Instruction', 'KEYPOINT_TEMPLATES', 'parse_instruction',
-    'point_format', 'QUESTION_TEMPLATES', 'redraw_format', 'sample_class_set', 'scramble_wording',
+    'point_format', 'QUESTION_TEMPLATES', 'redraw_format', 'sample_class_set', 'scramble_wording', 'separate_notation',
     'SEGMENTATION_TEMPLATES', 'states_format', 'TASK_TEMPLATES', 'Vocabulary', 'write_class_set', 'write_format'
 ]

@@ -14,6 +14,15 @@ from .vocabulary import point_format
 _KEPT = re.compile(r'(\{.*\}|\[.*\]|\([^()]*\)|<image>|\brange\s+\d+|\?)', re.DOTALL)
 
 
+def separate_notation(text: str) -> str:
+    """The text with spaces around its class set, format, image and range, as scrambled texts have them.
+
+    A tokenizer may write "}," as one token, which scrambled texts don't hold: the LLM would read other tokens than it
+    has learnt from.
+    """
+    return ' '.join(piece.strip() for piece in _KEPT.split(text) if piece.strip())
+
+
 def scramble_wording(text: str, words: Sequence[str], rng: np.random.RandomState, keep_prob: float = 0.7) -> str:
     """Leaves out words, and puts others in their place or between them.
 

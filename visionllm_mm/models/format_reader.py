@@ -2,13 +2,21 @@
 
 import logging
 from collections import OrderedDict
+from dataclasses import replace
 
 import torch
 from mmengine.logging import print_log
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..instructions import Instruction, Vocabulary, parse_instruction, point_format, states_format
+from ..instructions import (
+    Instruction,
+    Vocabulary,
+    parse_instruction,
+    point_format,
+    separate_notation,
+    states_format,
+)
 from ..instructions.builder import write_tokens
 from ..instructions.vocabulary import CLASS_QUERY, TEXT_START
 from .task_decoder import OpenEndedTaskDecoder
@@ -34,6 +42,7 @@ def format_logits(decoder: OpenEndedTaskDecoder, instructions: list[Instruction]
     device = next(decoder.parameters()).device
     tokens = point_format(num_points)
     ids = torch.tensor(vocabulary.format_ids(tokens), device=device)
+    instructions = [replace(instruction, text=separate_notation(instruction.text)) for instruction in instructions]
     nothing = decoder.added_tokens.embedding.weight.new_zeros(len(instructions), 0, llm.embed_dims)
     prefix = decoder.embed_prefix(instructions, nothing, answer_length=len(tokens))
     # Format tokens are embedded with what instructions write for them, as class tokens are with their names.
