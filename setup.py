@@ -16,29 +16,29 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
-MODULE = "visionllm_mm"
-MIM_PARTS = ("tools", "configs", "model-index.yml")
+MODULE = 'visionllm_mm'
+MIM_PARTS = ('tools', 'configs', 'model-index.yml')
 
 
 def read_version() -> str:
-    text = (ROOT / MODULE / "version.py").read_text(encoding="utf-8")
+    text = (ROOT / MODULE / 'version.py').read_text(encoding='utf-8')
     return re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE).group(1)
 
 
 def read_readme() -> str:
-    readme = ROOT / "README.md"
-    return readme.read_text(encoding="utf-8") if readme.is_file() else ""
+    readme = ROOT / 'README.md'
+    return readme.read_text(encoding='utf-8') if readme.is_file() else ''
 
 
 def add_mim_extension(package: Path) -> None:
     """Copy tools, configs and the model index to `.mim` of a package that is being built."""
-    mim = package / ".mim"
+    mim = package / '.mim'
     shutil.rmtree(mim, ignore_errors=True)
     mim.mkdir(parents=True)
     for name in MIM_PARTS:
         source = ROOT / name
         if source.is_dir():
-            shutil.copytree(source, mim / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(source, mim / name, ignore=shutil.ignore_patterns('__pycache__'))
         else:
             shutil.copy2(source, mim / name)
 
@@ -52,41 +52,41 @@ class BuildWithMim(build_py):
 
 # mmcv, mmengine and mmdet are no hard requirements: pip would lay the originals over the files of
 # onedl-*, which have the same import names. visionllm_mm checks them when it is imported.
-ONEDL = ["onedl-mmengine==0.10.12", "onedl-mmcv==2.3.6", "onedl-mmdetection==3.5.1"]
-MIM = ["onedl-mim==0.5.1"]
-CAPTIONS = ["pycocoevalcap>=1.2"]
-LVIS = ["lvis>=0.5.3"]
-WEB = ["gradio>=6"]
-DOCS = ["mkdocs-material>=9.7", "mkdocstrings[python]>=1"]
-ONNX = ["onnx>=1.17", "onnxruntime>=1.20"]
+ONEDL = ['onedl-mmengine==0.10.12', 'onedl-mmcv==2.3.6', 'onedl-mmdetection==3.5.1']
+MIM = ['onedl-mim==0.5.1']
+CAPTIONS = ['pycocoevalcap>=1.2']
+LVIS = ['lvis>=0.5.3']
+WEB = ['gradio>=6']
+DOCS = ['mkdocs-material>=9.7', 'mkdocstrings[python]>=1']
+ONNX = ['onnx>=1.17', 'onnxruntime>=1.20']
 # playwright drives the Chromium that the tests of the page look for; supervision takes our predictions; gguf writes a
 # file for tools/export_gguf.py to read.
-DEV = ["pytest>=8", "ruff>=0.9", "setuptools>=77", "playwright>=1.50", "supervision>=0.25", "gguf>=0.17"]
+DEV = ['pytest>=8', 'ruff>=0.9', 'setuptools>=77', 'playwright>=1.50', 'supervision>=0.25', 'gguf>=0.17']
 
 setup(
-    name="visionllm-mmdet",
+    name='visionllm-mmdet',
     version=read_version(),
-    description="VisionLLM (arXiv 2305.11175) as an MMDetection plugin",
+    description='VisionLLM (arXiv 2305.11175) as an MMDetection plugin',
     long_description=read_readme(),
-    long_description_content_type="text/markdown",
-    license="Apache-2.0",
-    license_files=["LICENSE"],
-    keywords="object detection, vision-language model, open-ended decoding, MMDetection",
-    packages=find_packages(include=[MODULE, f"{MODULE}.*"]),
-    package_data={MODULE: ["assets/*", "assets/**/*"]},
-    python_requires=">=3.10",
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    license_files=['LICENSE'],
+    keywords='object detection, vision-language model, open-ended decoding, MMDetection',
+    packages=find_packages(include=[MODULE, f'{MODULE}.*']),
+    package_data={MODULE: ['assets/*', 'assets/**/*']},
+    python_requires='>=3.10',
     install_requires=[
-        "torch>=2.6",
-        "transformers>=5.0",
-        "peft>=0.18",
-        "numpy",
-        "scipy",
-        "pycocotools",
-        "contourpy",
+        'torch>=2.6',
+        'transformers>=5.0',
+        'peft>=0.18',
+        'numpy',
+        'scipy',
+        'pycocotools',
+        'contourpy',
     ],
-    extras_require={"onedl": ONEDL, "mim": MIM, "captions": CAPTIONS, "lvis": LVIS, "web": WEB, "docs": DOCS,
-                    "onnx": ONNX, "dev": DEV,
-                    "all": ONEDL + MIM + CAPTIONS + LVIS + WEB + DOCS + ONNX + DEV},
-    cmdclass={"build_py": BuildWithMim},
+    extras_require={'onedl': ONEDL, 'mim': MIM, 'captions': CAPTIONS, 'lvis': LVIS, 'web': WEB, 'docs': DOCS,
+                    'onnx': ONNX, 'dev': DEV,
+                    'all': ONEDL + MIM + CAPTIONS + LVIS + WEB + DOCS + ONNX + DEV},
+    cmdclass={'build_py': BuildWithMim},
     zip_safe=False,
 )

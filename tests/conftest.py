@@ -7,6 +7,6 @@ import pytest
 import visionllm_mm  # noqa: F401 (puts the stand-in for mmcv's ops in place)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope='session')
 def repo_root() -> Path:
     return Path(__file__).resolve().parents[1]

@@ -8,10 +8,10 @@ import pytest
 import visionllm_mm
 
 MODULES = sorted(
-    module.name for module in pkgutil.walk_packages(visionllm_mm.__path__, "visionllm_mm.")
+    module.name for module in pkgutil.walk_packages(visionllm_mm.__path__, 'visionllm_mm.')
 )
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize('name', MODULES)
 def test_module_imports(name):
     importlib.import_module(name)

@@ -20,36 +20,36 @@ def add_shared_arguments(parser: argparse.ArgumentParser, launcher: bool = True)
     """Add the arguments that every script of mmdet knows, under mmdet's names; ``launcher``: those of distributed runs.
     """
     parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        metavar="KEY=VALUE",
-        help="override settings of the config, as in --cfg-options train_cfg.max_epochs=2 "
+        '--cfg-options',
+        nargs='+',
+        metavar='KEY=VALUE',
+        help='override settings of the config, as in --cfg-options train_cfg.max_epochs=2 '
         'model.test_cfg.score_thr=0.05; no white space inside a value',
     )
     if not launcher:
-        parser.set_defaults(launcher="none", local_rank=0)
+        parser.set_defaults(launcher='none', local_rank=0)
         return
     parser.add_argument(
-        "--launcher",
-        choices=("none", "pytorch", "slurm", "mpi"),
-        default="none",
-        help="how the processes of a distributed run were started (default: none); on a CPU, "
-        "pytorch works with the gloo backend",
+        '--launcher',
+        choices=('none', 'pytorch', 'slurm', 'mpi'),
+        default='none',
+        help='how the processes of a distributed run were started (default: none); on a CPU, '
+        'pytorch works with the gloo backend',
     )
     # torch.distributed.launch passes one spelling or the other, by its version; torchrun none.
-    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
 
 
 def parse_with_model(parser: argparse.ArgumentParser, device: bool = True) -> argparse.Namespace:
     """Parse the command line with arguments that name a model, by default the released small one, and look for it."""
-    root, name = Path(__file__).resolve().parents[1], "visionllm-tiny_miniscenes-multitask"
-    parser.add_argument("--config", default=str(root / f"configs/visionllm/{name}.py"), help="config of the model")
-    parser.add_argument("--weights", default=str(root / f"checkpoints/{name}.pth"), help="its weights")
+    root, name = Path(__file__).resolve().parents[1], 'visionllm-tiny_miniscenes-multitask'
+    parser.add_argument('--config', default=str(root / f'configs/visionllm/{name}.py'), help='config of the model')
+    parser.add_argument('--weights', default=str(root / f'checkpoints/{name}.pth'), help='its weights')
     if device:
-        parser.add_argument("--device", default="cpu", help="such as cuda:0 (default: cpu)")
+        parser.add_argument('--device', default='cpu', help='such as cuda:0 (default: cpu)')
     args = parser.parse_args()
-    require_file(args.config, "config")
-    require_file(args.weights, "weights")
+    require_file(args.config, 'config')
+    require_file(args.weights, 'weights')
     return args
 
 
@@ -60,7 +60,7 @@ def load_inferencer(args: argparse.Namespace, **kwargs):
     try:
         return VisionLLMInferencer(args.config, args.weights, device=args.device, **kwargs)
     except (ValueError, FileNotFoundError) as error:
-        sys.exit(f"{Path(sys.argv[0]).name}: {error}")
+        sys.exit(f'{Path(sys.argv[0]).name}: {error}')
 
 
 def draw_scenes(folder: Path, count: int) -> list[str]:
@@ -69,17 +69,17 @@ def draw_scenes(folder: Path, count: int) -> list[str]:
 
     from visionllm_mm.datasets.miniscenes.examples import make_example
 
-    paths = [folder / f"scene_{index}.png" for index in range(count)]
+    paths = [folder / f'scene_{index}.png' for index in range(count)]
     for index, path in enumerate(paths):
-        Image.fromarray(make_example(seed=0, split="val", index=index, size=128).image).save(path)
+        Image.fromarray(make_example(seed=0, split='val', index=index, size=128).image).save(path)
     return [str(path) for path in paths]
 
 
 def require_file(path: str, what: str) -> None:
     """Stop with one line where a path given on the command line is no file; addresses pass."""
-    if "://" not in path and not Path(path).expanduser().is_file():
-        here = f" (relative to {Path.cwd()})" if not Path(path).is_absolute() else ""
-        sys.exit(f"{Path(sys.argv[0]).name}: {what} not found: {path}{here}")
+    if '://' not in path and not Path(path).expanduser().is_file():
+        here = f' (relative to {Path.cwd()})' if not Path(path).is_absolute() else ''
+        sys.exit(f'{Path(sys.argv[0]).name}: {what} not found: {path}{here}')
 
 
 def import_plugin() -> None:
@@ -87,11 +87,11 @@ def import_plugin() -> None:
     try:
         import visionllm_mm  # noqa: F401
     except ModuleNotFoundError as error:
-        if error.name != "visionllm_mm":
+        if error.name != 'visionllm_mm':
             raise
         sys.exit(
-            f"visionllm_mm is not installed for {sys.executable}: run `make install` in the "
-            "checkout and use .venv/bin/python, or `pip install --no-deps -e .`"
+            f'visionllm_mm is not installed for {sys.executable}: run `make install` in the '
+            'checkout and use .venv/bin/python, or `pip install --no-deps -e .`'
         )
     from visionllm_mm.safe_checkpoints import use_safe_checkpoint_loading
 
@@ -108,7 +108,7 @@ def keep_freed_memory() -> None:
 
     trim_threshold, top_pad, mmap_max = -1, -2, -4  # names M_* of malloc.h
     try:
-        libc = ctypes.CDLL("libc.so.6")
+        libc = ctypes.CDLL('libc.so.6')
         libc.mallopt(mmap_max, 0)
         libc.mallopt(trim_threshold, 2**31 - 1)
         libc.mallopt(top_pad, 512 * 2**20)
@@ -123,9 +123,9 @@ def parse_options(options: Sequence[str] | None) -> dict:
     if not options:
         return {}
     values = argparse.ArgumentParser()
-    values.add_argument("--cfg-options", nargs="+", action=DictAction)
+    values.add_argument('--cfg-options', nargs='+', action=DictAction)
     try:
-        return values.parse_args(["--cfg-options", *options]).cfg_options
+        return values.parse_args(['--cfg-options', *options]).cfg_options
     except ValueError as error:
         sys.exit(f"{Path(sys.argv[0]).name}: --cfg-options takes KEY=VALUE without white space, got "
                  f"{' '.join(options)!r}: {error}")
@@ -138,10 +138,10 @@ def read_config(path: str, options: Sequence[str] | None = None) -> Config:
     try:
         cfg = Config.fromfile(path)
     except (FileNotFoundError, ValueError) as error:  # of a file that the config reads, such as that of the class names
-        sys.exit(f"{Path(sys.argv[0]).name}: {path}: {error}")
+        sys.exit(f'{Path(sys.argv[0]).name}: {path}: {error}')
     # Runs write their config down three times, and formatting that of the multi-task model takes 20 s each time.
     # (fromfile has an argument for this, which mmengine 0.10 hands on for configs of its newer style alone.)
-    object.__setattr__(cfg, "_format_python_code", False)
+    object.__setattr__(cfg, '_format_python_code', False)
     cfg.merge_from_dict(parse_options(options))
     return cfg
 
@@ -152,11 +152,11 @@ def load_config(args: argparse.Namespace) -> Config:
     cfg = read_config(args.config, args.cfg_options)
     if args.work_dir:
         cfg.work_dir = args.work_dir
-    elif not cfg.get("work_dir"):
-        cfg.work_dir = str(Path("work_dirs") / Path(args.config).stem)
+    elif not cfg.get('work_dir'):
+        cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
     cfg.launcher = args.launcher
-    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
-    if args.launcher == "pytorch":
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    if args.launcher == 'pytorch':
         prepare_cpu_processes(cfg)
     return cfg
 
@@ -171,15 +171,15 @@ def prepare_cpu_processes(cfg: Config) -> None:
 
     if torch.cuda.is_available():
         return
-    torch.distributed.init_process_group(backend="gloo")
-    cfg.merge_from_dict({"env_cfg.dist_cfg.backend": "gloo"})
+    torch.distributed.init_process_group(backend='gloo')
+    cfg.merge_from_dict({'env_cfg.dist_cfg.backend': 'gloo'})
     wrapper = {
-        "type": "MMDistributedDataParallel",
-        "broadcast_buffers": False,
-        "find_unused_parameters": cfg.get("find_unused_parameters", False),
+        'type': 'MMDistributedDataParallel',
+        'broadcast_buffers': False,
+        'find_unused_parameters': cfg.get('find_unused_parameters', False),
     }
-    wrapper.update(cfg.get("model_wrapper_cfg") or {})
-    cfg.model_wrapper_cfg = {**wrapper, "device_ids": None}
+    wrapper.update(cfg.get('model_wrapper_cfg') or {})
+    cfg.model_wrapper_cfg = {**wrapper, 'device_ids': None}
 
 
 def require_data(cfg: Config, *keys: str) -> None:
@@ -189,17 +189,17 @@ def require_data(cfg: Config, *keys: str) -> None:
     try:
         check_files(*(cfg.get(key) for key in keys))
     except FileNotFoundError as error:
-        sys.exit(f"{Path(sys.argv[0]).name}: {error}")
+        sys.exit(f'{Path(sys.argv[0]).name}: {error}')
 
 
 def require_weights(cfg: Config) -> None:
     """Stop where files of weights that the config starts from are missing, before models of many GB are built."""
-    backbone = cfg.model.get("backbone") or {}
-    wanted = {"load_from": cfg.get("load_from")}
-    if not cfg.get("resume"):
-        wanted["model.backbone.init_cfg.checkpoint"] = (backbone.get("init_cfg") or {}).get("checkpoint")
+    backbone = cfg.model.get('backbone') or {}
+    wanted = {'load_from': cfg.get('load_from')}
+    if not cfg.get('resume'):
+        wanted['model.backbone.init_cfg.checkpoint'] = (backbone.get('init_cfg') or {}).get('checkpoint')
     for setting, path in wanted.items():
-        if path and "://" not in path and not Path(path).expanduser().is_file():
+        if path and '://' not in path and not Path(path).expanduser().is_file():
             sys.exit(f"{Path(sys.argv[0]).name}: {setting} of {cfg.filename} names weights that are missing: {path}. "
                      "Train or convert them first (the head of the config and docs/weights.md say how), name others, "
                      f"or begin without: --cfg-options {setting.removesuffix('.checkpoint')}=None")
@@ -210,4 +210,4 @@ def build_runner(cfg: Config):
     from mmengine.registry import RUNNERS
     from mmengine.runner import Runner
 
-    return RUNNERS.build(cfg) if "runner_type" in cfg else Runner.from_cfg(cfg)
+    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)

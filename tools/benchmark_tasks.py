@@ -19,10 +19,10 @@ from demo import questions
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeat", type=int, default=20, help="pictures per task; the median counts (default: 20)")
+    parser.add_argument('--repeat', type=int, default=20, help='pictures per task; the median counts (default: 20)')
     args = parse_with_model(parser)
     if args.repeat < 1:
-        parser.error(f"--repeat must be at least 1, got {args.repeat}")
+        parser.error(f'--repeat must be at least 1, got {args.repeat}')
     return args
 
 
@@ -36,13 +36,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         # Two calls of each task don't count.
         pictures = [mmcv.imread(path) for path in draw_scenes(Path(folder), args.repeat + 2)]
-    print(f"{args.repeat} pictures of 128 px, one at a time, on {args.device} with {torch.get_num_threads()} threads; "
-          f"median in ms")
+    print(f'{args.repeat} pictures of 128 px, one at a time, on {args.device} with {torch.get_num_threads()} threads; '
+          f'median in ms')
     for title, (ask, *what) in questions(model).items():
         waiting = iter(pictures)
         milliseconds = median_ms(lambda ask=ask, what=what, waiting=waiting: ask(next(waiting), *what), args.repeat)
-        print(f"{title:<34}{milliseconds:>6.0f}")
+        print(f'{title:<34}{milliseconds:>6.0f}')
 
 
-if __name__ == "__main__":
+if __name__ == '__main__':
     main()

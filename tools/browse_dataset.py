@@ -28,21 +28,21 @@ if TYPE_CHECKING:
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("config", help="config file")
-    parser.add_argument("--out-dir", default="work_dirs/browsed", help="folder of the pictures")
-    parser.add_argument("--number", type=int, default=8, help="pictures, in turn from each data set (default: 8)")
-    parser.add_argument("--seed", type=int, default=0, help="of what is drawn at random (default: 0)")
+    parser.add_argument('config', help='config file')
+    parser.add_argument('--out-dir', default='work_dirs/browsed', help='folder of the pictures')
+    parser.add_argument('--number', type=int, default=8, help='pictures, in turn from each data set (default: 8)')
+    parser.add_argument('--seed', type=int, default=0, help='of what is drawn at random (default: 0)')
     add_shared_arguments(parser, launcher=False)
     args = parser.parse_args()
-    require_file(args.config, "config")
+    require_file(args.config, 'config')
     if args.number < 1:
-        parser.error(f"--number must be at least 1, got {args.number}")
+        parser.error(f'--number must be at least 1, got {args.number}')
     return args
 
 
 def spread(dataset: Dataset, number: int) -> list[int]:
     """Indices of as many samples, in turn from each part of a concatenated data set."""
-    ends = getattr(dataset, "cumulative_sizes", [len(dataset)])
+    ends = getattr(dataset, 'cumulative_sizes', [len(dataset)])
     starts = [0, *ends[:-1]]
     found = []
     for place in range(max(end - start for start, end in zip(starts, ends, strict=True))):
@@ -68,7 +68,7 @@ def answers(sample: DetDataSample, vocabulary) -> tuple[list[str], list[np.ndarr
     if instruction.asks_for_words:
         return [], [], list(sample.answer)
     known = sample.gt_instances
-    known.bboxes = torch.as_tensor(getattr(known.bboxes, "tensor", known.bboxes))
+    known.bboxes = torch.as_tensor(getattr(known.bboxes, 'tensor', known.bboxes))
     target = set_targets([sample])[0]
     names, outlines, tokens = [], [], []
     for i in torch.nonzero(target.asked_class >= 0).flatten().tolist():
@@ -77,10 +77,10 @@ def answers(sample: DetDataSample, vocabulary) -> tuple[list[str], list[np.ndarr
         unknown = np.isnan(offsets)
         bins = vocabulary.encode_offsets(np.nan_to_num(offsets))
         points = np.where(unknown, np.nan, center + vocabulary.decode_offsets(bins)) * target.image_size.numpy()
-        said = np.where(unknown, "-", np.char.mod("<p%d>", bins - vocabulary.coord_range)).ravel()
+        said = np.where(unknown, '-', np.char.mod('<p%d>', bins - vocabulary.coord_range)).ravel()
         names.append(instruction.class_names[row])
         outlines.append(points)
-        tokens.append(" ".join([f"<c{instruction.class_indices[row]}>", *said]))
+        tokens.append(' '.join([f'<c{instruction.class_indices[row]}>', *said]))
     return names, outlines, tokens
 
 
@@ -98,7 +98,7 @@ def draw(inputs, sample: DetDataSample, vocabulary, visualizer) -> np.ndarray:
     image = inputs.permute(1, 2, 0).numpy()[..., ::-1].copy()
     names, outlines, tokens = answers(sample, vocabulary)
     instruction = parse_instruction(sample.instruction, vocabulary)
-    found = InstanceData(label_names=names, labels=torch.arange(len(names)) % len(visualizer.dataset_meta["palette"]))
+    found = InstanceData(label_names=names, labels=torch.arange(len(names)) % len(visualizer.dataset_meta['palette']))
     boxes = [[*np.nanmin(points, axis=0), *np.nanmax(points, axis=0)] for points in outlines]
     found.bboxes = torch.tensor(np.array(boxes, dtype=np.float32).reshape(-1, 4))
     if instruction.asks_for_outlines and names:
@@ -107,9 +107,9 @@ def draw(inputs, sample: DetDataSample, vocabulary, visualizer) -> np.ndarray:
     elif instruction.point_names and names:
         found.points = torch.tensor(np.stack(outlines), dtype=torch.float32)
     shown = DetDataSample(gt_instances=found)
-    visualizer.add_datasample("sample", image, shown, draw_pred=False)
-    count = "" if instruction.asks_for_words else f", {len(names)} of {len(sample.gt_instances)} objects asked for"
-    return write_below(visualizer.get_image(), [sample.instruction, f"-> {instruction.format_text}{count}", *tokens])
+    visualizer.add_datasample('sample', image, shown, draw_pred=False)
+    count = '' if instruction.asks_for_words else f', {len(names)} of {len(sample.gt_instances)} objects asked for'
+    return write_below(visualizer.get_image(), [sample.instruction, f'-> {instruction.format_text}{count}', *tokens])
 
 
 def main() -> None:
@@ -127,8 +127,8 @@ def main() -> None:
     from visionllm_mm.visualization import InstructionVisualizer
 
     cfg = read_config(args.config, args.cfg_options)
-    require_data(cfg, "train_dataloader", "val_dataloader")
-    init_default_scope("mmdet")
+    require_data(cfg, 'train_dataloader', 'val_dataloader')
+    init_default_scope('mmdet')
     np.random.seed(args.seed)
     vocabulary = Vocabulary(**cfg.model.vocabulary)
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
@@ -136,7 +136,7 @@ def main() -> None:
         for part in (dataset, DATASETS.build(cfg.val_dataloader.dataset)):
             compare_class_names(part)
     except ValueError as error:
-        raise SystemExit(f"browse_dataset.py: {error}") from error
+        raise SystemExit(f'browse_dataset.py: {error}') from error
     for part in plain_datasets(dataset):
         for transform in part.pipeline.transforms:
             if isinstance(transform, SeedBySample):
@@ -147,11 +147,11 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     for number, index in enumerate(spread(dataset, args.number)):
         item = dataset[index]
-        picture = draw(item["inputs"], item["data_samples"], vocabulary, visualizer)
-        Image.fromarray(picture).save(out / f"{number:03d}.png")
+        picture = draw(item['inputs'], item['data_samples'], vocabulary, visualizer)
+        Image.fromarray(picture).save(out / f'{number:03d}.png')
         print(f'{number:03d}.png: {item["data_samples"].instruction[:100]}')
-    print(f"the pictures are in {out}")
+    print(f'the pictures are in {out}')
 
 
-if __name__ == "__main__":
+if __name__ == '__main__':
     main()

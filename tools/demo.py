@@ -28,9 +28,9 @@ SECTION = """<section><img src="{picture}" alt="{title}"><h2>{title}</h2>
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--image", help="picture to ask (default: a drawn scene)")
-    parser.add_argument("--out-dir", default="work_dirs/demo", help="folder of pictures and page")
-    parser.add_argument("--score-thr", type=float, default=0.3, help="what is shown is at least as sure (default: 0.3)")
+    parser.add_argument('--image', help='picture to ask (default: a drawn scene)')
+    parser.add_argument('--out-dir', default='work_dirs/demo', help='folder of pictures and page')
+    parser.add_argument('--score-thr', type=float, default=0.3, help='what is shown is at least as sure (default: 0.3)')
     return parse_with_model(parser)
 
 
@@ -40,15 +40,15 @@ def questions(model) -> dict:
 
     own = 'Point to each {"star": <c0>, "ring": <c1>} of <image>: (c, x1, y1, x2, y2), range 64.'
     return {
-        "Detection": (model.detect, SHAPES),
-        "Detection of colors": (model.detect, COLORS),
-        "Instance segmentation, 24 points": (model.segment, SHAPES, 24),
-        "Instance segmentation, 8 points": (model.segment, SHAPES, 8),
-        "Visual grounding": (model.ground, "the largest object"),
-        "Keypoints": (model.keypoints, SHAPES, KEYPOINTS),
-        "Caption": (model.caption,),
-        "Question": (model.answer, "How many objects are there?"),
-        "Your own words": (lambda path, **kwargs: model(path, instruction=own, **kwargs),),
+        'Detection': (model.detect, SHAPES),
+        'Detection of colors': (model.detect, COLORS),
+        'Instance segmentation, 24 points': (model.segment, SHAPES, 24),
+        'Instance segmentation, 8 points': (model.segment, SHAPES, 8),
+        'Visual grounding': (model.ground, 'the largest object'),
+        'Keypoints': (model.keypoints, SHAPES, KEYPOINTS),
+        'Caption': (model.caption,),
+        'Question': (model.answer, 'How many objects are there?'),
+        'Your own words': (lambda path, **kwargs: model(path, instruction=own, **kwargs),),
     }
 
 
@@ -66,24 +66,24 @@ def main() -> None:
     try:
         picture = check_image_file(args.image or draw_scenes(out, 1)[0], model.max_pixels)
     except (ValueError, FileNotFoundError) as error:
-        raise SystemExit(f"demo.py: {error}") from error
+        raise SystemExit(f'demo.py: {error}') from error
     model.visualizer.min_size = 512
     sections = []
     for number, (title, (ask, *what)) in enumerate(questions(model).items(), start=1):
         start = time.perf_counter()
         result = ask(picture, *what, return_vis=True, pred_score_thr=args.score_thr)
         seconds = time.perf_counter() - start
-        prediction, file = result["predictions"][0], f"{number}.png"
-        Image.fromarray(result["visualization"][0]).save(out / file)
+        prediction, file = result['predictions'][0], f'{number}.png'
+        Image.fromarray(result['visualization'][0]).save(out / file)
         answer = to_text(prediction, args.score_thr)
-        shown = dict(picture=file, title=title, answer=answer, instruction=prediction["instruction"],
-                     output_format=prediction["output_format"])
+        shown = dict(picture=file, title=title, answer=answer, instruction=prediction['instruction'],
+                     output_format=prediction['output_format'])
         sections.append(SECTION.format(seconds=seconds, **{key: html.escape(text) for key, text in shown.items()}))
-        print(f"{title} ({seconds:.2f} s): {answer.splitlines()[0]}")
-    page = out / "report.html"
-    page.write_text(PAGE.format(model=html.escape(Path(args.weights).name), sections="\n".join(sections)))
-    print(f"pictures and report.html are in {out}")
+        print(f'{title} ({seconds:.2f} s): {answer.splitlines()[0]}')
+    page = out / 'report.html'
+    page.write_text(PAGE.format(model=html.escape(Path(args.weights).name), sections='\n'.join(sections)))
+    print(f'pictures and report.html are in {out}')
 
 
-if __name__ == "__main__":
+if __name__ == '__main__':
     main()

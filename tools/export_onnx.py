@@ -18,15 +18,15 @@ from types import SimpleNamespace
 
 from _launch import import_plugin, parse_with_model
 
-OUTPUTS = ("embeddings", "centers", "objectness", "sizes")
+OUTPUTS = ('embeddings', 'centers', 'objectness', 'sizes')
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", default="work_dirs/tokenizer.onnx", help="file to write")
-    parser.add_argument("--size", type=int, nargs=2, default=(128, 128), metavar=("H", "W"),
-                        help="of the image, px (default: 128 128)")
-    parser.add_argument("--words", type=int, default=64, help="T, the most tokens of an instruction (default: 64)")
+    parser.add_argument('--out', default='work_dirs/tokenizer.onnx', help='file to write')
+    parser.add_argument('--size', type=int, nargs=2, default=(128, 128), metavar=('H', 'W'),
+                        help='of the image, px (default: 128 128)')
+    parser.add_argument('--words', type=int, default=64, help='T, the most tokens of an instruction (default: 64)')
     return parse_with_model(parser, device=False)
 
 
@@ -37,7 +37,7 @@ def fill_up(language, padding, words: int):
 
     missing = words - language.shape[1]
     if missing < 0:
-        raise ValueError(f"the instruction has {language.shape[1]} tokens, more than the {words} of the exported model")
+        raise ValueError(f'the instruction has {language.shape[1]} tokens, more than the {words} of the exported model')
     more = torch.ones(1, missing, dtype=torch.bool)
     return F.pad(language.detach(), (0, 0, 0, missing)), torch.cat([padding, more], dim=1)
 
@@ -72,19 +72,19 @@ def main() -> None:
         import onnx  # noqa: F401
     except ImportError as error:
         raise SystemExit("export_onnx.py: it needs onnx: pip install 'visionllm-mmdet[onnx]'") from error
-    model = init_detector(args.config, args.weights, device="cpu", cfg_options={})
+    model = init_detector(args.config, args.weights, device='cpu', cfg_options={})
     size = tuple(args.size)
-    language, padding = fill_up(*model.text_encoder(["Find every star in the picture"]), args.words)
+    language, padding = fill_up(*model.text_encoder(['Find every star in the picture']), args.words)
     outputs = list(OUTPUTS if model.image_tokenizer.refine_sizes else OUTPUTS[:-1])
     Path(args.out).parent.mkdir(parents=True, exist_ok=True)
     with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what is traced as a constant is one: sizes are fixed
+        warnings.simplefilter('ignore')  # what is traced as a constant is one: sizes are fixed
         # The exporter that is based on torch.export fails on mmcv's deformable attention.
         torch.onnx.export(
             as_module(model, size), (torch.zeros(1, 3, *size), language, padding), args.out, dynamo=False,
-            opset_version=17, input_names=["image", "language", "language_padding"], output_names=outputs)
-    print(f"{args.out}: {Path(args.out).stat().st_size / 2**20:.1f} MB")
+            opset_version=17, input_names=['image', 'language', 'language_padding'], output_names=outputs)
+    print(f'{args.out}: {Path(args.out).stat().st_size / 2**20:.1f} MB')
 
 
-if __name__ == "__main__":
+if __name__ == '__main__':
     main()

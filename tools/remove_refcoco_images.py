@@ -18,17 +18,17 @@ import re
 import sys
 from pathlib import Path
 
-EXPRESSIONS = "annotations/mdetr_annotations/finetune_{}.json"
+EXPRESSIONS = 'annotations/mdetr_annotations/finetune_{}.json'
 TRAINING = (
-    "annotations/instances_train2017.json",
-    *(EXPRESSIONS.format(f"{name}_train") for name in ("refcoco", "refcoco+", "refcocog")),
+    'annotations/instances_train2017.json',
+    *(EXPRESSIONS.format(f'{name}_train') for name in ('refcoco', 'refcoco+', 'refcocog')),
 )
 TESTS = tuple(
-    EXPRESSIONS.format(f"{name}_{split}")
+    EXPRESSIONS.format(f'{name}_{split}')
     for name, splits in (
-        ("refcoco", ("val", "testA", "testB")),
-        ("refcoco+", ("val", "testA", "testB")),
-        ("refcocog", ("val", "test")),
+        ('refcoco', ('val', 'testA', 'testB')),
+        ('refcoco+', ('val', 'testA', 'testB')),
+        ('refcocog', ('val', 'test')),
     )
     for split in splits
 )
@@ -39,24 +39,24 @@ def parse_args() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "files",
-        nargs="*",
+        'files',
+        nargs='*',
         type=Path,
-        help="annotation files to take images out of (default: those of the stage 2 config)",
+        help='annotation files to take images out of (default: those of the stage 2 config)',
     )
     parser.add_argument(
-        "--data-root",
+        '--data-root',
         type=Path,
-        default=Path(os.environ.get("COCO_ROOT", "data/coco")),
-        help="folder with annotations/ (default: $COCO_ROOT, else data/coco)",
+        default=Path(os.environ.get('COCO_ROOT', 'data/coco')),
+        help='folder with annotations/ (default: $COCO_ROOT, else data/coco)',
     )
-    parser.add_argument("--force", action="store_true", help="write over files of an earlier run")
+    parser.add_argument('--force', action='store_true', help='write over files of an earlier run')
     return parser.parse_args()
 
 
 def image_number(file_name: str) -> int:
     """The image id of COCO: 123456 for COCO_train2014_000000123456.jpg and for 000000123456.jpg."""
-    match = re.search(r"(\d{12})\.jpg$", file_name)
+    match = re.search(r'(\d{12})\.jpg$', file_name)
     if match is None:
         raise ValueError(f"{file_name!r} is not named as COCO's images are, as 000000123456.jpg")
     return int(match[1])
@@ -66,26 +66,26 @@ def read(path: Path) -> dict:
     """An annotation file with images and annotations."""
     try:
         content = json.loads(path.read_text())
-        for image in content["images"]:
-            image_number(image["file_name"])
-        content["annotations"]
+        for image in content['images']:
+            image_number(image['file_name'])
+        content['annotations']
     except (ValueError, KeyError, TypeError) as error:
-        reason = f"{type(error).__name__}: {error}"
+        reason = f'{type(error).__name__}: {error}'
         sys.exit(f"remove_refcoco_images.py: {path} has no annotations of COCO's form: {reason}")
     return content
 
 
 def remove(content: dict, numbers: set[int]) -> dict:
     """The content without the images of these numbers and their annotations."""
-    images = [i for i in content["images"] if image_number(i["file_name"]) not in numbers]
-    kept = {image["id"] for image in images}
-    annotations = [a for a in content["annotations"] if a["image_id"] in kept]
-    return {**content, "images": images, "annotations": annotations}
+    images = [i for i in content['images'] if image_number(i['file_name']) not in numbers]
+    kept = {image['id'] for image in images}
+    annotations = [a for a in content['annotations'] if a['image_id'] in kept]
+    return {**content, 'images': images, 'annotations': annotations}
 
 
 def write(path: Path, content: dict) -> None:
     """Write a file all at once: an interrupted run leaves none that is cut short."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial = path.with_name(f'.{path.name}.{os.getpid()}')
     try:
         partial.write_text(json.dumps(content))
         partial.replace(path)
@@ -101,25 +101,25 @@ def require_files(paths: list[Path]) -> None:
         import_plugin()
         from visionllm_mm.datasets.required_files import describe_missing
 
-        sys.exit(f"remove_refcoco_images.py: {describe_missing(missing)}")
+        sys.exit(f'remove_refcoco_images.py: {describe_missing(missing)}')
 
 
 def main() -> None:
     args = parse_args()
     sources = args.files or [args.data_root / name for name in TRAINING]
     tests = [args.data_root / name for name in TESTS]
-    targets = [source.with_name(f"{source.stem}_norefcoco.json") for source in sources]
+    targets = [source.with_name(f'{source.stem}_norefcoco.json') for source in sources]
     require_files([*sources, *tests])
     existing = [str(target) for target in targets if target.exists()]
     if existing and not args.force:
-        listed = ", ".join(existing)
-        sys.exit(f"remove_refcoco_images.py: {listed} exist: --force writes over them")
-    numbers = {image_number(i["file_name"]) for test in tests for i in read(test)["images"]}
-    print(f"{len(numbers)} images in the validation and test splits of RefCOCO, RefCOCO+, RefCOCOg")
+        listed = ', '.join(existing)
+        sys.exit(f'remove_refcoco_images.py: {listed} exist: --force writes over them')
+    numbers = {image_number(i['file_name']) for test in tests for i in read(test)['images']}
+    print(f'{len(numbers)} images in the validation and test splits of RefCOCO, RefCOCO+, RefCOCOg')
     for source, target in zip(sources, targets, strict=True):
         content = read(source)
         rest = remove(content, numbers)
-        removed = {key: len(content[key]) - len(rest[key]) for key in ("images", "annotations")}
+        removed = {key: len(content[key]) - len(rest[key]) for key in ('images', 'annotations')}
         write(target, rest)
         print(
             f"{target}: {removed['images']} of {len(content['images'])} entries of images and "
@@ -127,5 +127,5 @@ def main() -> None:
         )
 
 
-if __name__ == "__main__":
+if __name__ == '__main__':
     main()

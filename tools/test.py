@@ -23,32 +23,32 @@ if TYPE_CHECKING:
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Evaluate a checkpoint on a config's test set.")
-    parser.add_argument("config", help="config file")
-    parser.add_argument("checkpoint", help="checkpoint file")
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument(
-        "--work-dir",
+        '--work-dir',
         help="folder for logs and metrics (default: the config's work_dir, "
         "else work_dirs/<config name>)",
     )
-    parser.add_argument("--out", metavar="FILE.pkl", help="write the predictions to a pickle file; of several "
-                        "tasks, to FILE_<task>.pkl each")
-    parser.add_argument("--show", action="store_true", help="show each prediction in a window")
-    parser.add_argument("--show-dir", metavar="DIR", help="draw each prediction into this folder")
+    parser.add_argument('--out', metavar='FILE.pkl', help='write the predictions to a pickle file; of several '
+                        'tasks, to FILE_<task>.pkl each')
+    parser.add_argument('--show', action='store_true', help='show each prediction in a window')
+    parser.add_argument('--show-dir', metavar='DIR', help='draw each prediction into this folder')
     parser.add_argument(
-        "--wait-time", type=float, default=2, help="seconds a window stays with --show (default: 2)"
+        '--wait-time', type=float, default=2, help='seconds a window stays with --show (default: 2)'
     )
     add_shared_arguments(parser)
     args = parser.parse_args()
-    require_file(args.config, "config")
-    require_file(args.checkpoint, "checkpoint")
-    if args.out and not args.out.endswith((".pkl", ".pickle")):
-        sys.exit(f"test.py: --out has to end in .pkl or .pickle, not {args.out}")
+    require_file(args.config, 'config')
+    require_file(args.checkpoint, 'checkpoint')
+    if args.out and not args.out.endswith(('.pkl', '.pickle')):
+        sys.exit(f'test.py: --out has to end in .pkl or .pickle, not {args.out}')
     return args
 
 
 def enable_drawing(cfg: Config, args: argparse.Namespace) -> None:
     """Turn on the config's visualization hook, which is there but silent otherwise."""
-    hook = cfg.get("default_hooks", {}).get("visualization")
+    hook = cfg.get('default_hooks', {}).get('visualization')
     if not hook:
         sys.exit(
             "test.py: --show and --show-dir need "
@@ -66,8 +66,8 @@ def dump_predictions(runner: Runner, out: Path) -> None:
     """Write the predictions of the test, or of each task's, to a file once it is done."""
     from mmdet.evaluation import DumpDetResults
 
-    for task, loop in getattr(runner.test_loop, "loops", {"": runner.test_loop}).items():
-        file = out.with_stem(f"{out.stem}_{task}") if task else out
+    for task, loop in getattr(runner.test_loop, 'loops', {'': runner.test_loop}).items():
+        file = out.with_stem(f'{out.stem}_{task}') if task else out
         loop.evaluator.metrics.append(DumpDetResults(out_file_path=str(file)))
 
 
@@ -78,12 +78,12 @@ def main() -> None:
     cfg.load_from = args.checkpoint
     if args.show or args.show_dir:
         enable_drawing(cfg, args)
-    require_data(cfg, "test_dataloader", "test_evaluator", "test_cfg")
+    require_data(cfg, 'test_dataloader', 'test_evaluator', 'test_cfg')
     runner = build_runner(cfg)
     if args.out:
         dump_predictions(runner, Path(args.out))
     runner.test()
 
 
-if __name__ == "__main__":
+if __name__ == '__main__':
     main()

@@ -21,58 +21,58 @@ if TYPE_CHECKING:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Train the model of a config.")
-    parser.add_argument("config", help="config file")
+    parser = argparse.ArgumentParser(description='Train the model of a config.')
+    parser.add_argument('config', help='config file')
     parser.add_argument(
-        "--work-dir",
+        '--work-dir',
         help="folder for checkpoints and logs (default: the config's work_dir, "
         "else work_dirs/<config name>)",
     )
-    parser.add_argument("--amp", action="store_true", help="mixed precision (needs a GPU)")
+    parser.add_argument('--amp', action='store_true', help='mixed precision (needs a GPU)')
     parser.add_argument(
-        "--auto-scale-lr",
-        action="store_true",
-        help="scale the learning rate by total batch size / auto_scale_lr.base_batch_size",
+        '--auto-scale-lr',
+        action='store_true',
+        help='scale the learning rate by total batch size / auto_scale_lr.base_batch_size',
     )
     parser.add_argument(
-        "--resume",
-        nargs="?",
-        const="auto",
-        metavar="CHECKPOINT",
-        help="go on from this checkpoint; without a path, from the last one in the work folder, "
-        "or from the start if there is none",
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CHECKPOINT',
+        help='go on from this checkpoint; without a path, from the last one in the work folder, '
+        'or from the start if there is none',
     )
     add_shared_arguments(parser)
     args = parser.parse_args()
-    require_file(args.config, "config")
-    if args.resume not in (None, "auto"):
-        require_file(args.resume, "checkpoint")
+    require_file(args.config, 'config')
+    if args.resume not in (None, 'auto'):
+        require_file(args.resume, 'checkpoint')
     return args
 
 
 def enable_amp(cfg: Config) -> None:
     """Switch the optimizer wrapper to mixed precision; a dtype or scale set in the config stays."""
     wrapper = cfg.optim_wrapper
-    kind = wrapper.get("type", "OptimWrapper")
-    if kind not in ("OptimWrapper", "AmpOptimWrapper"):
-        sys.exit(f"train.py: --amp cannot replace optim_wrapper.type={kind!r} of {cfg.filename}")
-    wrapper.type = "AmpOptimWrapper"
+    kind = wrapper.get('type', 'OptimWrapper')
+    if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
+        sys.exit(f'train.py: --amp cannot replace optim_wrapper.type={kind!r} of {cfg.filename}')
+    wrapper.type = 'AmpOptimWrapper'
     # bfloat16 has the range of float32, so that there is nothing to scale.
-    wrapper.setdefault("loss_scale", 1.0 if wrapper.get("dtype") == "bfloat16" else "dynamic")
+    wrapper.setdefault('loss_scale', 1.0 if wrapper.get('dtype') == 'bfloat16' else 'dynamic')
 
 
 def enable_auto_scale_lr(cfg: Config) -> None:
-    if "base_batch_size" not in cfg.get("auto_scale_lr", {}):
+    if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
         sys.exit(
-            "train.py: --auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) "
-            f"in {cfg.filename}"
+            'train.py: --auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) '
+            f'in {cfg.filename}'
         )
     cfg.auto_scale_lr.enable = True
 
 
 def resume(cfg: Config, checkpoint: str) -> None:
     """Go on from a checkpoint or, with "auto", the last one; where there is none, start as the config says."""
-    if checkpoint == "auto":
+    if checkpoint == 'auto':
         from mmengine.runner import find_latest_checkpoint
 
         checkpoint = find_latest_checkpoint(cfg.work_dir)
@@ -91,9 +91,9 @@ def main() -> None:
     if args.resume:
         resume(cfg, args.resume)
     require_weights(cfg)
-    require_data(cfg, "train_dataloader", "val_dataloader", "val_evaluator")
+    require_data(cfg, 'train_dataloader', 'val_dataloader', 'val_evaluator')
     build_runner(cfg).train()
 
 
-if __name__ == "__main__":
+if __name__ == '__main__':
     main()

@@ -3,7 +3,7 @@
 from visionllm_mm.environment import check_versions, install_ops_stand_in
 from visionllm_mm.version import __version__
 
-__all__ = ["__version__"]
+__all__ = ['__version__']
 
 # The order matters: mmdet fails on import where mmcv's ops are neither built nor stood in for.
 check_versions()

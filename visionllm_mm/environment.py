@@ -16,7 +16,7 @@ from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import ModuleType
 
-OPS_MODULE = "mmcv._ext"
+OPS_MODULE = 'mmcv._ext'
 
 
 @dataclass(frozen=True)
@@ -39,33 +39,33 @@ class Requirement:
 
     @property
     def wanted(self) -> str:
-        return f">={self.minimum}" + (f",<{self.below}" if self.below else "")
+        return f'>={self.minimum}' + (f',<{self.below}' if self.below else '')
 
 
 # onedl-* is the maintained line of the OpenMMLab packages under the same import names. The
 # originals are accepted, since people have them; mmdet's own checks of them run after these.
 REQUIREMENTS = (
-    Requirement("torch", ("torch",), "2.6", "", "torch==2.13.0"),
-    Requirement("transformers", ("transformers",), "5.0", "", "transformers==5.23.0"),
-    Requirement("peft", ("peft",), "0.18", "", "peft==0.21.2"),
+    Requirement('torch', ('torch',), '2.6', '', 'torch==2.13.0'),
+    Requirement('transformers', ('transformers',), '5.0', '', 'transformers==5.23.0'),
+    Requirement('peft', ('peft',), '0.18', '', 'peft==0.21.2'),
     Requirement(
-        "mmengine",
-        ("onedl-mmengine", "mmengine", "mmengine-lite"),
-        "0.10.7",
-        "1",
-        "onedl-mmengine==0.10.12",
+        'mmengine',
+        ('onedl-mmengine', 'mmengine', 'mmengine-lite'),
+        '0.10.7',
+        '1',
+        'onedl-mmengine==0.10.12',
     ),
-    Requirement("mmcv", ("onedl-mmcv", "mmcv", "mmcv-lite"), "2.1.0", "2.5", "onedl-mmcv==2.3.6"),
+    Requirement('mmcv', ('onedl-mmcv', 'mmcv', 'mmcv-lite'), '2.1.0', '2.5', 'onedl-mmcv==2.3.6'),
     Requirement(
-        "mmdet", ("onedl-mmdetection", "mmdet"), "3.3.0", "3.7", "onedl-mmdetection==3.5.1"
+        'mmdet', ('onedl-mmdetection', 'mmdet'), '3.3.0', '3.7', 'onedl-mmdetection==3.5.1'
     ),
 )
 
 
 def release(version: str) -> tuple[int, ...]:
     """'2.13.0+cpu' -> (2, 13): without trailing zeros, so that '2.6' equals '2.6.0'."""
-    match = re.match(r"\d+(\.\d+)*", version)
-    numbers = [int(number) for number in match.group().split(".")] if match else []
+    match = re.match(r'\d+(\.\d+)*', version)
+    numbers = [int(number) for number in match.group().split('.')] if match else []
     while numbers and numbers[-1] == 0:
         numbers.pop()
     return tuple(numbers)
@@ -88,14 +88,14 @@ def installed(requirement: Requirement) -> dict[str, str]:
         return {}
     if not found:
         module = importlib.import_module(requirement.module)
-        found[requirement.module] = str(getattr(module, "__version__", "0"))
+        found[requirement.module] = str(getattr(module, '__version__', '0'))
     return found
 
 
 def version_problem(requirement: Requirement, found: dict[str, str]) -> str | None:
     """One line about what is wrong with the versions found, None where they will do."""
-    shown = ", ".join(f"{name} {version}" for name, version in found.items()) or "nothing"
-    line = f"{requirement.module}: found {shown}; wanted {requirement.wanted}"
+    shown = ', '.join(f'{name} {version}' for name, version in found.items()) or 'nothing'
+    line = f'{requirement.module}: found {shown}; wanted {requirement.wanted}'
     if len(found) > 1:
         return f"{line}, from one distribution: these overwrite each other's files"
     if not found:
@@ -122,7 +122,7 @@ def version_report(
         # Another distribution of the same module has to go first: pip does not know they collide.
         if len(found) > 1 or (found and requirement.distributions[0] not in found):
             remove += found
-    pip = f"{sys.executable} -m pip"
+    pip = f'{sys.executable} -m pip'
     commands = [f"{pip} uninstall -y {' '.join(remove)}"] if remove else []
     commands += [f"{pip} install {' '.join(install)}"] if install else []
     return problems, commands
@@ -135,25 +135,25 @@ def check_versions(
     """Raise one ImportError that names every missing or unsupported package and the remedy."""
     problems, commands = version_report(requirements, find)
     if problems:
-        lines = [f"visionllm_mm cannot run with the packages of {sys.executable}:"]
-        lines += [f"  {problem}" for problem in problems]
-        lines.append("Install the tested versions (in a checkout, `make install` does it):")
-        lines += [f"  {command}" for command in commands]
-        raise ImportError("\n".join(lines))
+        lines = [f'visionllm_mm cannot run with the packages of {sys.executable}:']
+        lines += [f'  {problem}' for problem in problems]
+        lines.append('Install the tested versions (in a checkout, `make install` does it):')
+        lines += [f'  {command}' for command in commands]
+        raise ImportError('\n'.join(lines))
 
 
 def ops_state() -> str:
     """'built', 'missing' or 'broken: WHY' for mmcv's compiled ops. Imports torch and mmcv."""
-    if getattr(sys.modules.get(OPS_MODULE), "__stand_in__", False):
-        return "missing"
-    if find_spec("mmcv") is None or find_spec(OPS_MODULE) is None:
-        return "missing"
+    if getattr(sys.modules.get(OPS_MODULE), '__stand_in__', False):
+        return 'missing'
+    if find_spec('mmcv') is None or find_spec(OPS_MODULE) is None:
+        return 'missing'
     try:
-        importlib.import_module("torch")  # its shared libraries have to be loaded before the ops
+        importlib.import_module('torch')  # its shared libraries have to be loaded before the ops
         importlib.import_module(OPS_MODULE)
     except ImportError as error:
-        return f"broken: {error}"
-    return "built"
+        return f'broken: {error}'
+    return 'built'
 
 
 class OpsStandIn(ModuleType):
@@ -163,8 +163,8 @@ class OpsStandIn(ModuleType):
 
     def __getattr__(self, name: str) -> Callable:
         # Python itself asks modules for dunder names (__path__, __wrapped__): there are none here.
-        if name.startswith("__") and name.endswith("__"):
-            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        if name.startswith('__') and name.endswith('__'):
+            raise AttributeError(f'module {self.__name__!r} has no attribute {name!r}')
 
         def op(*args, **kwargs):
             raise RuntimeError(_missing_op_message(name))
@@ -176,11 +176,11 @@ class OpsStandIn(ModuleType):
 
 def _missing_op_message(name: str) -> str:
     message = (
-        f"mmcv op {name!r} is not built: run `make install-ops` in a checkout of visionllm-mmdet, "
-        "or `python tools/install_ops.py` (needs a C++ compiler, about 10 minutes on 2 cores)"
+        f'mmcv op {name!r} is not built: run `make install-ops` in a checkout of visionllm-mmdet, '
+        'or `python tools/install_ops.py` (needs a C++ compiler, about 10 minutes on 2 cores)'
     )
-    if name.startswith("ms_deform_attn"):
-        message += "; only a GPU needs it: with CUDA_VISIBLE_DEVICES= all runs on the CPU"
+    if name.startswith('ms_deform_attn'):
+        message += '; only a GPU needs it: with CUDA_VISIBLE_DEVICES= all runs on the CPU'
     return message
 
 
@@ -193,11 +193,11 @@ def install_ops_stand_in() -> bool:
         ImportError: the real ops are there but do not load, as after a change of torch.
     """
     state = ops_state()
-    if state == "built":
+    if state == 'built':
         return False
-    if state.startswith("broken"):
-        versions = ", ".join(
-            f"{name} {metadata.version(name)}" for name in ("torch", "onedl-mmcv") if _has(name)
+    if state.startswith('broken'):
+        versions = ', '.join(
+            f'{name} {metadata.version(name)}' for name in ('torch', 'onedl-mmcv') if _has(name)
         )
         raise ImportError(
             f"mmcv's compiled ops do not load with {versions} ({state.removeprefix('broken: ')}). "
@@ -207,7 +207,7 @@ def install_ops_stand_in() -> bool:
         stand_in = OpsStandIn(OPS_MODULE, "Stand-in for mmcv's ops, which are not built.")
         stand_in.__spec__ = ModuleSpec(OPS_MODULE, loader=None)
         sys.modules[OPS_MODULE] = stand_in
-        importlib.import_module("mmcv")._ext = stand_in
+        importlib.import_module('mmcv')._ext = stand_in
     return True
 
 

@@ -16,7 +16,7 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner.checkpoint import CheckpointLoader
 
 # Plain numbers, booleans and text. Object arrays stay refused: they may hold anything.
-_DTYPES = ("?", "b", "B", "h", "H", "i", "I", "l", "L", "q", "Q", "e", "f", "d", "U")
+_DTYPES = ('?', 'b', 'B', 'h', 'H', 'i', 'I', 'l', 'L', 'q', 'Q', 'e', 'f', 'd', 'U')
 
 
 def _statistic_of_history_buffer(owner: Any, name: str) -> Any:
@@ -24,9 +24,9 @@ def _statistic_of_history_buffer(owner: Any, name: str) -> Any:
 
     The real getattr reaches any code from an allowed object: allowing it would undo the protection.
     """
-    if owner is HistoryBuffer and name in ("min", "max", "current", "mean"):
+    if owner is HistoryBuffer and name in ('min', 'max', 'current', 'mean'):
         return getattr(HistoryBuffer, name)
-    raise pickle.UnpicklingError(f"the checkpoint asks for attribute {name!r} of {owner!r}")
+    raise pickle.UnpicklingError(f'the checkpoint asks for attribute {name!r} of {owner!r}')
 
 
 def mmengine_globals() -> list[tuple[Any, str]]:
@@ -38,16 +38,16 @@ def mmengine_globals() -> list[tuple[Any, str]]:
     # modules of different names, so they are asked for in public.
     reconstruct, scalar = np.zeros(0).__reduce__()[0], np.float64(0).__reduce__()[0]
     allowed = [
-        (HistoryBuffer, "mmengine.logging.history_buffer.HistoryBuffer"),
-        (_statistic_of_history_buffer, "builtins.getattr"),
-        (np.ndarray, "numpy.ndarray"),
-        (np.dtype, "numpy.dtype"),
+        (HistoryBuffer, 'mmengine.logging.history_buffer.HistoryBuffer'),
+        (_statistic_of_history_buffer, 'builtins.getattr'),
+        (np.ndarray, 'numpy.ndarray'),
+        (np.dtype, 'numpy.dtype'),
     ]
-    for core in ("numpy._core", "numpy.core"):  # numpy 2, numpy 1
-        allowed.append((reconstruct, f"{core}.multiarray._reconstruct"))
-        allowed.append((scalar, f"{core}.multiarray.scalar"))
+    for core in ('numpy._core', 'numpy.core'):  # numpy 2, numpy 1
+        allowed.append((reconstruct, f'{core}.multiarray._reconstruct'))
+        allowed.append((scalar, f'{core}.multiarray.scalar'))
     for dtype in {type(np.dtype(code)) for code in _DTYPES}:
-        allowed.append((dtype, f"numpy.dtypes.{dtype.__name__}"))
+        allowed.append((dtype, f'numpy.dtypes.{dtype.__name__}'))
     return allowed
 
 
@@ -65,15 +65,15 @@ def load_from_local_safely(filename: str, map_location: Any = None) -> Any:
     """
     path = os.path.expanduser(filename)
     if not os.path.isfile(path):
-        raise FileNotFoundError(f"checkpoint not found: {filename}")
+        raise FileNotFoundError(f'checkpoint not found: {filename}')
     try:
         # weights_only stays at its default, True: given, it would override torch's own variable.
         return torch.load(path, map_location=map_location)
     except pickle.UnpicklingError as error:
         raise RuntimeError(
-            f"{filename} holds Python objects that could run code when loaded: "
-            f"{_refused(path, error)}. If you trust its source, set "
-            "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 and repeat the command"
+            f'{filename} holds Python objects that could run code when loaded: '
+            f'{_refused(path, error)}. If you trust its source, set '
+            'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 and repeat the command'
         ) from error
 
 
@@ -82,7 +82,7 @@ def _refused(path: str, error: Exception) -> str:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
     except (RuntimeError, ValueError, pickle.UnpicklingError):  # not torch's zip format
         names = []
-    return ", ".join(sorted(names)) or str(error).splitlines()[0]
+    return ', '.join(sorted(names)) or str(error).splitlines()[0]
 
 
 def use_safe_checkpoint_loading() -> None:
@@ -91,4 +91,4 @@ def use_safe_checkpoint_loading() -> None:
     onedl-mmengine loads a refused file again without protection, after a warning. A program that
     owns its process, as our tools do, calls this once; importing visionllm_mm alone does not.
     """
-    CheckpointLoader.register_scheme(prefixes="", loader=load_from_local_safely, force=True)
+    CheckpointLoader.register_scheme(prefixes='', loader=load_from_local_safely, force=True)

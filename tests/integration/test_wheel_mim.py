@@ -13,94 +13,94 @@ from pathlib import Path
 import pytest
 import yaml
 
-CONFIG = "visionllm-tiny_miniscenes-det.py"
-PARTS = ("visionllm_mm", "tools", "configs", "requirements")
-FILES = ("setup.py", "pyproject.toml", "MANIFEST.in", "model-index.yml", "LICENSE", "README.md")
+CONFIG = 'visionllm-tiny_miniscenes-det.py'
+PARTS = ('visionllm_mm', 'tools', 'configs', 'requirements')
+FILES = ('setup.py', 'pyproject.toml', 'MANIFEST.in', 'model-index.yml', 'LICENSE', 'README.md')
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope='session')
 def wheel(repo_root, tmp_path_factory):
     """A wheel of a copy of the sources, so that no build folder is left in the checkout."""
-    source = tmp_path_factory.mktemp("source")
+    source = tmp_path_factory.mktemp('source')
     for part in PARTS:
-        ignore = shutil.ignore_patterns("__pycache__", ".mim")
+        ignore = shutil.ignore_patterns('__pycache__', '.mim')
         shutil.copytree(repo_root / part, source / part, ignore=ignore)
     for name in FILES:
         if (repo_root / name).is_file():
             shutil.copy2(repo_root / name, source / name)
-    folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*command, "-w", str(folder), str(source)], check=True, timeout=120)
-    return next(folder.glob("visionllm_mmdet-*-py3-none-any.whl"))
+    folder = tmp_path_factory.mktemp('wheel')
+    command = [sys.executable, '-m', 'pip', 'wheel', '-q', '--no-deps', '--no-build-isolation']
+    subprocess.run([*command, '-w', str(folder), str(source)], check=True, timeout=120)
+    return next(folder.glob('visionllm_mmdet-*-py3-none-any.whl'))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope='session')
 def wheel_names(wheel):
     with zipfile.ZipFile(wheel) as archive:
         return set(archive.namelist())
 
 
 def test_wheel_has_what_mim_looks_for(wheel_names, repo_root):
-    mim = "visionllm_mm/.mim"
-    for name in ("model-index.yml", "tools/train.py", "tools/test.py"):
-        assert f"{mim}/{name}" in wheel_names
-    for config in (repo_root / "configs").rglob("*.py"):
-        assert f"{mim}/{config.relative_to(repo_root).as_posix()}" in wheel_names
-    assert not [name for name in wheel_names if "__pycache__" in name or name.startswith("tests")]
+    mim = 'visionllm_mm/.mim'
+    for name in ('model-index.yml', 'tools/train.py', 'tools/test.py'):
+        assert f'{mim}/{name}' in wheel_names
+    for config in (repo_root / 'configs').rglob('*.py'):
+        assert f'{mim}/{config.relative_to(repo_root).as_posix()}' in wheel_names
+    assert not [name for name in wheel_names if '__pycache__' in name or name.startswith('tests')]
 
 
 def test_wheel_has_the_package_and_its_assets(wheel_names, repo_root):
-    package = repo_root / "visionllm_mm"
-    assets = [path for path in (package / "assets").rglob("*") if path.is_file()]
+    package = repo_root / 'visionllm_mm'
+    assets = [path for path in (package / 'assets').rglob('*') if path.is_file()]
     assert assets
-    for path in [*package.rglob("*.py"), *assets]:
+    for path in [*package.rglob('*.py'), *assets]:
         relative = path.relative_to(repo_root).as_posix()
-        assert ".mim" in relative or relative in wheel_names, f"{relative} is not in the wheel"
+        assert '.mim' in relative or relative in wheel_names, f'{relative} is not in the wheel'
 
 
 def test_module_sorts_before_its_metadata(wheel_names):
     """mim takes the folder of the first file in the sorted installation record for the package."""
-    assert min(wheel_names).startswith("visionllm_mm/")
-    assert not [name for name in wheel_names if name.endswith("entry_points.txt")]
+    assert min(wheel_names).startswith('visionllm_mm/')
+    assert not [name for name in wheel_names if name.endswith('entry_points.txt')]
 
 
 def test_model_index_names_configs_that_exist_once(wheel_names, repo_root):
-    index = yaml.safe_load((repo_root / "model-index.yml").read_text())
+    index = yaml.safe_load((repo_root / 'model-index.yml').read_text())
     models = [
         model
-        for metafile in index["Import"]
-        for model in yaml.safe_load((repo_root / metafile).read_text())["Models"]
+        for metafile in index['Import']
+        for model in yaml.safe_load((repo_root / metafile).read_text())['Models']
     ]
     for model in models:
-        assert f"visionllm_mm/.mim/{model['Config']}" in wheel_names, model["Name"]
-        assert Path(model["Config"]).stem == model["Name"]
-    stems = [name for name in wheel_names if "/.mim/configs/" in name and name.endswith(".py")]
-    assert len({Path(name).name for name in stems}) == len(stems), "mim finds configs by name alone"
+        assert f"visionllm_mm/.mim/{model['Config']}" in wheel_names, model['Name']
+        assert Path(model['Config']).stem == model['Name']
+    stems = [name for name in wheel_names if '/.mim/configs/' in name and name.endswith('.py')]
+    assert len({Path(name).name for name in stems}) == len(stems), 'mim finds configs by name alone'
     named = {f"visionllm_mm/.mim/{model['Config']}" for model in models}
-    assert named == {name for name in stems if "/_base_/" not in name}, "configs that the model index lacks"
+    assert named == {name for name in stems if '/_base_/' not in name}, 'configs that the model index lacks'
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope='session')
 def python_with_wheel(wheel, tmp_path_factory):
     """An environment with the wheel and, by path, the packages of this one."""
-    root = tmp_path_factory.mktemp("installed") / "venv"
+    root = tmp_path_factory.mktemp('installed') / 'venv'
     venv.create(root, with_pip=False, symlinks=True)
-    packages = sysconfig.get_path("purelib", vars={"base": str(root), "platbase": str(root)})
+    packages = sysconfig.get_path('purelib', vars={'base': str(root), 'platbase': str(root)})
     # A bare path: this environment's .pth files, that of an editable visionllm_mm too, stay out.
     here = [path for path in site.getsitepackages() if Path(path).is_dir()]
-    Path(packages, "outer.pth").write_text("\n".join(here) + "\n")
-    python = root / "bin" / "python"
-    command = [sys.executable, "-m", "pip", "--python", str(python), "install", "-q", "--no-deps"]
+    Path(packages, 'outer.pth').write_text('\n'.join(here) + '\n')
+    python = root / 'bin' / 'python'
+    command = [sys.executable, '-m', 'pip', '--python', str(python), 'install', '-q', '--no-deps']
     # --ignore-installed: this environment's own visionllm-mmdet is not pip's to remove.
-    subprocess.run([*command, "--ignore-installed", str(wheel)], check=True, timeout=120)
+    subprocess.run([*command, '--ignore-installed', str(wheel)], check=True, timeout=120)
     return python
 
 
 @pytest.mark.slow
 def test_mim_trains_and_tests(python_with_wheel, repo_root, tmp_path):
     def run(*command):
-        env = {**os.environ, "MINISCENES_ROOT": str(tmp_path / "data"), "CUDA_VISIBLE_DEVICES": ""}
-        env.pop("PYTHONPATH", None)
+        env = {**os.environ, 'MINISCENES_ROOT': str(tmp_path / 'data'), 'CUDA_VISIBLE_DEVICES': ''}
+        env.pop('PYTHONPATH', None)
         result = subprocess.run(
             [str(python_with_wheel), *map(str, command)],
             cwd=tmp_path,
@@ -113,24 +113,24 @@ def test_mim_trains_and_tests(python_with_wheel, repo_root, tmp_path):
         assert result.returncode == 0, output[-6000:]
         return output
 
-    where = run("-c", "import visionllm_mm; print(visionllm_mm.__file__)")
+    where = run('-c', 'import visionllm_mm; print(visionllm_mm.__file__)')
     assert str(python_with_wheel.parents[1]) in where
-    prepare = repo_root / "tools" / "prepare_miniscenes.py"
-    run(prepare, "--out", tmp_path / "data", "--num-train", 8, "--num-val", 4, "--seed", 0)
+    prepare = repo_root / 'tools' / 'prepare_miniscenes.py'
+    run(prepare, '--out', tmp_path / 'data', '--num-train', 8, '--num-val', 4, '--seed', 0)
 
-    few = ("train_cfg.max_epochs=1", "train_cfg.val_interval=1", "train_dataloader.batch_size=4")
-    short_warmup = "custom_hooks.2.num_iters=2"
-    mim = ("-m", "mim")
+    few = ('train_cfg.max_epochs=1', 'train_cfg.val_interval=1', 'train_dataloader.batch_size=4')
+    short_warmup = 'custom_hooks.2.num_iters=2'
+    mim = ('-m', 'mim')
     output = run(
-        *(*mim, "train", "visionllm-mmdet", CONFIG, "--gpus", 0, "--work-dir", tmp_path / "run"),
-        *("--cfg-options", *few, short_warmup),
+        *(*mim, 'train', 'visionllm-mmdet', CONFIG, '--gpus', 0, '--work-dir', tmp_path / 'run'),
+        *('--cfg-options', *few, short_warmup),
     )
-    assert ".mim/configs/visionllm" in output and "Training finished successfully" in output
-    checkpoint = tmp_path / "run" / "epoch_1.pth"
+    assert '.mim/configs/visionllm' in output and 'Training finished successfully' in output
+    checkpoint = tmp_path / 'run' / 'epoch_1.pth'
     assert checkpoint.is_file()
     output = run(
-        *(*mim, "test", "visionllm-mmdet", CONFIG, "--checkpoint", checkpoint),
-        *("--work-dir", tmp_path / "tested", "--show-dir", tmp_path / "drawn"),
+        *(*mim, 'test', 'visionllm-mmdet', CONFIG, '--checkpoint', checkpoint),
+        *('--work-dir', tmp_path / 'tested', '--show-dir', tmp_path / 'drawn'),
     )
-    assert "coco/bbox_mAP" in output and "Testing finished successfully" in output
-    assert len(list((tmp_path / "drawn").iterdir())) == 4
+    assert 'coco/bbox_mAP' in output and 'Testing finished successfully' in output
+    assert len(list((tmp_path / 'drawn').iterdir())) == 4

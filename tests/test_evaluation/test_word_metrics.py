@@ -15,7 +15,7 @@ SAMPLES = [
     dict(img_id=2, pred_text='two circles', gt_caption=['there are two blue circles', 'two circles', ' ']),
     dict(img_id=3, pred_text='', gt_caption=['a background without objects']),
 ]
-needs_java = pytest.mark.skipif(shutil.which('java') is None, reason='COCO\'s tokenizer is a Java program')
+needs_java = pytest.mark.skipif(shutil.which('java') is None, reason="COCO's tokenizer is a Java program")
 
 
 def _evaluate(metric, samples):

@@ -80,7 +80,7 @@ def _check_kind(source: Mapping[str, Tensor]) -> None:
     if missing or len(queries) != 1 or any(name.startswith('decoder.ref_point_head') for name in source):
         parts = sorted({name.split('.')[0] for name in source})
         lacks = f', without {", ".join(missing)}' if missing else ', as of a later relative such as DINO'
-        raise ValueError(f"the checkpoint holds no DeformableDETR of mmdet 3.x: it has the parts {parts}{lacks}")
+        raise ValueError(f'the checkpoint holds no DeformableDETR of mmdet 3.x: it has the parts {parts}{lacks}')
     if 'bbox_head.reg_branches.0.4.weight' not in source or 'bbox_head.reg_branches.0.6.weight' in source:
         raise ValueError('the detector has other than 2 hidden layers in its regression branches '
                          '(bbox_head.num_reg_fcs); the place heads of the image tokenizer have 2')
