@@ -138,7 +138,7 @@ def test_ten_users_at_once_get_their_own_answers(browser, address):
         context.close()
 
 
-def test_bad_files_and_markup_are_messages(page, tmp_path):
+def test_bad_files_and_markup_are_messages(page, address, tmp_path):
     (tmp_path / 'text.png').write_text('this is no picture')
     page.locator('#picture input[type=file]').set_input_files(str(tmp_path / 'text.png'))
     page.get_by_role('tab', name='Detect').click()
