@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -144,14 +145,18 @@ def train(cfg: Config, hooks: Sequence[Hook] = ()) -> tuple[Runner, list[float]]
 
 
 def launch(cfg: Config, work_dir: Path, processes: int, *arguments: str) -> None:
-    """Runs tools/train.py, under torchrun where there are several processes."""
+    """Runs tools/train.py, under torchrun where there are several processes.
+
+    torchrun gives each process one thread, so a single one has one, too: with more, orthogonal_ rounds otherwise.
+    """
     work_dir.mkdir(exist_ok=True)
     cfg.dump(work_dir / 'config.py')
     torchrun = ['-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', str(processes)]
     command = [sys.executable, *(torchrun if processes > 1 else []), str(ROOT / 'tools/train.py'),
                str(work_dir / 'config.py'), '--work-dir', str(work_dir), *arguments]
     command += ['--launcher', 'pytorch'] if processes > 1 else []
-    done = subprocess.run(command, capture_output=True, text=True, timeout=1800, cwd=ROOT)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1800, cwd=ROOT,
+                          env=os.environ | {'OMP_NUM_THREADS': '1'})
     assert done.returncode == 0, done.stderr[-2000:]
 
 
