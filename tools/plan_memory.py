@@ -55,10 +55,11 @@ def main() -> None:
     except ValueError as error:
         sys.exit(f'plan_memory.py: {error}')
     if args.measure:
-        from visionllm_mm.planning.measure import measure, throughput
+        from visionllm_mm.planning.measure import measure
+        from visionllm_mm.planning.pace import seconds_of_step
 
+        result['seconds'] = seconds_of_step(cfg, work)
         result['measured'] = measure(args.config, parse_options(args.cfg_options), work)
-        result['flops_per_second'] = throughput()
     if args.json:
         print(json.dumps(result))
         return
@@ -66,7 +67,7 @@ def main() -> None:
           f'{work.num_classes} classes, {work.num_points} points, {work.objects} objects\n')
     print(report.parameters_table(result), report.flops_table(result), report.memory_table(result), sep='\n\n')
     if args.measure:
-        print('\n' + report.comparison(result, result['measured'], result['flops_per_second']))
+        print('\n' + report.comparison(result))
 
 
 if __name__ == '__main__':

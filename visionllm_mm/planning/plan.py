@@ -39,13 +39,18 @@ def count_parameters(model: VisionLLM) -> dict[str, dict[str, int]]:
     return counts
 
 
+def optimizer_settings(cfg: Config) -> dict:
+    """The config's optimizer; AdamW where it has none."""
+    return (cfg.get('optim_wrapper') or {}).get('optimizer') or dict(type='AdamW', lr=1e-4)
+
+
 def states_per_parameter(cfg: Config) -> int:
     """Numbers that the config's optimizer keeps per trained parameter.
 
     Raises:
         ValueError: when the planner does not know the optimizer.
     """
-    optimizer = ((cfg.get('optim_wrapper') or {}).get('optimizer') or dict(type='AdamW'))
+    optimizer = optimizer_settings(cfg)
     if optimizer['type'] not in OPTIMIZER_STATES:
         raise ValueError(f'optim_wrapper.optimizer.type={optimizer["type"]!r} is not known to the planner: use one of '
                          f'{list(OPTIMIZER_STATES)}')

@@ -48,14 +48,12 @@ def memory_table(result: dict) -> str:
                  ('memory of one GPU', 'GiB', 'where'))
 
 
-def comparison(result: dict, measured: dict[str, float], flops_per_second: float) -> str:
+def comparison(result: dict) -> str:
     """Predicted and measured peak of a training step, MiB, and its time, s."""
-    predicted = result['memory']['train_peak']
-    step = sum(row['forward'] + row['backward'] for row in result['flops'].values()) * result['workload']['batch']
+    predicted, measured = result['memory']['train_peak'], result['measured']
     rows = [(f'peak, {name}, MiB', f'{predicted / 2**20:.1f}', f'{measured[key] / 2**20:.1f}',
              f'{100 * (predicted / measured[key] - 1):+.1f} %')
             for name, key in (('live tensors', 'tracked'), ('resident size', 'resident'))]
-    seconds = step / flops_per_second
-    rows.append(('time of a step, s', f'{seconds:.3f}', f'{measured["seconds"]:.3f}',
-                 f'{100 * (seconds / measured["seconds"] - 1):+.1f} %'))
+    rows.append(('time of a step, s', f'{result["seconds"]:.3f}', f'{measured["seconds"]:.3f}',
+                 f'{100 * (result["seconds"] / measured["seconds"] - 1):+.1f} %'))
     return table(rows, ('training step', 'predicted', 'measured', 'difference'))
