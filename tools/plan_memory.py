@@ -9,7 +9,7 @@ import argparse
 import json
 import sys
 
-from _launch import import_plugin, parse_options, read_config, require_file
+from _launch import import_plugin, keep_freed_memory, parse_options, read_config, require_file
 
 
 def parse_args() -> argparse.Namespace:
@@ -58,6 +58,7 @@ def main() -> None:
         from visionllm_mm.planning.measure import measure
         from visionllm_mm.planning.pace import seconds_of_step
 
+        keep_freed_memory()
         result['seconds'] = seconds_of_step(cfg, work)
         result['measured'] = measure(args.config, parse_options(args.cfg_options), work)
     if args.json:

@@ -84,6 +84,13 @@ def test_planned_model_is_the_real_one_and_its_peak_that_of_a_real_step():
         assert len(table(planned).splitlines()) > 5
 
 
+def test_a_model_whose_llm_reads_formats_can_be_planned():
+    work = Workload(batch=1, image_size=(64, 64), num_classes=4, objects=2, num_points=8)
+    planned = plan(Config.fromfile(CONFIGS / 'visionllm-tiny_miniscenes-multitask.py'), work)
+    assert planned['flops']['LLM: formats']['forward'] > 0
+    assert planned['flops']['LLM: formats']['inference'] == 0
+
+
 def _millions(name: str) -> dict[str, float]:
     with ShapesOnly():
         counts = count_parameters(build_model(Config.fromfile(CONFIGS / name)))

@@ -46,6 +46,7 @@ def planned_model_config(cfg: Config) -> dict:
         ValueError: when a part has a path and ``planning`` does not say what lies there, or the LLM is quantized.
     """
     model = copy.deepcopy(cfg.model.to_dict())
+    model['format_source'] = 'rule'  # an LLM without numbers reads nothing; it reads once per text
     if model['llm'].get('quantization'):
         raise ValueError('llm.quantization is set, but the planner knows no quantized weights: plan without it, with '
                          '--cfg-options model.llm.quantization=None')
@@ -133,7 +134,11 @@ def run_blocks(model: VisionLLM, work: Workload, images: Tensor, meter: Meter) -
     with meter.phase('LLM: pass 2'):
         places = torch.arange(min(kept, num_tokens)).expand(work.batch, -1)
         point_logits = decoder.point_logits(state, places, work.num_points)
-    outputs = [content, class_logits, point_logits, tokens.objectness, tokens.places_norm]
+    formats = torch.zeros(())
+    if training and model.loss_format:
+        with meter.phase('LLM: formats'):
+            formats = model.format_loss(data_samples)
+    outputs = [formats, content, class_logits, point_logits, tokens.objectness, tokens.places_norm]
     if tokens.proposals is not None:
         outputs += [tokens.proposals.objectness, tokens.proposals.places_norm]
     return sum(x.sum() for x in outputs)
