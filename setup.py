@@ -22,7 +22,7 @@ MIM_PARTS = ('tools', 'configs', 'model-index.yml')
 
 def read_version() -> str:
     text = (ROOT / MODULE / 'version.py').read_text(encoding='utf-8')
-    return re.search(r'^__version__ = \'(.+)\'$', text, re.MULTILINE).group(1)
+    return re.search(r"^__version__ = '(.+)'$", text, re.MULTILINE).group(1)
 
 
 def read_readme() -> str:

@@ -19,16 +19,21 @@ VOCABULARY = Vocabulary(64, 64, 24)
 POINTS = ['top', 'left']
 
 
+def _texts(task):
+    """All wordings of a task, filled in."""
+    for template in TASK_TEMPLATES[task]:
+        if '<class>' in template:
+            points = POINTS if '<points>' in template else None
+            yield build_instruction(template, ['red (big) star', 'a {b}'], point_format(2), VOCABULARY, points)
+        else:
+            yield build_text_instruction(template, 'Is it red?' if '<question>' in template else None)
+
+
 @pytest.mark.parametrize('task', TASK_TEMPLATES)
 def test_sets_formats_and_image_stay(task):
     rng = np.random.RandomState(0)
     changed = 0
-    for template in TASK_TEMPLATES[task]:
-        if '<class>' in template:
-            points = POINTS if '<points>' in template else None
-            text = build_instruction(template, ['red (big) star', 'a {b}'], point_format(2), VOCABULARY, points)
-        else:
-            text = build_text_instruction(template, 'Is it red?' if '<question>' in template else None)
+    for text in _texts(task):
         before = parse_instruction(text, VOCABULARY)
         scrambled = scramble_wording(text, ['wug', 'blick'], rng)
         after = parse_instruction(scrambled, VOCABULARY, before.output_format)
@@ -53,12 +58,7 @@ def test_another_number_of_points_can_be_asked_for():
 
 @pytest.mark.parametrize('task', TASK_TEMPLATES)
 def test_separated_notation_asks_for_the_same_and_looks_like_a_scrambled_text(task):
-    for template in TASK_TEMPLATES[task]:
-        if '<class>' in template:
-            points = POINTS if '<points>' in template else None
-            text = build_instruction(template, ['red (big) star', 'a {b}'], point_format(2), VOCABULARY, points)
-        else:
-            text = build_text_instruction(template, 'Is it red?' if '<question>' in template else None)
+    for text in _texts(task):
         apart = separate_notation(text)
         before, after = parse_instruction(text, VOCABULARY), parse_instruction(apart, VOCABULARY)
         assert after.class_names == before.class_names and after.output_format == before.output_format
