@@ -22,8 +22,7 @@ from .shapes_only import ShapesOnly
 from .workload import Workload, build_model
 
 aten = torch.ops.aten
-_BETWEEN = 2 * 2**20  # numbers of 4 bytes
-# What a step takes beyond the operations of its blocks (Python, autograd, matching, losses, optimizer), as a factor:
+# What a step takes beyond the operations of its blocks (Python, autograd, cold caches, losses, optimizer), as a factor:
 # found with visionllm-tiny_miniscenes-det, see docs/planning.md for others.
 _BEYOND = 1.22
 # Autocast: the statistics that these keep are float32, PyTorch's rules for shapes say half precision.
@@ -39,11 +38,11 @@ class _Layout:
 
     def make(self) -> Tensor:
         """Numbers in [0, 1), or zeros where they are whole, which are indices that always exist."""
-        size = 1 + sum((n - 1) * step for n, step in zip(self.shape, self.stride, strict=True))
-        size = max(size, 0) if all(self.shape) else 0
-        kind = torch.get_default_dtype() if self.dtype.is_floating_point else torch.int64
-        numbers = torch.rand(size, dtype=kind) if self.dtype.is_floating_point else torch.zeros(size, dtype=kind)
-        return numbers.to(self.dtype).as_strided(self.shape, self.stride)
+        last = sum((n - 1) * step for n, step in zip(self.shape, self.stride, strict=True))
+        size = 1 + last if all(self.shape) else 0
+        is_float = self.dtype.is_floating_point
+        numbers = torch.rand(size).to(self.dtype) if is_float else torch.zeros(size, dtype=self.dtype)
+        return numbers.as_strided(self.shape, self.stride)
 
 
 def _layout(x: Tensor, operation: object) -> _Layout:
@@ -62,8 +61,6 @@ class Operations(TorchDispatchMode):
         super().__init__()
         self.counts: Counter[tuple] = Counter()
         self._inputs: dict[tuple, tuple] = {}
-        # Within a step other operations come between: what was read last is in the large cache, not in the small ones.
-        self._between = torch.zeros(_BETWEEN)
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         leaves, form = tree_flatten((args, kwargs or {}))
@@ -90,7 +87,6 @@ class Operations(TorchDispatchMode):
         func(*args, **kwargs)  # the first call sets things up
         taken = []
         while len(taken) < repeat and sum(taken) < budget:
-            self._between.add_(1)
             start = time.perf_counter()
             func(*args, **kwargs)
             taken.append(time.perf_counter() - start)
