@@ -32,6 +32,41 @@ def test_padded_batch_equals_hugging_faces_own_mask():
     torch.testing.assert_close(hidden[valid.bool()], plain[valid.bool()], atol=1e-5, rtol=1e-5)
 
 
+RELATIVES = {
+    'Llama 3': dict(rope_parameters=dict(
+        rope_type='llama3', rope_theta=5e5, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
+        original_max_position_embeddings=512)),
+    'Qwen 2': dict(model_type='qwen2'),
+    'Qwen 3': dict(model_type='qwen3', head_dim=16),
+    'Mistral': dict(model_type='mistral', sliding_window=None),
+    'SmolLM 3': dict(model_type='smollm3'),
+}
+
+
+@pytest.mark.parametrize('config', RELATIVES.values(), ids=RELATIVES)
+def test_relatives_of_llama_are_loaded_by_path_and_equal_hugging_faces(tmp_path, config):
+    """Qwen has biases or norms of its own within attention, Llama 3 other rotations."""
+    saved = _llm(config=LLM['config'] | config)
+    saved.base.save_pretrained(tmp_path)
+    saved.tokenizer.save_pretrained(tmp_path)
+    llm = CausalLM(path=str(tmp_path), lora=LORA).eval()
+    assert {name.split('.')[-3] for name, p in llm.named_parameters() if p.requires_grad} == {'lora_A', 'lora_B'}
+    ids = torch.tensor([[5, 9, 20, 7]])
+    hidden, _ = llm(llm.embed_words(ids), _causal(1, 4), torch.arange(4)[None])
+    torch.testing.assert_close(hidden, saved.base.model(input_ids=ids).last_hidden_state, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize('config', RELATIVES.values(), ids=RELATIVES)
+def test_relatives_of_llama_decode_in_two_passes_as_in_one(config):
+    decoder = build_decoder(config=LLM['config'] | config, freeze=True, lora=LORA).eval()
+    inputs, kept = torch.randn(2, 6, 32), torch.tensor([[0, 3], [5, 1]])
+    state = decoder.read(instructions(2), inputs)
+    classes, points = decoder.decode_one_pass(instructions(2), inputs, 2)
+    torch.testing.assert_close(decoder.class_logits(state), classes, atol=1e-5, rtol=1e-5)
+    in_two = decoder.point_logits(state, kept, 2)
+    torch.testing.assert_close(in_two, points[torch.arange(2)[:, None], kept], atol=1e-5, rtol=1e-5)
+
+
 def test_positions_are_those_given():
     llm = _llm()
     ids, positions = torch.tensor([[5, 9, 20]]), torch.tensor([[3, 7, 7]])
