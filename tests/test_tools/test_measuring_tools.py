@@ -60,3 +60,19 @@ def test_a_full_size_run(config):
         assert re.search(rf'^{step} +[\d.]+ s   peak so far +[\d.]+ GiB$', said, flags=re.MULTILINE)
     assert 'differ by 0.0000 at most, points by 0.00 px' in said
     assert re.search(r'^loss [\d.]+, gradient norm [\d.]+, [\d.]+ M trained$', said, flags=re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_a_step_is_planned_and_measured(config):
+    said = _run('tools/plan_memory.py', config, '--batch', 2, '--image-size', 64, 96, '--num-classes', 2, '--objects', 3,
+                '--measure')
+    assert re.search(r'^peak of a training step +0\.\d+ ', said, flags=re.MULTILINE)
+    for row in ('peak, live tensors, MiB', 'peak, resident size, MiB', 'time of a step, s'):
+        assert re.search(rf'^{row} +[\d.]+ +[\d.]+ +[+-][\d.]+ %$', said, flags=re.MULTILINE)
+
+
+def test_planning_for_compiled_ops_is_not_compared_with_a_cpu(tmp_path):
+    (tmp_path / 'config.py').touch()
+    done = subprocess.run([sys.executable, 'tools/plan_memory.py', str(tmp_path / 'config.py'), '--measure', '--ops',
+                           'compiled'], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 2 and 'leave --ops out' in done.stderr

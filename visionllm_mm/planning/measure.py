@@ -1,10 +1,8 @@
-"""Runs a training step for real, in a process of its own, and says what memory and time it took.
+"""Runs training steps for real, in processes of their own, and says what memory and time a step took.
 
-    python -m visionllm_mm.planning.measure '{"config": "...", "options": {}, "workload": {"batch": 8, ...}}'
+    python -m visionllm_mm.planning.measure memory '{"config": "...", "options": {}, "workload": {"batch": 8, ...}}'
 
-prints a JSON object: ``tracked``, bytes of live tensors at the peak, the optimizer's states included; ``resident``, by
-how much the process's largest resident size during a step exceeds that before the model was built, bytes; ``seconds``
-per step. The step is the model's own, with its real losses and matching, random weights, images and boxes.
+prints a JSON object. The step is the model's own, with its real losses and matching, random weights, images and boxes.
 """
 
 import gc
@@ -15,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -25,36 +24,74 @@ from .meter import Meter
 from .plan import optimizer_settings
 from .workload import Workload, autocast, build_model, samples
 
+# Settings of glibc. Freed tensors go back to the system at once, so that the resident size is that of what lives; or
+# they are kept, as tools/train.py does.
+_GIVE_BACK = {'MALLOC_MMAP_THRESHOLD_': '65536', 'MALLOC_TRIM_THRESHOLD_': '65536'}
+_KEEP = {'MALLOC_MMAP_MAX_': '0', 'MALLOC_TRIM_THRESHOLD_': str(2**31 - 1), 'MALLOC_TOP_PAD_': str(512 * 2**20)}
+BESIDE_TENSORS = 46 * 2**20
+"""What the resident size of a training process rises by beside its tensors, bytes: libraries, Python's objects, work
+spaces. Found with visionllm-tiny_miniscenes-det; docs/planning.md has others."""
 
-def measure(config: str, options: dict, work: Workload, repeat: int = 3) -> dict[str, float]:
-    """Measures in new processes, memory in one and time in another; arguments as those of :func:`run`.
+
+def measure(config: str, options: dict, work: Workload) -> dict[str, float]:
+    """``tracked`` and ``resident``, see :func:`memory_of_step`, and ``seconds``, see :func:`time_of_step`.
+
+    Args:
+        config: path of a config.
+        options: settings of it to change.
+        work: input of a step.
 
     Raises:
-        RuntimeError: when one of them fails; its last output is in the message.
+        RuntimeError: when one of the processes fails; its last output is in the message.
     """
-    request = json.dumps(dict(config=config, options=options, workload=vars(work), repeat=repeat))
-    # Freed tensors go back to the system at once, so that the resident size is that of what lives; or they are kept,
-    # as in a training.
-    tidy = {'MALLOC_MMAP_THRESHOLD_': '65536', 'MALLOC_TRIM_THRESHOLD_': '65536'}
-    fast = {'MALLOC_MMAP_MAX_': '0', 'MALLOC_TRIM_THRESHOLD_': str(2**31 - 1), 'MALLOC_TOP_PAD_': str(512 * 2**20)}
-    found = []
-    for settings in (tidy, fast):
-        done = subprocess.run([sys.executable, '-m', 'visionllm_mm.planning.measure', request], capture_output=True,
-                              text=True, env=os.environ | settings)
+    request = json.dumps(dict(config=config, options=options, workload=vars(work)))
+    found = {}
+    for what, settings in (('memory', _GIVE_BACK), ('time', _KEEP)):
+        done = subprocess.run([sys.executable, '-m', 'visionllm_mm.planning.measure', what, request],
+                              capture_output=True, text=True, env=os.environ | settings)
         if done.returncode:
             raise RuntimeError(f'measuring {config} failed:\n{done.stderr[-2000:]}')
-        found.append(json.loads(done.stdout.splitlines()[-1]))
-    return found[0] | dict(seconds=found[1]['seconds'])
+        found |= json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
-def run(config: str, options: dict, work: Workload, repeat: int) -> dict[str, float]:
-    """Trains for one step without counting and ``repeat`` steps with; then once more to follow the tensors."""
-    cfg = Config.fromfile(config)
-    cfg.merge_from_dict(options)
+def memory_of_step(cfg: Config, work: Workload) -> dict[str, int]:
+    """Bytes at the peak of the second step, the optimizer's states included.
+
+    ``tracked`` are those of live tensors; ``resident`` is by how much the process's largest resident size exceeds that
+    before the model was built.
+    """
     _one_pass_of_attention()
     before = resident_bytes('VmRSS')
     with Meter() as meter:
-        model = build_model(cfg).train()
+        step, optimizer, images = _training(cfg, work)
+    step()
+    gc.collect()
+    Path('/proc/self/clear_refs').write_text('5')  # the largest resident size counts from here
+    step()
+    resident = resident_bytes('VmHWM') - before
+    with meter:
+        meter.track([images, list(optimizer.state.values())])
+        meter.reset_peak()
+        step()
+    return dict(tracked=meter.peak, resident=resident)
+
+
+def time_of_step(cfg: Config, work: Workload, repeat: int = 8) -> dict[str, float]:
+    """``seconds`` of a step behind the first, the median of ``repeat``."""
+    step, _, _ = _training(cfg, work)
+    step()
+    seconds = []
+    for _ in range(repeat):
+        start = time.perf_counter()
+        step()
+        seconds.append(time.perf_counter() - start)
+    return dict(seconds=statistics.median(seconds))
+
+
+def _training(cfg: Config, work: Workload) -> tuple[Callable[[], None], torch.optim.Optimizer, torch.Tensor]:
+    """A model's training step, its optimizer and its images."""
+    model = build_model(cfg).train()
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = OPTIMIZERS.build(dict(optimizer_settings(cfg), params=trained))
     images = torch.rand(work.batch, 3, *work.image_size)
@@ -67,20 +104,7 @@ def run(config: str, options: dict, work: Workload, repeat: int) -> dict[str, fl
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
-    step()
-    gc.collect()
-    Path('/proc/self/clear_refs').write_text('5')  # the largest resident size counts from here
-    seconds = []
-    for _ in range(repeat):
-        start = time.perf_counter()
-        step()
-        seconds.append(time.perf_counter() - start)
-    resident = resident_bytes('VmHWM') - before
-    with meter:
-        meter.track([images, list(optimizer.state.values())])
-        meter.reset_peak()
-        step()
-    return dict(tracked=meter.peak, resident=resident, seconds=statistics.median(seconds))
+    return step, optimizer, images
 
 
 def _one_pass_of_attention() -> None:
@@ -97,10 +121,12 @@ def resident_bytes(name: str) -> int:
 
 
 def main() -> None:
-    request = json.loads(sys.argv[1])
+    what, request = sys.argv[1], json.loads(sys.argv[2])
+    cfg = Config.fromfile(request['config'])
+    cfg.merge_from_dict(request['options'])
     work = request['workload']
-    work['image_size'] = tuple(work['image_size'])
-    print(json.dumps(run(request['config'], request['options'], Workload(**work), request['repeat'])))
+    work = Workload(**work | dict(image_size=tuple(work['image_size'])))
+    print(json.dumps(dict(memory=memory_of_step, time=time_of_step)[what](cfg, work)))
 
 
 if __name__ == '__main__':

@@ -1,5 +1,7 @@
 """The planner's result as tables."""
 
+from .measure import BESIDE_TENSORS
+
 
 def table(rows: list[tuple], heads: tuple[str, ...]) -> str:
     """Columns as wide as they need to be, the first to the left, numbers to the right."""
@@ -50,10 +52,10 @@ def memory_table(result: dict) -> str:
 
 def comparison(result: dict) -> str:
     """Predicted and measured peak of a training step, MiB, and its time, s."""
-    predicted, measured = result['memory']['train_peak'], result['measured']
-    rows = [(f'peak, {name}, MiB', f'{predicted / 2**20:.1f}', f'{measured[key] / 2**20:.1f}',
-             f'{100 * (predicted / measured[key] - 1):+.1f} %')
-            for name, key in (('live tensors', 'tracked'), ('resident size', 'resident'))]
-    rows.append(('time of a step, s', f'{result["seconds"]:.3f}', f'{measured["seconds"]:.3f}',
-                 f'{100 * (result["seconds"] / measured["seconds"] - 1):+.1f} %'))
+    peak, measured = result['memory']['train_peak'], result['measured']
+    lines = [('peak, live tensors, MiB', peak / 2**20, measured['tracked'] / 2**20, '.1f'),
+             ('peak, resident size, MiB', (peak + BESIDE_TENSORS) / 2**20, measured['resident'] / 2**20, '.1f'),
+             ('time of a step, s', result['seconds'], measured['seconds'], '.3f')]
+    rows = [(name, format(predicted, form), format(found, form), f'{100 * (predicted / found - 1):+.1f} %')
+            for name, predicted, found, form in lines]
     return table(rows, ('training step', 'predicted', 'measured', 'difference'))
