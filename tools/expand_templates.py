@@ -41,9 +41,11 @@ def load_generator(path: str, seed: int):
 
     def generate(prompt: str) -> str:
         if tokenizer.chat_template:
-            prompt = tokenizer.apply_chat_template(
-                [dict(role='user', content=prompt)], tokenize=False, add_generation_prompt=True)
-        inputs = tokenizer(prompt, return_tensors='pt', return_token_type_ids=False)
+            inputs = tokenizer.apply_chat_template([dict(role='user', content=prompt)], add_generation_prompt=True,
+                                                   return_tensors='pt', return_dict=True)
+        else:
+            inputs = tokenizer(prompt, return_tensors='pt')
+        inputs.pop('token_type_ids', None)
         with torch.inference_mode():
             output = model.generate(**inputs, max_new_tokens=300, do_sample=True, temperature=0.9, top_p=0.95,
                                     pad_token_id=tokenizer.eos_token_id)
@@ -62,8 +64,9 @@ def main() -> None:
     wordings = json.loads(path.read_text(encoding='utf-8')) if path.is_file() else {}
     rng = np.random.default_rng(args.seed)
     for task in args.task:
-        new, refused = expand_templates(task, args.count, generate, rng, max_rounds=args.max_rounds)
-        wordings[task] = list(dict.fromkeys([*wordings.get(task, ()), *new]))
+        there = wordings.get(task, [])
+        new, refused = expand_templates(task, args.count, generate, rng, known=there, max_rounds=args.max_rounds)
+        wordings[task] = [*there, *new]
         path.write_text(json.dumps(wordings, indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
         print(f'{task}: {len(new)} new wordings, {refused} lines refused or known', flush=True)
     if not any(wordings.values()):

@@ -34,7 +34,7 @@ def parse_args() -> argparse.Namespace:
         if getattr(args, name) < 1:
             parser.error(f'--{name.replace("_", "-")} must be at least 1, got {getattr(args, name)}')
     if args.measure and args.ops == 'compiled':
-        parser.error("--measure trains on the CPU, where deformable attention runs in its PyTorch form: leave --ops out")
+        parser.error('--measure trains on the CPU, without compiled ops: leave --ops out')
     if min(args.image_size) < 32:
         parser.error(f'--image-size must be at least 32 px, got {args.image_size}')
     return args

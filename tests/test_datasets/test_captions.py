@@ -41,6 +41,7 @@ def test_file_of_karpathy(tmp_path):
 
 @pytest.mark.parametrize('content, kwargs, message', [
     ([1, 2], {}, 'neither a caption file'), (dict(images=[]), {}, 'neither a caption file'),
+    (dict(images=[dict(id=1, file_name='a.png')]), {}, 'take the file of captions'),
     (COCO, dict(splits=('train',)), "are Karpathy's, but"), (KARPATHY, dict(splits=('nothing',)), 'no image with'),
 ])
 def test_other_files_are_errors(tmp_path, content, kwargs, message):

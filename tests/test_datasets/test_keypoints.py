@@ -84,3 +84,12 @@ def test_misuse_is_named():
         transform(_sample([[[1, 2, 2]] * 3], gt_bboxes=HorizontalBoxes(torch.ones(0, 4))))
     with pytest.raises(ValueError, match='6 point names, but a format has 1 .. 5'):
         KeypointInstruction(VOCABULARY, point_names=list('abcdef'))
+
+
+@pytest.mark.parametrize('names, error, message', [
+    ('top', TypeError, "the string 'top': put it in a list"), ([1, 2], TypeError, 'got 1'),
+    (['top', ' '], ValueError, 'number 1 of'), (['top', 'top'], ValueError, 'must differ'),
+])
+def test_bad_names_of_points(names, error, message):
+    with pytest.raises(error, match=message):
+        KeypointInstruction(VOCABULARY, point_names=names)

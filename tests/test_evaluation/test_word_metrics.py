@@ -102,3 +102,5 @@ def test_share_of_captions_that_name_every_object(tmp_path):
             3: 'an empty scene'}
     found = _evaluate(metric, [dict(img_id=i, pred_text=text) for i, text in said.items()])
     assert found == {'caption/all_objects_named': 0.5}
+    missed = _evaluate(metric, [dict(img_id=3, pred_text='', failure='unreadable')])
+    assert missed == {'caption/all_objects_named': 0.0}, 'an image without objects is not named by a failure'

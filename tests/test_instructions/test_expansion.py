@@ -22,6 +22,9 @@ def test_our_own_wordings_pass(task):
     ('detection', 'Find <class> in <image> as <format> or (c, x1, y1), range <range>.', 'one output format'),
     ('detection', 'Find <class> in <image> as <format>, range <range>, no, range 3.', 'more than one range'),
     ('caption', 'The image <image>.', 'category set'),
+    ('detection', 'Find <class> in <image> as <format>, so (c, x1, y1, x2, y2), range <range>.', 'one output format'),
+    ('detection', 'Find <class> in <image> as <format>, range <range>, that is range 512.', 'more than one range'),
+    ('question', '<image> <question>', 'category set'),
 ])
 def test_bad_wordings_are_refused(task, template, problem):
     with pytest.raises(ValueError, match=problem):
@@ -40,6 +43,8 @@ def test_new_wordings_are_kept_once_and_become_examples():
     assert new == [f'Write caption number {i} for <image>.' for i in (1, 2, 3)] and refused == 6
     assert all(sum(line[:2] in ('1.', '2.', '3.', '4.') for line in prompt.splitlines()) == 4 for prompt in prompts)
     many, _ = expand_templates('caption', 40, generate, np.random.default_rng(0), max_rounds=30)
+    others, refused = expand_templates('caption', 3, generate, np.random.default_rng(0), known=many, max_rounds=30)
+    assert not set(many) & set(others) and refused > 3
     assert len(many) == 30 and any('caption number' in prompt for prompt in prompts[4:])
 
 

@@ -64,8 +64,7 @@ def test_a_full_size_run(config):
 
 @pytest.mark.slow
 def test_a_step_is_planned_and_measured(config):
-    said = _run('tools/plan_memory.py', config, '--batch', 2, '--image-size', 64, 96, '--num-classes', 2, '--objects', 3,
-                '--measure')
+    said = _run('tools/plan_memory.py', config, '--batch', 2, '--image-size', 64, 96, '--num-classes', 2, '--measure')
     assert re.search(r'^peak of a training step +0\.\d+ ', said, flags=re.MULTILINE)
     for row in ('peak, live tensors, MiB', 'peak, resident size, MiB', 'time of a step, s'):
         assert re.search(rf'^{row} +[\d.]+ +[\d.]+ +[+-][\d.]+ %$', said, flags=re.MULTILINE)

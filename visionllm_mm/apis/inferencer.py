@@ -124,12 +124,15 @@ class VisionLLMInferencer(DetInferencer):
             kwargs: see mmdet's DetInferencer.
 
         Raises:
+            TypeError: also when a turn is not a string.
             ValueError: also when ``history`` does not end with a question, or a turn of it is empty.
         """
         if len(history) % 2:
             raise ValueError('history goes answer, question, ..., question: it ends with the question asked now, got '
                              f'{list(history)}')
         for turn in history:
+            if not isinstance(turn, str):
+                raise TypeError(f'the turns of a history must be strings, got {turn!r}')
             if not turn.strip() or IMAGE_PLACEHOLDER in turn:
                 raise ValueError(f'a turn of the history is empty or holds {IMAGE_PLACEHOLDER}, which stands before '
                                  f'the first question: {list(history)}')

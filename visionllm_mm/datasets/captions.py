@@ -41,7 +41,7 @@ class CaptionDataset(TextDataset):
         images = content.get('images', []) if isinstance(content, dict) else []
         if not images:
             raise ValueError(f'{path} is neither a caption file of COCO nor one of Karpathy: it has no images')
-        samples = self._karpathy(images) if 'sentences' in images[0] else self._coco(images, content['annotations'])
+        samples = self._karpathy(images) if 'sentences' in images[0] else self._coco(images, content.get('annotations'))
         for sample in samples:
             sample['gt_caption'] = [text.strip() for text in sample['gt_caption'] if text and text.strip()]
         kept = [sample for sample in samples if sample['gt_caption']]
@@ -61,9 +61,12 @@ class CaptionDataset(TextDataset):
             for image in images if self.splits is None or image['split'] in self.splits
         ]
 
-    def _coco(self, images: list[dict], annotations: list[dict]) -> list[dict]:
+    def _coco(self, images: list[dict], annotations: list[dict] | None) -> list[dict]:
         if self.splits is not None:
             raise ValueError(f"splits={self.splits} are Karpathy's, but {self.ann_file} is a file of COCO")
+        if annotations is None:
+            raise ValueError(f'{self.ann_file} has images, but no annotations: take the file of captions '
+                             '(captions_*.json of COCO), not that of image information')
         captions = defaultdict(list)
         for annotation in annotations:
             captions[annotation['image_id']].append(annotation.get('caption'))

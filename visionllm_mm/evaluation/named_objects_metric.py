@@ -15,7 +15,8 @@ _NUMBERS = ('no', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight'
 class NamedObjectsMetric(BaseMetric):
     """Share of captions in ``pred_text`` that name all annotated objects, each as often as it is there, and no others.
 
-    ``a red star``, ``two red stars`` and ``2 red stars`` are read; order and other words do not count.
+    ``a red star``, ``two red stars`` and ``2 red stars`` are read; order and other words do not count. A sample that
+    could not be answered, with a ``failure``, is a miss in any case.
 
     Args:
         ann_file: COCO-format annotations; categories such as ``red star`` are the names.
@@ -30,10 +31,11 @@ class NamedObjectsMetric(BaseMetric):
             rf'\b(?:({"|".join(_NUMBERS)}|an?|\d+)\s+)?({"|".join(map(re.escape, names))})(?:e?s)?\b', re.IGNORECASE)
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        self.results += [(sample['img_id'], sample['pred_text']) for sample in data_samples]
+        self.results += [(sample['img_id'], sample['pred_text'], 'failure' in sample) for sample in data_samples]
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        right = [self.count_named(text) == self._count_annotated(image_id) for image_id, text in results]
+        right = [not failed and self.count_named(text) == self._count_annotated(image_id)
+                 for image_id, text, failed in results]
         return dict(all_objects_named=sum(right) / len(right))
 
     def count_named(self, text: str) -> Counter:

@@ -5,6 +5,7 @@ from .builder import (
     build_instruction,
     build_text_instruction,
     check_class_names,
+    check_names,
     sample_class_set,
     write_class_set,
     write_format,
@@ -25,9 +26,9 @@ from .templates import (
 from .vocabulary import IMAGE_PLACEHOLDER, Vocabulary, point_format
 
 __all__ = [
-    'build_instruction', 'build_text_instruction', 'CAPTION_TEMPLATES', 'check_class_names', 'choose_templates',
-    'decode_boundary', 'DETECTION_TEMPLATES', 'encode_boundary', 'exchange_words', 'expand_templates',
-    'GROUNDING_TEMPLATES', 'IMAGE_PLACEHOLDER', 'Instruction', 'KEYPOINT_TEMPLATES', 'parse_instruction',
-    'point_format', 'QUESTION_TEMPLATES', 'redraw_format', 'sample_class_set', 'scramble_wording', 'separate_notation',
-    'SEGMENTATION_TEMPLATES', 'states_format', 'TASK_TEMPLATES', 'Vocabulary', 'write_class_set', 'write_format'
+    'build_instruction', 'build_text_instruction', 'CAPTION_TEMPLATES', 'check_class_names', 'check_names',
+    'choose_templates', 'decode_boundary', 'DETECTION_TEMPLATES', 'encode_boundary', 'exchange_words',
+    'expand_templates', 'GROUNDING_TEMPLATES', 'IMAGE_PLACEHOLDER', 'Instruction', 'KEYPOINT_TEMPLATES',
+    'parse_instruction', 'point_format', 'QUESTION_TEMPLATES', 'redraw_format', 'sample_class_set', 'scramble_wording',
+    'separate_notation', 'SEGMENTATION_TEMPLATES', 'states_format', 'TASK_TEMPLATES', 'Vocabulary', 'write_class_set', 'write_format'
 ]

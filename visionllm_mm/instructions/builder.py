@@ -18,26 +18,36 @@ def check_class_names(class_names: Sequence[str], num_class_tokens: int) -> None
         ValueError: when the set or a name is empty, a name holds a token of ours or is listed twice, or there are more
             names than class tokens.
     """
-    if isinstance(class_names, str):
-        raise TypeError(f'class names must be a list of strings, got the string {class_names!r}: put it in a list')
-    for name in class_names:
-        if not isinstance(name, str):
-            raise TypeError(f'class names must be strings, got {name!r} of type {type(name).__name__}')
     if not class_names:
         raise ValueError('the class set is empty: name at least one class to look for')
-    blank = [i for i, name in enumerate(class_names) if not name.strip()]
-    if blank:
-        raise ValueError(f'class names must not be blank, but number {blank[0]} of {list(class_names)} is')
-    reserved = [name for name in class_names if re.search(r'<(image|c\d+)>', name)]
-    if reserved:
-        raise ValueError(f'class names must not hold <image> or class tokens such as <c0>, but {reserved} do')
-    twice = sorted(name for name, count in Counter(map(str.strip, class_names)).items() if count > 1)
-    if twice:
-        raise ValueError(f'class names must differ, but {twice} are listed more than once')
+    check_names(class_names, 'class names')
     if len(class_names) > num_class_tokens:
         raise ValueError(f'{len(class_names)} classes, but the vocabulary has only {num_class_tokens} class tokens: '
                          'ask for fewer classes at a time (max_classes of the instruction transform asks for those '
                          'of a data set in groups), or train with a larger Vocabulary.num_classes')
+
+
+def check_names(names: Sequence[str], what: str) -> None:
+    """Refuses names that can't stand in an instruction; ``what`` they are called in the message.
+
+    Raises:
+        TypeError: when one is not a string, or all are one string.
+        ValueError: when one is blank, holds a token of ours or is listed twice.
+    """
+    if isinstance(names, str):
+        raise TypeError(f'{what} must be a list of strings, got the string {names!r}: put it in a list')
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f'{what} must be strings, got {name!r} of type {type(name).__name__}')
+    blank = [i for i, name in enumerate(names) if not name.strip()]
+    if blank:
+        raise ValueError(f'{what} must not be blank, but number {blank[0]} of {list(names)} is')
+    reserved = [name for name in names if re.search(r'<(image|c\d+)>', name)]
+    if reserved:
+        raise ValueError(f'{what} must not hold <image> or class tokens such as <c0>, but {reserved} do')
+    twice = sorted(name for name, count in Counter(map(str.strip, names)).items() if count > 1)
+    if twice:
+        raise ValueError(f'{what} must differ, but {twice} are listed more than once')
 
 
 def write_class_set(class_names: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,16 +34,20 @@ def check_template(template: str, task: str) -> None:
     if found != sorted(PLACEHOLDERS[task]):
         raise ValueError(f'a wording for {task} needs {" ".join(PLACEHOLDERS[task])} once each, got {" ".join(found)}: '
                          f'{template!r}')
-    if '<class>' in found:
-        points = ('top', 'left') if '<points>' in found else None
-        text = build_instruction(template, ['a', 'b'], point_format(2), _VOCABULARY, points)
-        expected = (2, ('a', 'b'), points or (), _VOCABULARY.coord_range)
-    else:
-        text = build_text_instruction(template, 'Is it red?' if '<question>' in found else None)
-        expected = (0, (), (), _VOCABULARY.coord_range)
-    read = parse_instruction(text, _VOCABULARY)
-    if (read.num_points, read.class_names, read.point_names, read.coord_range) != expected:
-        raise ValueError(f'the rules read {template!r} as {read.format_text} with range {read.coord_range}')
+    # More than one way to fill it in: a wording may spell out a format or a range that fits one of them.
+    for number, vocabulary in ((2, _VOCABULARY), (3, replace(_VOCABULARY, coord_range=37))):
+        if '<class>' in found:
+            points = ('top', 'left', 'right')[:number] if '<points>' in found else None
+            text = build_instruction(template, ['a', 'b'], point_format(number), vocabulary, points)
+            expected = (number, ('a', 'b'), points or (), vocabulary.coord_range)
+        else:
+            # Not every question has its mark.
+            question = {2: 'Is it red?', 3: 'The colors of all stars.'}[number] if '<question>' in found else None
+            text = build_text_instruction(template, question)
+            expected = (0, (), (), vocabulary.coord_range)
+        read = parse_instruction(text, vocabulary)
+        if (read.num_points, read.class_names, read.point_names, read.coord_range) != expected:
+            raise ValueError(f'the rules read {template!r} as {read.format_text} with range {read.coord_range}')
 
 
 def load_templates(path: str | Path, task: str) -> tuple[str, ...]:
@@ -78,7 +83,7 @@ def write_prompt(task: str, examples: Sequence[str]) -> str:
 
 
 def expand_templates(task: str, count: int, generate: Callable[[str], str], rng: np.random.Generator, *,
-                     max_rounds: int = 200) -> tuple[list[str], int]:
+                     known: Sequence[str] = (), max_rounds: int = 200) -> tuple[list[str], int]:
     """Lets an LLM write wordings until there are enough; good ones become examples for the next.
 
     Args:
@@ -86,13 +91,14 @@ def expand_templates(task: str, count: int, generate: Callable[[str], str], rng:
         count: new wordings wanted.
         generate: prompt -> text of the LLM, one wording per line.
         rng: draws the examples of each prompt.
+        known: wordings besides ``TASK_TEMPLATES`` that are there already.
         max_rounds: the most prompts.
 
     Returns:
         New wordings, at most ``count``, and how many lines were refused or known.
     """
-    pool = list(TASK_TEMPLATES[task])
-    known, refused, start = {_letters(template) for template in pool}, 0, len(pool)
+    pool = [*TASK_TEMPLATES[task], *known]
+    taken, refused, start = {_letters(template) for template in pool}, 0, len(pool)
     for _ in range(max_rounds):
         if len(pool) - start >= count:
             break
@@ -104,10 +110,10 @@ def expand_templates(task: str, count: int, generate: Callable[[str], str], rng:
             except ValueError:
                 refused += 1
                 continue
-            if _letters(template) in known:
+            if _letters(template) in taken:
                 refused += 1
                 continue
-            known.add(_letters(template))
+            taken.add(_letters(template))
             pool.append(template)
     return pool[start:start + count], refused
 

@@ -12,6 +12,7 @@ from ...instructions import (
     Vocabulary,
     build_instruction,
     check_class_names,
+    check_names,
     choose_templates,
     encode_boundary,
     point_format,
@@ -218,13 +219,15 @@ class KeypointInstruction(SetInstruction):
         kwargs: see :class:`SetInstruction`.
 
     Raises:
-        ValueError: also when there are more points than the vocabulary has, the data has another number of points, the
-            image was flipped, or a transform removed boxes.
+        TypeError: also when a name is not a string.
+        ValueError: also when a name is blank or listed twice, there are more points than the vocabulary has, the data
+            has another number of points, the image was flipped, or a transform removed boxes.
     """
     task = 'keypoints'
 
     def __init__(self, vocabulary: dict, point_names: Sequence[str], **kwargs) -> None:
         super().__init__(vocabulary, **kwargs)
+        check_names(point_names, 'point names')
         if not 1 <= len(point_names) <= self.vocabulary.max_points:
             raise ValueError(f'{len(point_names)} point names, but a format has 1 .. {self.vocabulary.max_points} '
                              'points (max_points of the vocabulary)')

@@ -119,4 +119,6 @@ class QuestionInstruction(WordInstruction):
     def question(self, results: dict) -> str:
         if 'question' not in results:
             raise ValueError('QuestionInstruction needs a question: use ConversationDataset, or set the key question')
+        if not isinstance(results['question'], str):
+            raise TypeError(f'the question must be a string, got {results["question"]!r}')
         return results['question']
