@@ -12,7 +12,7 @@ from pathlib import Path
 
 from _launch import add_shared_arguments, import_plugin, load_config, require_file
 
-HELD_OUT = Path(__file__).with_name('heldout_wordings.txt')
+HELD_OUT = [str(Path(__file__).with_name(name)) for name in ('heldout_wordings.txt', 'heldout_wordings_2.txt')]
 EXPRESSION = 'the large red star left of the circle'
 
 
@@ -20,13 +20,16 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument('--wordings', default=str(HELD_OUT), help='text file, a wording with placeholders per line')
+    parser.add_argument('--wordings', nargs='+', default=HELD_OUT, metavar='FILE',
+                        help='text files, a wording with placeholders per line')
     parser.add_argument('--repeats', type=int, default=3, help='fillings of each wording (default: 3)')
     parser.add_argument('--work-dir', help='folder for logs')
     add_shared_arguments(parser, launcher=False)
     args = parser.parse_args()
-    for path, kind in ((args.config, 'config'), (args.checkpoint, 'checkpoint'), (args.wordings, 'list of wordings')):
-        require_file(path, kind)
+    require_file(args.config, 'config')
+    require_file(args.checkpoint, 'checkpoint')
+    for path in args.wordings:
+        require_file(path, 'list of wordings')
     return args
 
 
@@ -44,6 +47,12 @@ def fill_wording(wording: str, classes: Sequence[str], vocabulary, rng) -> tuple
         return build_instruction(wording, names, point_format(len(points)), vocabulary, points), len(points)
     num_points = int(rng.integers(2, vocabulary.max_points + 1))
     return build_instruction(wording, names, point_format(num_points), vocabulary), num_points
+
+
+def read_wordings(path: str | Path) -> list[str]:
+    """The lines of a file but for blank ones and comments (#)."""
+    lines = Path(path).read_text(encoding='utf-8').splitlines()
+    return [line for line in lines if line.strip() and not line.startswith('#')]
 
 
 def read(reader, wordings: Sequence[str], classes: Sequence[str], repeats: int) -> dict[str, list[str]]:
@@ -82,17 +91,17 @@ def main() -> None:
     runner.load_or_resume()
     reader = runner.model.eval().format_reader
     classes = runner.test_dataloader.dataset.metainfo['classes']
-    lines = Path(args.wordings).read_text(encoding='utf-8').splitlines()
-    held_out = [line for line in lines if line.strip() and not line.startswith('#')]
-    for name, wordings in [*TASK_TEMPLATES.items(), ('held out', held_out)]:
+    files = [(Path(path).name, read_wordings(path)) for path in args.wordings]
+    for name, wordings in [*TASK_TEMPLATES.items(), *files]:
         wrong = read(reader, wordings, [*classes, EXPRESSION], args.repeats)
         print(summary(name, wrong, args.repeats))
         for line in (line for lines in wrong.values() for line in lines):
             print(f'  {line}')
-    # A text without a class set can only ask for words: there the grammar reads for the LLM.
-    for name, with_set in (('held out, with a class set', True), ('held out, without', False)):
-        print(summary(name, {key: lines for key, lines in wrong.items() if ('<class>' in key) == with_set},
-                      args.repeats))
+        # A text without a class set can only ask for words: there the grammar reads for the LLM.
+        for kind, with_set in (('with a class set', True), ('without', False)):
+            some = {key: lines for key, lines in wrong.items() if ('<class>' in key) == with_set}
+            if 0 < len(some) < len(wordings):
+                print(summary(f'  {name}, {kind}', some, args.repeats))
 
 
 if __name__ == '__main__':

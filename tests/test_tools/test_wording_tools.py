@@ -21,13 +21,9 @@ def formats(monkeypatch):
     return evaluate_formats
 
 
-def _held_out(formats):
-    lines = formats.HELD_OUT.read_text(encoding='utf-8').splitlines()
-    return [line for line in lines if line and not line.startswith('#')]
-
-
-def test_held_out_wordings_are_a_hundred_that_training_does_not_know(formats):
-    wordings = _held_out(formats)
+@pytest.mark.parametrize('name', ['heldout_wordings.txt', 'heldout_wordings_2.txt'])
+def test_held_out_wordings_are_a_hundred_that_training_does_not_know(formats, name):
+    wordings = formats.read_wordings(TOOLS / name)
     known = {template for templates in TASK_TEMPLATES.values() for template in templates}
     assert len(wordings) == len(set(wordings)) == 100 and not known & set(wordings)
     rng = np.random.default_rng(0)

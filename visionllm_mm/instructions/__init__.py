@@ -29,6 +29,7 @@ __all__ = [
     'build_instruction', 'build_text_instruction', 'CAPTION_TEMPLATES', 'check_class_names', 'check_names',
     'choose_templates', 'decode_boundary', 'DETECTION_TEMPLATES', 'encode_boundary', 'exchange_words',
     'expand_templates', 'GROUNDING_TEMPLATES', 'IMAGE_PLACEHOLDER', 'Instruction', 'KEYPOINT_TEMPLATES',
-    'parse_instruction', 'point_format', 'QUESTION_TEMPLATES', 'redraw_format', 'sample_class_set', 'scramble_wording',
-    'separate_notation', 'SEGMENTATION_TEMPLATES', 'states_format', 'TASK_TEMPLATES', 'Vocabulary', 'write_class_set', 'write_format'
+    'parse_instruction', 'point_format', 'QUESTION_TEMPLATES', 'redraw_format', 'sample_class_set',
+    'scramble_wording', 'separate_notation', 'SEGMENTATION_TEMPLATES', 'states_format', 'TASK_TEMPLATES',
+    'Vocabulary', 'write_class_set', 'write_format'
 ]
