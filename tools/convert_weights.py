@@ -77,13 +77,17 @@ def check_arguments(args: argparse.Namespace) -> tuple[Path, Path]:
 
 def read_weights(path: str) -> dict[str, Tensor]:
     """State dict of a file; code that a file may carry is refused."""
-    if path.endswith('.safetensors'):
-        from safetensors.torch import load_file
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
 
-        return load_file(Path(path).expanduser())
     from visionllm_mm.safe_checkpoints import load_from_local_safely
 
-    content = load_from_local_safely(path, map_location='cpu')
+    try:
+        if path.endswith('.safetensors'):
+            return load_file(Path(path).expanduser())
+        content = load_from_local_safely(path, map_location='cpu')
+    except (SafetensorError, EOFError) as error:
+        raise ValueError(f'{path} is damaged or incomplete: {error or "it ends too early"}') from error
     for key in ('state_dict', 'model'):  # mmengine's checkpoints; those of classifiers
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
@@ -180,6 +184,8 @@ def convert(args: argparse.Namespace, model: VisionLLM) -> dict[str, tuple]:
     if args.detector:
         try:
             weights = convert_detector(read_weights(args.detector), model, with_backbone=not args.backbone)
+        except KeyError as error:
+            raise ValueError(f'{args.detector} has no {error}, which a detector of this kind has') from error
         except ValueError as error:
             raise ValueError(f'{args.detector}: {error}') from error
         found['detector'] = (args.detector, weights)

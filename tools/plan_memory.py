@@ -45,7 +45,7 @@ def main() -> None:
     import_plugin()
     from visionllm_mm.planning import report
     from visionllm_mm.planning.plan import plan
-    from visionllm_mm.planning.workload import Workload
+    from visionllm_mm.planning.workload import Workload, architecture
 
     cfg = read_config(args.config, args.cfg_options)
     if args.kept is not None and args.kept < 1:
@@ -67,7 +67,12 @@ def main() -> None:
         print(json.dumps(result))
         return
     print(f'{args.config}: {args.gpus} GPUs x {args.batch} images of {work.image_size[0]} x {work.image_size[1]} px, '
-          f'{work.num_classes} classes, {work.num_points} points, {work.objects} objects\n')
+          f'{work.num_classes} classes, {work.num_points} points, {work.objects} objects')
+    for name in ('llm', 'text_encoder'):
+        if known := architecture(cfg, name):
+            print(f'{name}: {cfg.model[name].path}, taken to be {known["model_type"]} of {known["num_hidden_layers"]} '
+                  f'layers of width {known["hidden_size"]}')
+    print()
     print(report.parameters_table(result), report.flops_table(result), report.memory_table(result), sep='\n\n')
     if args.measure:
         print('\n' + report.comparison(result))

@@ -37,17 +37,17 @@ def main() -> None:
     import_plugin()
     import torch
 
-    from visionllm_mm.planning.measure import resident_bytes
+    from visionllm_mm.planning.measure import forget_peak, resident_bytes
     from visionllm_mm.planning.workload import Workload, build_model
 
     cfg = read_config(args.config, args.cfg_options)
     cfg.model.llm.gradient_checkpointing = args.train
 
     def timed(what: str, run: Callable[[], object]) -> object:
+        forget_peak()
         start = time.perf_counter()
         result, peak = run(), resident_bytes('VmHWM')
-        print(f'{what:<44} {time.perf_counter() - start:>8.1f} s   peak so far {peak / 2**30:>5.1f} GiB',
-              flush=True)
+        print(f'{what:<44} {time.perf_counter() - start:>8.1f} s   peak {peak / 2**30:>5.1f} GiB', flush=True)
         return result
 
     torch.manual_seed(0)
@@ -75,7 +75,8 @@ def predict(model, work, images, timed: Callable) -> None:
         tokens = timed('text encoder and image tokenizer', lambda: model.tokenize(features, asked, instructions))
         _, inputs = model.project(tokens)
         best = tokens.objectness[-1].topk(work.objects).indices
-        state = timed(f'LLM: prefix, pass 1 ({num_tokens} queries)', lambda: decoder.read(instructions, inputs))
+        timed(f'LLM: a new text, prefix, pass 1 ({num_tokens} queries)', lambda: decoder.read(instructions, inputs))
+        state = timed('LLM: the same, the text is known', lambda: decoder.read(instructions, inputs))
         two = timed(f'LLM: pass 2 ({work.objects * 2 * work.num_points} queries)',
                     lambda: decoder.point_logits(state, best, work.num_points))
         classes, one = timed(f'LLM: in one pass ({num_tokens * (1 + 2 * work.num_points)} queries)',
@@ -85,7 +86,7 @@ def predict(model, work, images, timed: Callable) -> None:
         apart = torch.sub(*offsets).abs() * torch.tensor(work.image_size[::-1])
         unsure = (classes.softmax(dim=-1) - decoder.class_logits(state).softmax(dim=-1)).abs()
     print(f'one pass and two: class probabilities differ by {unsure.max():.4f} at most, points by {apart.max():.2f} px')
-    result = timed('the same through predict(), all answers', lambda: model.predict(images, asked))
+    result = timed('predict(): all answers, the text is known', lambda: model.predict(images, asked))
     print(f'{len(result[0].pred_instances)} predictions')
 
 

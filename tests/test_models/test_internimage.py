@@ -349,6 +349,14 @@ def test_weights_of_something_else_are_refused(tmp_path):
         model.init_weights()
 
 
+def test_weights_of_another_size_are_refused(tmp_path):
+    path = str(tmp_path / 'official.pth')
+    torch.save(_official(build(**LIKE_T), 'classifier'), path)
+    model = InternImage(**(LIKE_T | dict(depths=[1, 1, 4, 1])), init_cfg=dict(type='Pretrained', checkpoint=path))
+    with pytest.raises(ValueError, match=r'of another size: \d+ of \d+ .*first levels.2.blocks.3.*missing there'):
+        model.init_weights()
+
+
 @pytest.mark.parametrize('kwargs, message', [
     (dict(), r"needs channels and depths and groups, or arch, one of \['T', 'S', 'B', 'L', 'XL', 'H'\]"),
     (dict(arch='M'), r"arch must be one of \['T', .*got 'M'"),

@@ -10,7 +10,7 @@ from mmengine.registry import init_default_scope
 from mmengine.utils import get_installed_path
 from torch import nn
 
-from tests.tiny import CONFIG, ROOT
+from tests.tiny import CONFIG, ROOT, save_llama
 from visionllm_mm.planning.measure import BESIDE_TENSORS, measure
 from visionllm_mm.planning.meter import Meter
 from visionllm_mm.planning.pace import Operations, seconds_of_step
@@ -135,6 +135,16 @@ def test_paths_need_an_architecture():
     cfg.model.llm.quantization = dict(load_in_4bit=True)
     with pytest.raises(ValueError, match='quantization'):
         planned_model_config(cfg)
+
+
+def test_a_folder_says_what_it_holds(tmp_path):
+    save_llama(tmp_path)
+    cfg = Config.fromfile(CONFIGS / 'visionllm_r50-bert-llama7b_stage1_coco.py')
+    assert planned_model_config(cfg)['llm']['config']['hidden_size'] == 4096
+    cfg.model.llm.path = str(tmp_path)
+    with ShapesOnly():
+        model = build_model(cfg)
+    assert model.task_decoder.llm.embed_dims == 32 and model.text_encoder.encoder.config.hidden_size == 768
 
 
 @pytest.mark.parametrize('shapes_only', [True, False])

@@ -271,6 +271,18 @@ def test_code_in_a_checkpoint_is_refused(tool, tmp_path):
     assert not (tmp_path / 'out').exists()
 
 
+def test_damaged_files_are_named(tool, tmp_path):
+    (tmp_path / 'empty.pth').touch()
+    (tmp_path / 'cut.safetensors').write_bytes(b'1234')
+    for name in ('empty.pth', 'cut.safetensors'):
+        with pytest.raises(SystemExit, match=f'{name} is damaged or incomplete: '):
+            tool(_config(tmp_path), '--backbone', tmp_path / name)
+    whole = _detector().state_dict()
+    torch.save({n: v for n, v in whole.items() if n != 'bbox_head.reg_branches.1.2.bias'}, tmp_path / 'part.pth')
+    with pytest.raises(SystemExit, match=r"part.pth has no 'bbox_head.reg_branches.1.2.bias', which"):
+        tool(_config(tmp_path), '--detector', tmp_path / 'part.pth')
+
+
 @pytest.mark.parametrize(('arguments', 'message'), [
     ((), 'nothing to convert: give --detector'),
     (('--detector', 'no.pth'), 'detector not found: no.pth'),

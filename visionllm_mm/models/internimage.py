@@ -170,8 +170,8 @@ class InternImage(BaseModule):
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         """Finds the weights where the authors' classifiers keep them, under 'model'.
 
-        A non-strict load, as mmengine's, passes over weights of something else with a warning; where nothing fits,
-        this is an error.
+        A non-strict load, as mmengine's, passes over weights that do not fit with a warning; here this is an error,
+        where the backbone is loaded by itself.
         """
         if isinstance(weights := state_dict.get(f'{prefix}model'), Mapping):
             del state_dict[f'{prefix}model']
@@ -180,7 +180,19 @@ class InternImage(BaseModule):
             parts = sorted({name.split('.')[0] for name in state_dict})
             raise ValueError(f'the checkpoint holds no InternImage: it has {parts}, but no patch_embed. The backbone '
                              "of a detector needs init_cfg=dict(type='Pretrained', checkpoint=..., prefix='backbone.')")
+        if not prefix:
+            self._check_size(state_dict)
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def _check_size(self, weights: Mapping[str, Tensor]) -> None:
+        shapes = {name: tuple(parameter.shape) for name, parameter in self.named_parameters()}
+        there = {name: tuple(weight.shape) for name, weight in weights.items() if name in shapes}
+        wrong = [name for name, shape in shapes.items() if there.get(name) != shape]
+        if wrong:
+            raise ValueError(
+                f'the checkpoint is an InternImage of another size: {len(wrong)} of {len(shapes)} weights are missing '
+                f'or have another shape, first {wrong[0]}: {there.get(wrong[0], "missing")} there and {shapes[wrong[0]]} '
+                f'here. Set arch, one of {list(ARCHS)}, or the settings, as its own are')
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """(B, 3, H, W) -> one map (B, C 2^i, H / 2^(i + 2), W / 2^(i + 2)) per level i of ``out_indices``, sizes

@@ -1,9 +1,11 @@
 """A model and the input of one step, built from a config; the step runs the blocks as VisionLLM does."""
 
 import copy
+import json
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from mmdet.datasets import CocoDataset
@@ -17,6 +19,9 @@ from torch import Tensor
 from ..instructions import DETECTION_TEMPLATES, build_instruction, point_format
 from ..models import VisionLLM
 from .meter import Meter
+
+_NOT_SIZES = ('architectures', 'transformers_version', 'torch_dtype', 'dtype', '_name_or_path')
+"""Keys of a ``config.json`` that say nothing about the model's shapes."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +44,20 @@ class Workload:
     kept: int | None = None
 
 
+def architecture(cfg: Config, name: str) -> dict | None:
+    """What the part ``name`` (llm, text_encoder) is, where the config names weights by path; None: it names none.
+
+    A local folder says it itself; of a name on the Hugging Face hub ``cfg.planning`` does.
+    """
+    path = cfg.model[name].get('path')
+    if path is None:
+        return None
+    file = Path(path).expanduser() / 'config.json'
+    return json.loads(file.read_text()) if file.is_file() else cfg.get('planning', {}).get(name, {})
+
+
 def planned_model_config(cfg: Config) -> dict:
-    """``cfg.model`` with the architectures of ``cfg.planning`` in the place of pretrained parts.
+    """``cfg.model`` with new parts of the same :func:`architecture` in the place of pretrained ones.
 
     Raises:
         ValueError: when a part has a path and ``planning`` does not say what lies there, or the LLM is quantized.
@@ -51,13 +68,15 @@ def planned_model_config(cfg: Config) -> dict:
         raise ValueError('llm.quantization is set, but the planner knows no quantized weights: plan without it, with '
                          '--cfg-options model.llm.quantization=None')
     for name in ('llm', 'text_encoder'):
-        if model[name].pop('path', None) is None:
+        known = architecture(cfg, name)
+        if known is None:
             continue
-        architecture = cfg.get('planning', {}).get(name)
-        if architecture is None:
+        if not known:
             raise ValueError(f'model.{name}.path names weights, which the planner does not load: say what they are in '
-                             f'the config, as planning = dict({name}=dict(model_type=..., hidden_size=..., ...))')
-        model[name] |= dict(tokenizer='builtin', config=dict(architecture))
+                             f'the config, as planning = dict({name}=dict(model_type=..., hidden_size=..., ...)), or '
+                             'name a local folder')
+        del model[name]['path']
+        model[name] |= dict(tokenizer='builtin', config={k: v for k, v in known.items() if k not in _NOT_SIZES})
     return model
 
 
