@@ -127,6 +127,8 @@ def main() -> None:
     from visionllm_mm.visualization import InstructionVisualizer
 
     cfg = read_config(args.config, args.cfg_options)
+    if 'vocabulary' not in cfg.model:
+        raise SystemExit(f'browse_dataset.py: {args.config} is no config of a VisionLLM: it has no instructions')
     require_data(cfg, 'train_dataloader', 'val_dataloader')
     init_default_scope('mmdet')
     np.random.seed(args.seed)
@@ -146,7 +148,10 @@ def main() -> None:
     out = Path(args.out_dir)
     out.mkdir(parents=True, exist_ok=True)
     for number, index in enumerate(spread(dataset, args.number)):
-        item = dataset[index]
+        try:
+            item = dataset[index]
+        except (ValueError, FileNotFoundError, OSError) as error:
+            raise SystemExit(f'browse_dataset.py: sample {index} can not be read: {error}') from error
         picture = draw(item['inputs'], item['data_samples'], vocabulary, visualizer)
         Image.fromarray(picture).save(out / f'{number:03d}.png')
         print(f'{number:03d}.png: {item["data_samples"].instruction[:100]}')

@@ -79,7 +79,8 @@ def main() -> None:
         shown = dict(picture=file, title=title, answer=answer, instruction=prediction['instruction'],
                      output_format=prediction['output_format'])
         sections.append(SECTION.format(seconds=seconds, **{key: html.escape(text) for key, text in shown.items()}))
-        print(f'{title} ({seconds:.2f} s): {answer.splitlines()[0]}')
+        first, *_ = answer.splitlines() or ['(no words)']
+        print(f'{title} ({seconds:.2f} s): {first}')
     page = out / 'report.html'
     page.write_text(PAGE.format(model=html.escape(Path(args.weights).name), sections='\n'.join(sections)))
     print(f'pictures and report.html are in {out}')

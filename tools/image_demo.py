@@ -1,5 +1,6 @@
 """Ask pictures something, by task or in your own words, and see the answers.
 
+    python tools/prepare_miniscenes.py      (makes the pictures, in half a minute)
     python tools/image_demo.py data/miniscenes/val --detect star circle --out-dir work_dirs/shown
     python tools/image_demo.py data/miniscenes/val/000001.png --segment star ring --points 16 --out-dir work_dirs/shown
     python tools/image_demo.py data/miniscenes/val/000001.png --ground "the largest object"
@@ -7,8 +8,7 @@
     python tools/image_demo.py data/miniscenes/val/000001.png --instruction \\
         'Boxes of {"star": <c0>} in <image> please, as (c, x1, y1, x2, y2), range 64.'
 
-The model is the small one of checkpoints/, which knows drawn scenes (tools/prepare_miniscenes.py) alone, unless
---config and --weights name another.
+The model is the small one of checkpoints/, which knows drawn scenes alone, unless --config and --weights name another.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ def parse_args() -> argparse.Namespace:
     args = parse_with_model(parser)
     if bool(args.keypoints) != bool(args.parts):
         parser.error('--keypoints and --parts go together: classes, and names of their points')
+    if args.batch_size < 1:
+        parser.error(f'--batch-size must be at least 1, got {args.batch_size}')
     return args
 
 
@@ -86,7 +88,7 @@ def main() -> None:
     inferencer = load_inferencer(args, show_progress=many)
     try:
         predictions = ask(inferencer, args)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, TypeError, FileNotFoundError) as error:
         raise SystemExit(f'image_demo.py: {error}') from error
     print(f'{predictions[0]["instruction"]}\n-> {predictions[0]["output_format"]}')
     for i, prediction in enumerate(predictions, start=1):

@@ -1,6 +1,7 @@
 """Pictures of answers: what mmdet's visualizer does not draw, named points and words."""
 
 import math
+from itertools import cycle, islice
 
 import matplotlib
 import numpy as np
@@ -44,10 +45,14 @@ class InstructionVisualizer(DetLocalVisualizer):
             image = write_below(image, [*asked, data_sample.pred_text])
         super().add_datasample(name, image, data_sample, draw_gt, draw_pred, **kwargs)
 
-    def _draw_instances(self, image: np.ndarray, instances: InstanceData, *args) -> np.ndarray:
+    def _draw_instances(self, image: np.ndarray, instances: InstanceData, classes: list[str] | None,
+                        palette: list[tuple] | str | None) -> np.ndarray:
+        # The class set of an instruction may be longer than the data set's list of colors.
+        if isinstance(palette, list) and len(instances):
+            palette = list(islice(cycle(palette), int(instances.labels.max()) + 1))
         # A dollar sign in a class name does not begin a formula.
         with matplotlib.rc_context({'text.parse_math': False}):
-            drawn = super()._draw_instances(image, instances, *args)
+            drawn = super()._draw_instances(image, instances, classes, palette)
         if 'points' not in instances or 'masks' in instances or not len(instances):
             return drawn
         self.set_image(drawn)

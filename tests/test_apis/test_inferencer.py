@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -9,8 +10,10 @@ import numpy as np
 import pytest
 import torch
 from mmdet.apis import inference_detector, init_detector
+from mmengine.fileio import load
 from PIL import Image
 
+from tests.command_line import run_tool
 from tests.integration.scenes import NAMES, make_coco_folder, save_untrained, small_config
 from visionllm_mm.apis import VisionLLMInferencer
 from visionllm_mm.apis.images import open_video, to_array
@@ -90,6 +93,39 @@ def test_more_classes_than_class_tokens(inferencer, image):
     assert [classes[label] for label in found['labels']] == found['label_names']
 
 
+def test_more_classes_than_the_data_set_has_colors(config, weights, image):
+    cfg = copy.deepcopy(config)
+    cfg.test_dataloader.dataset.metainfo.palette = [(220, 20, 60), (119, 11, 32)]
+    inferencer = VisionLLMInferencer(cfg, weights, device='cpu', show_progress=False)
+    for found in (inferencer.detect, inferencer.segment):
+        result = found(image, [f'thing {i}' for i in range(100)], return_vis=True, pred_score_thr=0.0)
+        assert max(_one(result)['labels']) > 1 and result['visualization'][0].shape == (64, 64, 3)
+
+
+def test_boxes_are_those_of_the_test_tool(inferencer, config, weights, tmp_path):
+    config.dump(str(tmp_path / 'config.py'))
+    done = run_tool('test.py', str(tmp_path / 'config.py'), weights, '--out', str(tmp_path / 'found.pkl'),
+                    '--work-dir', str(tmp_path / 'work'))
+    assert done.returncode == 0, done.stderr[-2000:]
+    tested = load(tmp_path / 'found.pkl')
+    assert len(tested) == 4
+    for sample in tested:
+        found = _one(inferencer.detect(sample['img_path'], NAMES))
+        for key in ('bboxes', 'scores'):
+            np.testing.assert_allclose(found[key], sample['pred_instances'][key], atol=1e-3)
+        assert found['labels'] == sample['pred_instances']['labels'].tolist()
+
+
+def test_files_of_arrays_have_one_number(config, weights, image, tmp_path):
+    inferencer = VisionLLMInferencer(copy.deepcopy(config), weights, device='cpu', show_progress=False)
+    array = cv2.imread(image)
+    inferencer.detect(array, NAMES, return_vis=True)
+    inferencer.caption(array)
+    inferencer.detect([array, array], NAMES, out_dir=str(tmp_path), no_save_pred=False)
+    assert sorted(file.stem for file in (tmp_path / 'vis').iterdir()) == ['00000002', '00000003']
+    assert sorted(file.stem for file in (tmp_path / 'preds').iterdir()) == ['00000002', '00000003']
+
+
 def test_groups_are_no_larger_than_those_that_were_learnt(config, weights, image):
     cfg = copy.deepcopy(config)
     next(t for t in cfg.test_dataloader.dataset.pipeline if t.type == 'DetectionInstruction').max_classes = 2
@@ -99,7 +135,7 @@ def test_groups_are_no_larger_than_those_that_were_learnt(config, weights, image
     assert {tokens.split()[0] for tokens in found['tokens']} == {'<c0>', '<c1>'}
 
 
-def test_kinds_of_images(inferencer, config, image):
+def test_kinds_of_images(inferencer, config, image, tmp_path):
     array = cv2.imread(image)
     expected = _one(inferencer.detect(image, NAMES))['bboxes']
     for other in (array, Image.open(image), Image.open(image).convert('RGBA')):
@@ -107,7 +143,9 @@ def test_kinds_of_images(inferencer, config, image):
     turned = Image.fromarray(np.rot90(array[..., ::-1], k=-1).copy())
     turned.getexif()[0x0112] = 8  # to be shown a quarter turn to the left
     np.testing.assert_allclose(_one(inferencer.detect(turned, NAMES))['bboxes'], expected, atol=1e-3)
-    folder = inferencer.detect(f'{config.data_root}/val', NAMES, batch_size=3)['predictions']
+    shutil.copytree(f'{config.data_root}/val', tmp_path / 'val')
+    (tmp_path / 'val/1.png').rename(tmp_path / 'val/1.PNG')
+    folder = inferencer.detect(tmp_path / 'val', NAMES, batch_size=3)['predictions']
     assert len(folder) == 4
     np.testing.assert_allclose(folder[0]['bboxes'], expected, atol=1e-3)
     assert len(inferencer.caption([image, array])['predictions']) == 2
@@ -139,6 +177,8 @@ def test_files(inferencer, config, tmp_path, image):
     (lambda i, image: i.detect('/no/such.png', ['box']), FileNotFoundError, 'no image /no/such.png'),
     (lambda i, image: i.detect(3, ['box']), TypeError, 'an image is a path'),
     (lambda i, image: i.detect(np.zeros((8, 8)), ['box']), ValueError, r'\(8, 8\) of float64'),
+    (lambda i, image: i.detect(image, ['box'], batch_size=0), ValueError, 'batch_size must be at least 1, got 0'),
+    (lambda i, image: i('a.mp4', texts='box', custom_entities=True), ValueError, 'a.mp4 is a video: ask it with'),
     (lambda i, image: i.detect([], ['box']), ValueError, 'there is no image in'),
     (lambda i, image: i.detect([image, image], ['box'], out_dir='out'), ValueError, "several are called '1'"),
 ])
@@ -231,6 +271,8 @@ def test_files_of_other_kinds(inferencer, tmp_path, image):
     assert _one(inferencer.detect(tmp_path / 'turned.jpg', NAMES))['ori_shape'] == [48, 64]
     gray = Image.fromarray(np.full((8, 8), 40000, np.uint16))
     assert to_array(gray, 100)[0, 0].tolist() == [156, 156, 156]
+    for value, kept in ((40000, 156), (120, 120)):  # mode I: 32 bits, for gray of 16 or of 8
+        assert to_array(Image.fromarray(np.full((8, 8), value, np.int32)), 100)[0, 0].tolist() == [kept] * 3
 
 
 def test_files_that_are_no_images(inferencer, tmp_path, image):

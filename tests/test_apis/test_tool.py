@@ -63,6 +63,12 @@ def test_pictures_have_names_that_interngpt_reads(tool, folder):
     assert [name[1:] for name in names] == [['1', 'detect.png'], ['2', 'detect.png']]
 
 
+def test_strange_paths_give_plain_names(tool, folder, tmp_path):
+    path = tmp_path / 'my holiday.2 (1).png'
+    path.write_bytes((folder / 'val/1.png').read_bytes())
+    assert Path(tool.inference_detect(f'{path}, star')).name.endswith('_myholiday21_detect.png')
+
+
 def test_paths_with_commas(tool, folder, tmp_path):
     path = tmp_path / 'a, b.png'
     path.write_bytes((folder / 'val/1.png').read_bytes())

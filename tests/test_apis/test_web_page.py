@@ -130,6 +130,10 @@ def test_a_conversation(client, image):
     assert empty == '' and [turn['role'] for turn in chat] == ['user', 'assistant']
     longer, _ = client.predict(image, 'What color is it?', chat, api_name='/chat')
     assert len(longer) == 4
+    nothing = [chat[0], chat[1] | dict(content=[dict(type='text', text='(no answer)')])]
+    after, _ = client.predict(image, 'What color is it?', nothing, api_name='/chat')
+    again, _ = client.predict(image, 'What color is it?', [], api_name='/chat')
+    assert after[-1] == again[-1], 'what was not answered is no part of the conversation'
 
 
 def test_ten_at_once_get_their_own_answers(page, tmp_path):

@@ -141,3 +141,8 @@ def test_messages_quote_the_whole_instruction():
     for text in ('Find {"star": <c0>} in <image>.', 'Find {"star": <c0>} in <image>: (c, x1, y1), range 3 or range 4'):
         with pytest.raises(ValueError, match=re.escape(repr(text))):
             _parse(text)
+
+
+@pytest.mark.parametrize('text', ['这张图片<image>里有什么？', 'ماذا يوجد في <image>؟', 'Что на картинке <image>?'])
+def test_questions_in_other_scripts_ask_for_words(text):
+    assert _parse(text).asks_for_words

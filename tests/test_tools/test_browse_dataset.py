@@ -43,6 +43,17 @@ def test_a_picture_per_task(run, tmp_path, monkeypatch):
     assert [line for line in run(config, '--number', '7', '--out-dir', 'again') if '.png: ' in line] == shown
 
 
+def test_what_can_not_be_drawn_is_named(run, tmp_path, monkeypatch):
+    data = make_coco_folder(tmp_path / 'coco', 2, 2)
+    for path in (data / 'train').iterdir():
+        path.write_bytes(b'no picture')
+    monkeypatch.setenv('DATA_ROOT', str(data))
+    with pytest.raises(SystemExit, match='sample 0 can not be read: '):
+        run(str(ROOT / 'configs/visionllm/visionllm-tiny_custom-coco.py'), '--out-dir', 'out')
+    with pytest.raises(SystemExit, match='is no config of a VisionLLM'):
+        run(str(ROOT / 'configs/baselines/deformable-detr_r18_custom-coco.py'), '--out-dir', 'out')
+
+
 def test_target_tokens_are_those_of_the_objects(run, tmp_path, monkeypatch):
     write_dataset(tmp_path / 'data', DatasetArguments(num_train=3, num_val=1, seed=0))
     monkeypatch.setenv('MINISCENES_ROOT', str(tmp_path / 'data'))

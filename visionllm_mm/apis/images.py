@@ -81,4 +81,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     """Gray of 16 bits, which PIL would cut off at 255, as OpenCV reads it."""
     if not image.mode.startswith('I'):
         return image
-    return Image.fromarray((np.asarray(image, dtype=np.int64).clip(0, 65535) >> 8).astype(np.uint8))
+    values = np.asarray(image, dtype=np.int64).clip(0, 65535)
+    if image.mode != 'I' or values.max() > 255:  # mode I, of 32 bits, may hold gray of 8
+        values >>= 8
+    return Image.fromarray(values.astype(np.uint8))

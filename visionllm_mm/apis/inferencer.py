@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
 from mmdet.apis import DetInferencer
+from mmdet.apis.det_inferencer import IMG_EXTENSIONS
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.dataset import Compose
@@ -26,7 +27,7 @@ from ..datasets.transforms.set_instructions import SetInstruction
 from ..datasets.transforms.word_instructions import WordInstruction
 from ..instructions.vocabulary import IMAGE_PLACEHOLDER
 from ..whole_files import write_files
-from .images import ImageInput, check_image_file, open_video, to_array
+from .images import VIDEO_SUFFIXES, ImageInput, check_image_file, open_video, to_array
 
 
 class VisionLLMInferencer(DetInferencer):
@@ -84,6 +85,8 @@ class VisionLLMInferencer(DetInferencer):
             FileNotFoundError: when there is no such image.
         """
         if instruction is None:
+            if kwargs.get('texts') is not None and self._is_video(inputs):
+                raise ValueError(f'texts= is for images, and {inputs} is a video: ask it with detect() or instruction=')
             return super().__call__(inputs, **kwargs)
         return self._ask(inputs, dict(instruction=instruction), **kwargs)
 
@@ -145,6 +148,8 @@ class VisionLLMInferencer(DetInferencer):
 
     def preprocess(self, inputs: Sequence, batch_size: int = 1, **kwargs) -> Iterable:
         """mmdet's batches, and how many there are, for the progress bar."""
+        if batch_size < 1:
+            raise ValueError(f'batch_size must be at least 1, got {batch_size}')
         return _Counted(super().preprocess(inputs, batch_size, **kwargs), math.ceil(len(inputs) / batch_size))
 
     def visualize(self, inputs: Sequence[str | np.ndarray], *args, return_vis: bool = False,
@@ -152,7 +157,9 @@ class VisionLLMInferencer(DetInferencer):
         """Draws predictions, see mmdet's; what is drawn into files alone is not kept."""
         # mmdet takes arrays as BGR where it looks at them, and as RGB where it draws on them.
         inputs = [image[..., ::-1] if isinstance(image, np.ndarray) else image for image in inputs]
+        count = self.num_visualized_imgs
         drawn = super().visualize(inputs, *args, return_vis=return_vis, **kwargs)
+        self.num_visualized_imgs = count + len(inputs)  # whether drawn or not: files of answers are numbered so, too
         return drawn if return_vis else None
 
     def _ask(self, inputs: ImageInput | Sequence[ImageInput], fields: dict, **kwargs) -> dict:
@@ -177,13 +184,18 @@ class VisionLLMInferencer(DetInferencer):
             video = open_video(inputs, self.max_pixels)
             if video is not None:
                 return video
-        found = super()._inputs_to_list(str(inputs) if isinstance(inputs, Path) else inputs)
+        if isinstance(inputs, str | Path) and Path(inputs).is_dir():
+            found = sorted(str(file) for file in Path(inputs).iterdir() if file.suffix.lower() in IMG_EXTENSIONS)
+        else:
+            found = super()._inputs_to_list(str(inputs) if isinstance(inputs, Path) else inputs)
         if not found:
             raise ValueError(f'there is no image in {inputs!r}')
-        if isinstance(inputs, str | Path):
-            found = sorted(found)
         return [check_image_file(image, self.max_pixels) if isinstance(image, str | Path) else
                 to_array(image, self.max_pixels) for image in found]
+
+    @staticmethod
+    def _is_video(inputs: object) -> bool:
+        return isinstance(inputs, str | Path) and Path(inputs).suffix.lower() in VIDEO_SUFFIXES
 
     def _init_pipeline(self, cfg: Config) -> Compose:
         """The test pipeline, whose own instruction is for samples that bring none."""
@@ -215,10 +227,10 @@ class VisionLLMInferencer(DetInferencer):
                 result['keypoints' if instruction.point_names else 'polygons'] = found.points.tolist()
             if 'mask_rles' in found:
                 result['masks'] = [dict(rle, counts=rle['counts'].decode()) for rle in found.mask_rles]
+        path, number = result['img_path'], self.num_predicted_imgs
+        self.num_predicted_imgs += 1
         if pred_out_dir:
-            path = result['img_path']
-            name = Path(path).stem if path else f'{self.num_predicted_imgs:08d}'
-            self.num_predicted_imgs += 1  # mmdet counts the drawn pictures so
+            name = Path(path).stem if path else f'{number:08d}'
             write_files({Path(pred_out_dir, 'preds', f'{name}.json'): result})
         return result
 

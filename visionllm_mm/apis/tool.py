@@ -123,13 +123,14 @@ class VisionLLMTool:
     def _new_name(self, path: str, task: str) -> str:
         """A name in InternGPT's form, from which it reads which image is the latest, and of which one it is made."""
         number = len(list(self.out_dir.glob('*.png'))) + 1
-        return f'{uuid.uuid4().hex[:3]}{number:03d}_{Path(path).stem.split("_")[0]}_{task}.png'
+        origin = re.sub(r'[^\w-]', '', Path(path).stem.split('_')[0])  # what follows the path in a text is none of it
+        return f'{uuid.uuid4().hex[:3]}{number:03d}_{origin}_{task}.png'
 
     def _try(self, inputs: str, answer: Callable[[str, str], str]) -> str:
         try:
             path, request = _split(inputs)
             return answer(check_image_file(path, self.model.max_pixels), request)
-        except (ValueError, TypeError, FileNotFoundError) as error:
+        except (ValueError, TypeError, OSError) as error:
             return f'This could not be done: {error}'
 
 

@@ -22,6 +22,7 @@ from .inferencer import VisionLLMInferencer
 _LOG = logging.getLogger(__name__)
 _MOST_ANSWERS = 256
 """So many of the latest answers can be downloaded."""
+_NO_ANSWER = '(no answer)'
 _FORGET = 3600, 86400
 """Once an hour, uploads and pictures older than a day are deleted, s."""
 
@@ -185,13 +186,17 @@ def _chat_tab(desk: _Desk, image: gr.Image, tabs: gr.Tabs) -> None:
 
         def answer(path: str | None, text: str, turns: list[dict]) -> tuple[list[dict], str]:
             said = [_plain(turn['content']) for turn in turns]
+            # What was not answered is no part of the conversation.
+            said = [part for pair in zip(said[::2], said[1::2], strict=True) if pair[1] != _NO_ANSWER for part in pair]
             first, *rest = [*said, text]
             _, prediction, _ = desk.ask(
                 path, lambda path, **kwargs: desk.inferencer.answer(path, first, history=rest, **kwargs))
-            return [*turns, dict(role='user', content=text), dict(role='assistant', content=prediction['text'])], ''
+            said = prediction['text'] or _NO_ANSWER
+            return [*turns, dict(role='user', content=text), dict(role='assistant', content=said)], ''
 
         asked = question.submit(answer, [image, question, chat], [chat, question], concurrency_id='model',
                                 api_name='chat')
+        gr.Button('Start again', elem_id='forget').click(list, None, chat, cancels=asked, api_visibility='private')
         # What was said, and is still to be answered, is about the picture before.
         image.change(list, None, chat, cancels=asked, api_visibility='private')
 

@@ -16,7 +16,7 @@ _ENTRY = r'("(?:[^"\\]|\\.)*")\s*:\s*(<c\d+>)'
 _CLASS_SET = re.compile(r'\{\s*' + _ENTRY + r'(?:\s*,\s*' + _ENTRY + r')*\s*\}')
 FORMAT = re.compile(r'\(\s*c((?:\s*,\s*(?:[xy]\d+|\.\.\.|…))+)\s*\)', re.IGNORECASE)
 _WORDS_ASKED_FOR = re.compile(
-    r'\?|\b(answer|captions?|captioning|describe|description|explain|list|name|reply|respond|say|sentences?|summari[sz]e|'
+    r'[?？؟]|\b(answer|captions?|captioning|describe|description|explain|list|name|reply|respond|say|sentences?|summari[sz]e|'
     r'tell|words?|write)\b', re.IGNORECASE)
 POINT_NAMES = re.compile(r'\[\s*"(?:[^"\\]|\\.)*"(?:\s*,\s*"(?:[^"\\]|\\.)*")*\s*\]')
 _MAX_WORDS = re.compile(r'\bat most (\d+) words\b', re.IGNORECASE)

@@ -191,8 +191,8 @@ class InternImage(BaseModule):
         if wrong:
             raise ValueError(
                 f'the checkpoint is an InternImage of another size: {len(wrong)} of {len(shapes)} weights are missing '
-                f'or have another shape, first {wrong[0]}: {there.get(wrong[0], "missing")} there and {shapes[wrong[0]]} '
-                f'here. Set arch, one of {list(ARCHS)}, or the settings, as its own are')
+                f'or have another shape, first {wrong[0]}: {there.get(wrong[0], "missing")} there and '
+                f'{shapes[wrong[0]]} here. Set arch, one of {list(ARCHS)}, or the settings, as its own are')
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """(B, 3, H, W) -> one map (B, C 2^i, H / 2^(i + 2), W / 2^(i + 2)) per level i of ``out_indices``, sizes

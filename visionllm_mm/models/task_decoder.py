@@ -59,13 +59,16 @@ class OpenEndedTaskDecoder(nn.Module):
             and the image tokens that it stands for; 0 or at least 2.
         place_points: whether point queries stand for their place along the outline; for such LLMs, too, see
             :class:`PointPlaces`.
+        place_octaves: range of the waves that tell the LLM where a token is, see :class:`TokenProjector`: few make
+            places easy to compare, many make them precise.
         tell_objectness: whether image tokens say how likely they are objects; for such LLMs, too, see
             :class:`TokenProjector`.
     """
 
     def __init__(self, llm: CausalLM, vocabulary: Vocabulary, token_dims: int, place_dims: int = 2,
                  block_chunk: int = 128, cache_size: int = 4096, start_with_question: bool = False,
-                 asked_phrases: int = 0, place_points: bool = False, tell_objectness: bool = False) -> None:
+                 asked_phrases: int = 0, place_points: bool = False, place_octaves: int = 3,
+                 tell_objectness: bool = False) -> None:
         super().__init__()
         self.llm = llm
         self.vocabulary = vocabulary
@@ -76,7 +79,7 @@ class OpenEndedTaskDecoder(nn.Module):
         self.register_buffer('vocabulary_sizes', torch.tensor(sizes))
         self.projector = TokenProjector(
             token_dims, llm.embed_dims, place_dims, word_norm=words.norm(dim=1).mean().item(),
-            tell_objectness=tell_objectness)
+            place_octaves=place_octaves, tell_objectness=tell_objectness)
         if asked_phrases and not start_with_question:
             raise ValueError(f'asked_phrases={asked_phrases} needs start_with_question=True')
         if asked_phrases == 1:

@@ -19,15 +19,17 @@ class TokenProjector(nn.Module):
         place_dims: coordinates of a place: 2, its centre, or 4, with its size.
         word_norm: initial length of a content vector.
         position_dims: features of the sine embedding per coordinate.
+        place_octaves: how much shorter than the longest its shortest wave is, see :func:`comparable_embedding`.
         tell_objectness: whether the LLM is told how likely a token is an object. Starts as zero, so that weights which
             were trained without it fit.
     """
 
     def __init__(self, token_dims: int, llm_dims: int, place_dims: int = 2, word_norm: float = 1.0,
-                 position_dims: int = 64, tell_objectness: bool = False) -> None:
+                 position_dims: int = 64, place_octaves: int = 3, tell_objectness: bool = False) -> None:
         super().__init__()
         self.place_dims = place_dims
         self.position_dims = position_dims
+        self.place_octaves = place_octaves
         self.norm = nn.LayerNorm(token_dims)
         self.content = nn.Linear(token_dims, llm_dims)
         self.place = nn.Linear(place_dims * position_dims, llm_dims)
@@ -51,7 +53,7 @@ class TokenProjector(nn.Module):
 
     def project_place(self, places_norm: Tensor) -> Tensor:
         """(..., ``place_dims``) in [0, 1] -> (..., llm_dims), all of length ``scale``."""
-        return self.normalize(self.place(comparable_embedding(places_norm, self.position_dims)))
+        return self.normalize(self.place(comparable_embedding(places_norm, self.position_dims, self.place_octaves)))
 
     def normalize(self, vectors: Tensor) -> Tensor:
         """(..., llm_dims), to length ``scale``."""
