@@ -9,7 +9,7 @@ _base_ = [
 num_tokens = 50
 # More classes, such as COCO's 80, are drawn per image while training and asked for in groups of so many while testing.
 max_classes = 64
-model = dict(image_tokenizer=dict(num_tokens=num_tokens))
+model = dict(image_tokenizer=dict(num_tokens=num_tokens), task_decoder=dict(place_octaves=6))
 
 train_pipeline = [
     dict(type='SeedBySample'),

@@ -10,7 +10,8 @@ model = dict(
     neck=dict(in_channels=[32, 64, 128, 256]),
     image_tokenizer=dict(encoder=dict(num_layers=1)),
     llm=dict(config=dict(num_hidden_layers=4)),
-    task_decoder=dict(start_with_question=True, asked_phrases=3, place_points=True, tell_objectness=True))
+    task_decoder=dict(
+        start_with_question=True, asked_phrases=3, place_points=True, place_octaves=3, tell_objectness=True))
 
 max_epochs = 30
 train_cfg = dict(max_epochs=max_epochs, val_interval=10)

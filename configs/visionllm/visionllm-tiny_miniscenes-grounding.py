@@ -1,6 +1,9 @@
 # VisionLLM in small on MiniScenes referring expressions: detection with the category set {expression: <c0>}.
 _base_ = ['./visionllm-tiny_miniscenes-det.py']
 
+# Which of two is further left is easier to tell of long waves.
+model = dict(task_decoder=dict(place_octaves=3))
+
 train_pipeline = [
     dict(type='SeedBySample'),
     dict(type='LoadImageFromFile'),

@@ -10,7 +10,7 @@ model = dict(
     neck=dict(in_channels=[32, 64, 128, 256]),
     image_tokenizer=dict(encoder=dict(num_layers=1)),
     llm=dict(config=dict(num_hidden_layers=4)),
-    task_decoder=dict(place_points=True),
+    task_decoder=dict(place_points=True, place_octaves=3),
     criterion=dict(loss_outline={{_base_.model.criterion.loss_location}}))
 
 vocabulary = {{_base_.vocabulary}}
