@@ -1,6 +1,7 @@
 """README and docs: Python blocks run, commands exist with the options that they are given, links lead somewhere."""
 
 import functools
+import os
 import re
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from tests.integration.scenes import make_coco_folder, save_untrained
 from tests.tiny import ROOT, save_bert
 from visionllm_mm.datasets.miniscenes import DatasetArguments, write_dataset
 
+# Programs of this environment, whether it is activated or not.
+_PATH = os.pathsep.join([os.path.dirname(sys.executable), os.environ['PATH']])
 PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
 
 
@@ -48,8 +51,24 @@ def test_python_blocks_run(page, checkout, monkeypatch, capsys):
     names = {'__name__': 'docs'}
     for block in _blocks(page, 'python'):
         code = block.replace('/path/to/folder', str(checkout / 'own'))
+        code = code.replace('/path/to/my_data', str(checkout / 'own'))
         code = code.replace('bert-base-uncased', str(checkout / 'bert'))
         exec(compile(code, str(page), 'exec'), names)
+
+
+@pytest.mark.slow
+def test_the_site_is_built_without_warnings(tmp_path):
+    """Pages, the API's docstrings, and links between pages with the headings that they name."""
+    done = subprocess.run(['mkdocs', 'build', '--quiet', '--strict', '--site-dir', str(tmp_path / 'site')], cwd=ROOT,
+                          env=os.environ | dict(NO_MKDOCS_2_WARNING='1', PATH=_PATH), capture_output=True, text=True)
+    assert done.returncode == 0 and not done.stderr.strip(), done.stderr[-2000:]
+    assert (tmp_path / 'site/index.html').is_file()
+
+
+def test_headings_that_the_readme_links_to_exist():
+    for page, heading in re.findall(r'\]\((docs/[\w.]+)#([\w-]+)\)', PAGES[0].read_text()):
+        titles = re.findall(r'^#+ (.+)$', (ROOT / page).read_text(), re.MULTILINE)
+        assert heading in [re.sub(r'[^\w -]', '', title.lower()).replace(' ', '-') for title in titles], (page, heading)
 
 
 @functools.cache

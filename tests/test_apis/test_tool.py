@@ -6,6 +6,7 @@ import cv2
 import pytest
 
 from tests.integration.scenes import make_coco_folder, save_untrained, small_config
+from visionllm_mm.apis import tool as tool_module
 from visionllm_mm.apis.tool import VisionLLMTool
 
 
@@ -41,6 +42,15 @@ def tools(tool):
 
 def test_all_tools_are_found(tools):
     assert len(tools) == 6
+
+
+def test_is_built_as_interngpt_builds_it(folder, tmp_path, monkeypatch):
+    """By name and device out of "--load VisionLLMTool_cpu", with nothing else: the released model."""
+    monkeypatch.chdir(tmp_path)
+    name, device = 'VisionLLMTool_cpu'.split('_')
+    bot = {name: getattr(tool_module, name)(device=device)}
+    assert Path(bot[name].inference_detect(f'{folder}/val/1.png, star')).parent.name == 'image'
+    assert bot[name].inference_answer(f'{folder}/val/1.png, Is there a star?') in ('yes', 'no')
 
 
 def test_each_tool_takes_a_string_and_returns_text_or_a_picture(tools, folder):
