@@ -7,8 +7,6 @@ _base_ = [
 ]
 
 num_tokens = 50
-# More classes, such as COCO's 80, are drawn per image while training and asked for in groups of so many while testing.
-max_classes = 64
 model = dict(image_tokenizer=dict(num_tokens=num_tokens), task_decoder=dict(place_octaves=6))
 
 train_pipeline = [
@@ -18,16 +16,14 @@ train_pipeline = [
     dict(type='RandomFlip', prob=0.5),
     dict(type='RandomResize', scale={{_base_.image_scale}}, ratio_range=(0.8, 1.25), keep_ratio=True),
     dict(type='RandomCrop', crop_size={{_base_.image_scale}}, allow_negative_crop=True),
-    dict(type='DetectionInstruction', vocabulary={{_base_.vocabulary}}, max_classes=max_classes, training=True),
+    dict(type='DetectionInstruction', vocabulary={{_base_.vocabulary}}, training=True),
     dict(type='PackInstructionInputs')
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale={{_base_.image_scale}}, keep_ratio=True),
     dict(type='LoadAnnotations', with_bbox=True),
-    dict(
-        type='DetectionInstruction', vocabulary={{_base_.vocabulary}}, max_classes=max_classes,
-        classes={{_base_.classes}}),
+    dict(type='DetectionInstruction', vocabulary={{_base_.vocabulary}}, classes={{_base_.classes}}),
     dict(type='PackInstructionInputs')
 ]
 train_dataloader = dict(dataset=dict(return_classes=True, pipeline=train_pipeline))
