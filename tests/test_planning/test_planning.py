@@ -171,7 +171,7 @@ def test_a_real_step_in_a_process_of_its_own():
     measured = planned['measured'] = measure(str(CONFIG), {}, WORK)
     assert measured['tracked'] == pytest.approx(planned['memory']['train_peak'], rel=0.15)
     assert measured['resident'] == pytest.approx(planned['memory']['train_peak'] + BESIDE_TENSORS, rel=0.15)
-    # Another program beside the tests makes a step take three times as long; docs/planning.md has what was measured alone.
+    # Another program beside the tests makes a step take three times as long; docs/planning.md has figures without one.
     assert 0.15 < planned['seconds'] / measured['seconds'] < 2.5
     assert len(comparison(planned).splitlines()) == 4
 
