@@ -150,7 +150,7 @@ def main() -> None:
     for number, index in enumerate(spread(dataset, args.number)):
         try:
             item = dataset[index]
-        except (ValueError, FileNotFoundError, OSError) as error:
+        except (ValueError, OSError) as error:
             raise SystemExit(f'browse_dataset.py: sample {index} can not be read: {error}') from error
         picture = draw(item['inputs'], item['data_samples'], vocabulary, visualizer)
         Image.fromarray(picture).save(out / f'{number:03d}.png')

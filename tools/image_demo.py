@@ -80,11 +80,11 @@ def main() -> None:
     args = parse_args()
     import_plugin()
     from visionllm_mm.apis import to_coco
-    from visionllm_mm.apis.images import VIDEO_SUFFIXES
+    from visionllm_mm.apis.images import is_video
 
     if args.coco:
         Path(args.coco).parent.mkdir(parents=True, exist_ok=True)
-    many = Path(args.image).suffix.lower() in VIDEO_SUFFIXES or Path(args.image).is_dir()
+    many = is_video(args.image) or Path(args.image).is_dir()
     inferencer = load_inferencer(args, show_progress=many)
     try:
         predictions = ask(inferencer, args)

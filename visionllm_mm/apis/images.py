@@ -10,6 +10,11 @@ ImageInput = str | Path | np.ndarray | Image.Image
 VIDEO_SUFFIXES = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.webm')
 
 
+def is_video(path: str | Path) -> bool:
+    """Whether a path has the suffix of a video, whatever lies there."""
+    return Path(path).suffix.lower() in VIDEO_SUFFIXES
+
+
 def check_image_file(path: str | Path, max_pixels: int) -> str:
     """The path of an image whose header was read; the rest is not. URLs are returned as they are.
 
@@ -23,7 +28,7 @@ def check_image_file(path: str | Path, max_pixels: int) -> str:
         raise FileNotFoundError(f'no image {path}')
     if not Path(path).stat().st_size:
         raise ValueError(f'{path} is empty: it has 0 bytes')
-    if Path(path).suffix.lower() in VIDEO_SUFFIXES:
+    if is_video(path):
         raise ValueError(f'{path} is not an image but a video')
     try:
         with Image.open(path) as image:
@@ -61,7 +66,7 @@ def open_video(path: str | Path, max_pixels: int) -> VideoReader | None:
         FileNotFoundError: when there is no such file.
         ValueError: when OpenCV finds no frames in it, or they have more than ``max_pixels``.
     """
-    if Path(path).suffix.lower() not in VIDEO_SUFFIXES:
+    if not is_video(path):
         return None
     if not Path(path).is_file():
         raise FileNotFoundError(f'no video {path}')

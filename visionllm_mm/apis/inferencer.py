@@ -27,7 +27,7 @@ from ..datasets.transforms.set_instructions import SetInstruction
 from ..datasets.transforms.word_instructions import WordInstruction
 from ..instructions.vocabulary import IMAGE_PLACEHOLDER
 from ..whole_files import write_files
-from .images import VIDEO_SUFFIXES, ImageInput, check_image_file, open_video, to_array
+from .images import ImageInput, check_image_file, is_video, open_video, to_array
 
 
 class VisionLLMInferencer(DetInferencer):
@@ -85,7 +85,7 @@ class VisionLLMInferencer(DetInferencer):
             FileNotFoundError: when there is no such image.
         """
         if instruction is None:
-            if kwargs.get('texts') is not None and self._is_video(inputs):
+            if kwargs.get('texts') is not None and isinstance(inputs, str | Path) and is_video(inputs):
                 raise ValueError(f'texts= is for images, and {inputs} is a video: ask it with detect() or instruction=')
             return super().__call__(inputs, **kwargs)
         return self._ask(inputs, dict(instruction=instruction), **kwargs)
@@ -192,10 +192,6 @@ class VisionLLMInferencer(DetInferencer):
             raise ValueError(f'there is no image in {inputs!r}')
         return [check_image_file(image, self.max_pixels) if isinstance(image, str | Path) else
                 to_array(image, self.max_pixels) for image in found]
-
-    @staticmethod
-    def _is_video(inputs: object) -> bool:
-        return isinstance(inputs, str | Path) and Path(inputs).suffix.lower() in VIDEO_SUFFIXES
 
     def _init_pipeline(self, cfg: Config) -> Compose:
         """The test pipeline, whose own instruction is for samples that bring none."""

@@ -191,8 +191,8 @@ def _chat_tab(desk: _Desk, image: gr.Image, tabs: gr.Tabs) -> None:
             first, *rest = [*said, text]
             _, prediction, _ = desk.ask(
                 path, lambda path, **kwargs: desk.inferencer.answer(path, first, history=rest, **kwargs))
-            said = prediction['text'] or _NO_ANSWER
-            return [*turns, dict(role='user', content=text), dict(role='assistant', content=said)], ''
+            reply = prediction['text'] or _NO_ANSWER
+            return [*turns, dict(role='user', content=text), dict(role='assistant', content=reply)], ''
 
         asked = question.submit(answer, [image, question, chat], [chat, question], concurrency_id='model',
                                 api_name='chat')
