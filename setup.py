@@ -58,6 +58,8 @@ CAPTIONS = ['pycocoevalcap>=1.2']
 LVIS = ['lvis>=0.5.3']
 WEB = ['gradio>=6']
 DOCS = ['mkdocs-material>=9.7', 'mkdocstrings[python]>=1']
+# For tokenizers that are a tokenizer.model alone, as LLaMA's and Alpaca's.
+LLAMA = ['sentencepiece>=0.2', 'protobuf']
 ONNX = ['onnx>=1.17', 'onnxruntime>=1.20']
 # playwright drives the Chromium that the tests of the page look for; supervision takes our predictions; gguf writes a
 # file for tools/export_gguf.py to read.
@@ -85,8 +87,8 @@ setup(
         'contourpy',
     ],
     extras_require={'onedl': ONEDL, 'mim': MIM, 'captions': CAPTIONS, 'lvis': LVIS, 'web': WEB, 'docs': DOCS,
-                    'onnx': ONNX, 'dev': DEV,
-                    'all': ONEDL + MIM + CAPTIONS + LVIS + WEB + DOCS + ONNX + DEV},
+                    'llama': LLAMA, 'onnx': ONNX, 'dev': DEV,
+                    'all': ONEDL + MIM + CAPTIONS + LVIS + WEB + DOCS + LLAMA + ONNX + DEV},
     cmdclass={'build_py': BuildWithMim},
     zip_safe=False,
 )

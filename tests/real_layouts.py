@@ -3,9 +3,11 @@
 File names, nesting, field names, category ids and the relations between the data sets are those of the real files:
 RefCOCO's images are COCO train2014 images, which train2017 holds under another name; LVIS's validation images come from
 both folders of 2017; RefCOCOg trains on an image that RefCOCO tests on, and the other way round.
+From the shell: ``python -m tests.real_layouts FOLDER``.
 """
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -246,3 +248,9 @@ def lvis_instances(pictures: list[Picture]) -> dict:
         for name, i in ids.items()
     ]
     return dict(info=_INFO, licenses=_LICENSES, images=images, annotations=annotations, categories=categories)
+
+
+if __name__ == '__main__':
+    if len(sys.argv) != 2 or Path(sys.argv[1]).exists():
+        sys.exit('usage: python -m tests.real_layouts FOLDER, which does not exist yet')
+    print(f'ten images of each data set in {make_real_layouts(Path(sys.argv[1]))}')

@@ -40,6 +40,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config of the model that the weights are for')
     parser.add_argument('--detector', metavar='PTH', help="checkpoint of mmdet's DeformableDETR")
     parser.add_argument(
+        '--visionllm',
+        metavar='PTH',
+        help='checkpoint of a VisionLLM whose backbone, neck and image tokenizer are taken, to give them another LLM '
+        'or text encoder',
+    )
+    parser.add_argument(
         '--backbone',
         metavar='PTH',
         help="weights of the backbone alone, or of a classifier or detector with it, such as the official files of "
@@ -57,14 +63,16 @@ def parse_args() -> argparse.Namespace:
 def check_arguments(args: argparse.Namespace) -> tuple[Path, Path]:
     """The files to write; stops where a path is wrong."""
     require_file(args.config, 'config')
-    for path, what in ((args.detector, 'detector'), (args.backbone, 'backbone')):
+    for path, what in ((args.detector, 'detector'), (args.visionllm, 'VisionLLM'), (args.backbone, 'backbone')):
         if path:
             require_file(path, what)
     for path, what in ((args.text_encoder, 'text encoder'), (args.llm, 'LLM')):
         if path and not Path(path).expanduser().is_dir():
             sys.exit(f'{NAME}: {what}: no folder {path}')
-    if not (args.detector or args.backbone or args.text_encoder or args.llm):
-        sys.exit(f'{NAME}: nothing to convert: give --detector, --backbone, --text-encoder or --llm')
+    if not (args.detector or args.visionllm or args.backbone or args.text_encoder or args.llm):
+        sys.exit(f'{NAME}: nothing to convert: give --detector, --visionllm, --backbone, --text-encoder or --llm')
+    if args.visionllm and (args.detector or args.backbone):
+        sys.exit(f'{NAME}: --visionllm brings backbone and image tokenizer: leave --detector and --backbone out')
     out = Path(args.out)
     if out.suffix != '.pth':
         sys.exit(f'{NAME}: --out has to end in .pth, got {out}')
@@ -178,7 +186,7 @@ def folder_weights(kind: str, folder: str, settings: dict, module: nn.Module, st
 
 def convert(args: argparse.Namespace, model: VisionLLM) -> dict[str, tuple]:
     """What each source gives: by its option, file and ConvertedWeights."""
-    from visionllm_mm.models.pretrained_detector import convert_detector
+    from visionllm_mm.models.pretrained_detector import convert_detector, take_vision_parts
 
     parts, found = model.cfg.model, {}
     if args.detector:
@@ -189,6 +197,12 @@ def convert(args: argparse.Namespace, model: VisionLLM) -> dict[str, tuple]:
         except ValueError as error:
             raise ValueError(f'{args.detector}: {error}') from error
         found['detector'] = (args.detector, weights)
+    if args.visionllm:
+        try:
+            weights = take_vision_parts(read_weights(args.visionllm), model)
+        except ValueError as error:
+            raise ValueError(f'{args.visionllm}: {error}') from error
+        found['visionllm'] = (args.visionllm, weights)
     if args.backbone:
         found['backbone'] = (args.backbone, backbone_weights(args.backbone, model))
     if args.text_encoder:

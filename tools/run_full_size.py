@@ -65,7 +65,6 @@ def predict(model, work, images, timed: Callable) -> None:
     """Times a prediction block by block, in two passes and in one, and compares their answers."""
     import torch
 
-    from visionllm_mm.models.layers.location_codec import decode_expected_offsets
     from visionllm_mm.planning.workload import samples
 
     asked, decoder = samples(work, model), model.task_decoder
@@ -82,11 +81,13 @@ def predict(model, work, images, timed: Callable) -> None:
         classes, one = timed(f'LLM: in one pass ({num_tokens * (1 + 2 * work.num_points)} queries)',
                              lambda: decoder.decode_one_pass(instructions, inputs, work.num_points))
         one = one.gather(1, best[:, :, None, None, None].expand_as(two))
-        offsets = (decode_expected_offsets(logits, model.vocabulary.coord_range) for logits in (one, two))
-        apart = torch.sub(*offsets).abs() * torch.tensor(work.image_size[::-1])
-        unsure = (classes.softmax(dim=-1) - decoder.class_logits(state).softmax(dim=-1)).abs()
-    print(f'one pass and two: class probabilities differ by {unsure.max():.4f} at most, points by {apart.max():.2f} px')
-    result = timed('predict(): all answers, the text is known', lambda: model.predict(images, asked))
+        passes = {'class': (classes, decoder.class_logits(state)), 'location': (one, two)}
+        for token, (one, two) in passes.items():
+            apart = (one.softmax(dim=-1) - two.softmax(dim=-1)).abs().max()
+            same = (one.argmax(dim=-1) == two.argmax(dim=-1)).float().mean()
+            print(f'one pass and two: probabilities of {one.shape[-1]} {token} tokens differ by {apart:.5f} at '
+                  f'most, the likeliest is the same for {same:.1%}')
+        result = timed('predict(): all answers, the text is known', lambda: model.predict(images, asked))
     print(f'{len(result[0].pred_instances)} predictions')
 
 

@@ -61,6 +61,21 @@ def enable_amp(cfg: Config) -> None:
     wrapper.setdefault('loss_scale', 1.0 if wrapper.get('dtype') == 'bfloat16' else 'dynamic')
 
 
+def train_in_float32_without_gpu(cfg: Config) -> None:
+    """Let a config in mixed precision, which mmengine refuses on a CPU, run there: slowly, to try things."""
+    from mmengine.device import get_device
+
+    if cfg.optim_wrapper.get('type') != 'AmpOptimWrapper' or get_device() != 'cpu':
+        return
+    print(
+        f'train.py: no GPU: optim_wrapper.type of {cfg.filename} is OptimWrapper instead of '
+        'AmpOptimWrapper, that is, without mixed precision'
+    )
+    cfg.optim_wrapper.type = 'OptimWrapper'
+    for key in ('dtype', 'loss_scale', 'use_fsdp'):
+        cfg.optim_wrapper.pop(key, None)
+
+
 def enable_auto_scale_lr(cfg: Config) -> None:
     if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
         sys.exit(
@@ -86,6 +101,8 @@ def main() -> None:
     cfg = load_config(args)
     if args.amp:
         enable_amp(cfg)
+    else:
+        train_in_float32_without_gpu(cfg)
     if args.auto_scale_lr:
         enable_auto_scale_lr(cfg)
     if args.resume:

@@ -7,6 +7,7 @@ small_llm = dict(
     type='CausalLM',
     path='{{$LLM:HuggingFaceTB/SmolLM2-135M-Instruct}}',
     freeze=True,
+    dtype='bfloat16',
     lora=dict(r=64, lora_alpha=16, target_modules=['q_proj', 'k_proj', 'v_proj', 'o_proj']))
 
 # What lies at these paths, for tools/plan_memory.py, which loads no weights.

@@ -13,6 +13,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
 from tests.tiny import ROOT
@@ -98,6 +99,20 @@ def _said(page, name='said'):
     return page.locator(f'#{name} textarea, #{name} input').first.input_value()
 
 
+def test_the_page_opens_soon(browser, address):
+    """``-s`` prints how soon: with an empty cache, from the address to a page that can be used."""
+    seconds = []
+    for _ in range(5):
+        context = browser.new_context()
+        page = context.new_page()
+        start = time.perf_counter()
+        _open(page, address)
+        seconds.append(time.perf_counter() - start)
+        context.close()
+    print(f'the page opens in {sorted(seconds)[2]:.1f} s (median of five)')
+    assert max(seconds) < 30
+
+
 @pytest.mark.parametrize('tab, name, says', [
     ('Detect', 'detect', '<c'), ('Segment', 'segment', '<c'), ('Ground', 'ground', '<c0> <p'),
     ('Keypoints', 'keypoints', '<c'), ('Caption', 'caption', 'a '), ('Instruction', 'instruction', ''),
@@ -115,8 +130,6 @@ def test_each_task(page, tab, name, says):
 
 
 def test_upload_and_chat(page, tmp_path):
-    from PIL import Image
-
     from visionllm_mm.datasets.miniscenes.examples import make_example
 
     Image.fromarray(make_example(seed=3, split='val', index=0, size=128).image).save(tmp_path / 'own.png')
@@ -163,3 +176,20 @@ def test_bad_files_and_markup_are_messages(page, address, tmp_path):
     expect(page.locator('.toast-body').first).to_be_visible(timeout=30_000)
     assert page.locator('.toast-body img[src=x], .toast-body b').count() == 0
     assert page.title() == 'VisionLLM'
+
+
+def test_pictures_that_are_too_large_are_messages(page, address, tmp_path):
+    Image.new('1', (20_000, 20_000)).save(tmp_path / 'huge.png')  # 49 KB
+    Image.effect_noise((1200, 1200), 100).save(tmp_path / 'heavy.png')
+    assert (tmp_path / 'heavy.png').stat().st_size > 1e6  # more than the server's --max-mb
+    upload = page.locator('#picture input[type=file]')
+    upload.set_input_files(str(tmp_path / 'huge.png'))
+    page.get_by_role('tab', name='Detect').click()
+    page.wait_for_timeout(2000)
+    page.locator('#ask_detect').click()
+    expect(page.locator('.toast-body').first).to_contain_text('20000 x 20000 are more than', timeout=30_000)
+    _open(page, address)
+    upload.set_input_files(str(tmp_path / 'heavy.png'))
+    expect(page.locator('.toast-body').first).to_contain_text('size', timeout=30_000)
+    _choose_example(page)
+    _ask(page, 'Detect', 'detect')

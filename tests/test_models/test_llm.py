@@ -1,12 +1,25 @@
 """The language model: parity with Hugging Face, LoRA, freezing, loading, context length."""
 
+import sys
+
 import pytest
+import sentencepiece
 import torch
 from transformers import BertConfig, BertLMHeadModel, LlamaConfig, LlamaForCausalLM
 from transformers.utils import is_bitsandbytes_available
 
-from tests.tiny import LLM, LORA, batch, build_decoder, build_model, instructions, randomize_adapters, save_llama
-from visionllm_mm.models import CausalLM
+from tests.tiny import (
+    LLM,
+    LORA,
+    ROOT,
+    batch,
+    build_decoder,
+    build_model,
+    instructions,
+    randomize_adapters,
+    save_llama,
+)
+from visionllm_mm.models import CausalLM, hugging_face
 
 
 def _llm(seed=0, **changes) -> CausalLM:
@@ -144,6 +157,33 @@ def test_loads_a_llama_folder_with_its_tokenizer(tmp_path):
     hidden, _ = llm(llm.embed_words(ids), _causal(1, ids.shape[1]), torch.arange(ids.shape[1])[None])
     torch.testing.assert_close(hidden, saved.model(input_ids=ids).last_hidden_state, atol=1e-5, rtol=1e-5)
     assert llm.max_length == 2048 and llm.word_ids('a red star') == tokenizer.encode('a red star')
+
+
+@pytest.fixture
+def sentencepiece_folder(tmp_path):
+    """A LLaMA whose tokenizer is a tokenizer.model alone, as the first LLaMAs were given out."""
+    text = (ROOT / 'README.md').read_text().split()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(' '.join(text[i:i + 10]) for i in range(0, len(text), 10)),
+        model_prefix=str(tmp_path / 'tokenizer'), vocab_size=400, model_type='bpe', byte_fallback=True,
+        minloglevel=2)
+    LlamaForCausalLM(LlamaConfig(vocab_size=400, **LLM['config'])).save_pretrained(tmp_path)
+    (tmp_path / 'tokenizer_config.json').write_text(
+        '{"tokenizer_class": "LlamaTokenizer", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}')
+    return tmp_path
+
+
+def test_reads_a_tokenizer_of_sentencepiece(sentencepiece_folder):
+    llm = CausalLM(path=str(sentencepiece_folder))
+    turn = llm.turn_ids(['a red star'])
+    assert llm.tokenizer.decode(turn.ids[1:-1]) == 'a red star' and (turn.ids[0], turn.ids[-1]) == (1, 2)
+
+
+def test_a_tokenizer_of_sentencepiece_without_it_says_what_to_install(sentencepiece_folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'sentencepiece', None)
+    monkeypatch.setattr(hugging_face, 'is_sentencepiece_available', lambda: False)
+    with pytest.raises(ImportError, match=f"'{sentencepiece_folder}'.*pip install sentencepiece protobuf"):
+        CausalLM(path=str(sentencepiece_folder))
 
 
 def test_frozen_base_may_have_half_the_precision():

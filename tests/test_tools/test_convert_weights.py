@@ -283,7 +283,36 @@ def test_damaged_files_are_named(tool, tmp_path):
         tool(_config(tmp_path), '--detector', tmp_path / 'part.pth')
 
 
+def test_vision_parts_of_another_visionllm(tool, tmp_path):
+    """Their LLM and text encoder are others, so that these start anew."""
+    config = _config(tmp_path)
+    other = Config.fromfile(config).model
+    other.llm.config.update(hidden_size=32, intermediate_size=48)
+    other.text_encoder.config.update(hidden_size=16, intermediate_size=24)
+    init_default_scope('mmdet')
+    trained = MODELS.build(other)
+    torch.save(dict(state_dict=trained.state_dict()), tmp_path / 'trained.pth')
+    _, report = tool(config, '--visionllm', tmp_path / 'trained.pth')
+    model, state = _load(config, tmp_path), trained.state_dict()
+    for name, value in model.state_dict().items():
+        if name.startswith(('backbone.', 'neck.', 'image_tokenizer.')) and 'text_projection.weight' not in name:
+            assert torch.equal(value, state[name]), name
+    assert _new(report, 'image_tokenizer') == {'image_tokenizer.text_projection.weight'}
+    assert not _new(report, 'backbone') and not _new(report, 'neck')
+    assert report['sources']['visionllm']['unused']['image_tokenizer.text_projection.weight'].startswith('reads a text')
+    for path, change, message in (
+            (_save(_detector(), tmp_path), 'model.image_tokenizer.num_tokens=6', 'detector.pth: .* no VisionLLM'),
+            (tmp_path / 'trained.pth', 'model.image_tokenizer.encoder.num_layers=1',
+             r'layers\.1\.\S+ is \(.*\) in the checkpoint and missing in this model'),
+            (tmp_path / 'trained.pth', 'model.image_tokenizer.encoder.num_layers=3',
+             r'layers\.2\.\S+ is missing in the checkpoint and .* set model.image_tokenizer of the config'),
+    ):
+        with pytest.raises(SystemExit, match=message):
+            tool(config, '--visionllm', path, '--force', '--cfg-options', change)
+
+
 @pytest.mark.parametrize(('arguments', 'message'), [
+    (('--visionllm', __file__, '--detector', __file__), 'leave --detector and --backbone out'),
     ((), 'nothing to convert: give --detector'),
     (('--detector', 'no.pth'), 'detector not found: no.pth'),
     (('--llm', 'nowhere'), 'LLM: no folder nowhere'),

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers.utils import is_sentencepiece_available
 
 ASSETS = Path(__file__).parents[1] / 'assets'
 SPECIAL_TOKENS = dict(pad_token='<pad>', bos_token='<s>', eos_token='</s>', unk_token='<unk>')
@@ -18,6 +19,7 @@ def load_tokenizer(source: str | None) -> PreTrainedTokenizerBase:
     Raises:
         ValueError: when no source is given.
         FileNotFoundError: when a path is missing, or a name can't be had.
+        ImportError: when the tokenizer is a ``tokenizer.model`` alone, and sentencepiece is missing.
     """
     if source is None:
         raise ValueError("a model with random weights needs a tokenizer: give tokenizer='builtin', a file or a name")
@@ -26,7 +28,15 @@ def load_tokenizer(source: str | None) -> PreTrainedTokenizerBase:
         if not path.is_file():
             raise FileNotFoundError(f'tokenizer file {path} does not exist')
         return PreTrainedTokenizerFast(tokenizer_file=str(path), **SPECIAL_TOKENS)
-    tokenizer = load_pretrained(AutoTokenizer, source)
+    try:
+        tokenizer = load_pretrained(AutoTokenizer, source)
+    except FileNotFoundError as error:
+        # transformers takes tokenizer.model for another library's file then.
+        if 'tiktoken' not in str(error) or is_sentencepiece_available():
+            raise
+        raise ImportError(
+            f"the tokenizer of {source!r} is in SentencePiece's form (tokenizer.model), as those of the first LLaMAs "
+            "are, and sentencepiece is missing: run `pip install sentencepiece protobuf`") from error
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer

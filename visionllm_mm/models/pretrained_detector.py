@@ -1,5 +1,5 @@
-"""Weights of mmdet's DeformableDETR under the names of VisionLLM (paper, section 4.1: the image tokenizer of stage 1
-starts from a pretrained Deformable DETR)."""
+"""Vision parts from other models: mmdet's DeformableDETR under the names of VisionLLM (paper, section 4.1: the image
+tokenizer of stage 1 starts from a pretrained Deformable DETR), and another VisionLLM."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -66,6 +66,38 @@ def convert_detector(source: Mapping[str, Tensor], model: VisionLLM, with_backbo
     _convert_place_heads(source, model.image_tokenizer, result, used)
     result.unused = {name: _reason(name) for name in source if name not in used}
     result.notes += _notes_on_geometry(source, model.image_tokenizer)
+    return result
+
+
+def take_vision_parts(source: Mapping[str, Tensor], model: VisionLLM) -> ConvertedWeights:
+    """Backbone, neck and image tokenizer of a VisionLLM for a model with another LLM or text encoder.
+
+    Args:
+        source: state dict of a VisionLLM.
+        model: the model that they are for; it is not changed.
+
+    Raises:
+        ValueError: when the source is no VisionLLM, or when its vision parts have other sizes.
+    """
+    parts = ('backbone.', 'neck.', TOKENIZER)
+    if not all(any(name.startswith(part) for name in source) for part in parts):
+        raise ValueError('the checkpoint holds no VisionLLM: it has the parts '
+                         f'{sorted({name.split(".")[0] for name in source})}')
+    own, result = model.state_dict(), ConvertedWeights()
+    for name in [*own, *(name for name in source if name not in own)]:
+        there, here = source.get(name), own.get(name)
+        shapes = [None if tensor is None else tuple(tensor.shape) for tensor in (there, here)]
+        if not name.startswith(parts):
+            if there is not None:
+                result.unused[name] = 'no vision part'
+        elif shapes[0] == shapes[1]:
+            result.weights[name] = there
+        elif name.startswith(f'{TOKENIZER}text_projection.') and there is not None:
+            result.unused[name] = 'reads a text encoder of another width'
+        else:
+            found = ['missing' if shape is None else str(shape) for shape in shapes]
+            raise ValueError(f'{name} is {found[0]} in the checkpoint and {found[1]} in this model: set model.'
+                             f"{name.split('.')[0]} of the config as it was when the checkpoint was made")
     return result
 
 
