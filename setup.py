@@ -62,8 +62,9 @@ DOCS = ['mkdocs-material>=9.7', 'mkdocstrings[python]>=1']
 LLAMA = ['sentencepiece>=0.2', 'protobuf']
 ONNX = ['onnx>=1.17', 'onnxruntime>=1.20']
 # playwright drives the Chromium that the tests of the page look for; supervision takes our predictions; gguf writes a
-# file for tools/export_gguf.py to read.
-DEV = ['pytest>=8', 'ruff>=0.9', 'setuptools>=77', 'playwright>=1.50', 'supervision>=0.25', 'gguf>=0.17']
+# file for tools/export_gguf.py to read; langchain-core calls our tools.
+DEV = ['pytest>=8', 'ruff>=0.9', 'setuptools>=77', 'playwright>=1.50', 'supervision>=0.25', 'gguf>=0.17',
+       'langchain-core>=1']
 
 setup(
     name='visionllm-mmdet',

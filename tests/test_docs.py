@@ -48,7 +48,7 @@ def _save_untrained(name, path, folder):
 @pytest.mark.parametrize('page', [page for page in PAGES if _blocks(page, 'python')], ids=lambda page: page.name)
 def test_python_blocks_run(page, checkout, monkeypatch, capsys):
     monkeypatch.chdir(checkout)
-    names = {'__name__': 'docs'}
+    names = {'__name__': 'docs', '__all__': []}
     for block in _blocks(page, 'python'):
         code = block.replace('/path/to/folder', str(checkout / 'own'))
         code = code.replace('/path/to/my_data', str(checkout / 'own'))
