@@ -177,6 +177,16 @@ def test_objectness_is_told_where_asked_for():
     torch.testing.assert_close(told(content, places, objectness) - as_before, objectness[..., None] * told.objectness)
 
 
+def test_logits_of_added_tokens_start_moderate_also_where_hidden_states_are_long():
+    torch.manual_seed(0)
+    hidden = 50 * torch.nn.functional.normalize(torch.randn(1, 200, 64), dim=-1)
+    for std, logits in ((0.14, 1.0), (0.01, 0.5)):  # short rows stay as they are
+        tokens = AddedTokens(300, 64, std=std, hidden_norm=50.0)
+        assert tokens.logits(hidden, torch.arange(300)).std().item() == pytest.approx(logits, rel=0.2)
+        assert tokens.embedding.weight.std().item() == pytest.approx(std, rel=0.1)
+
+
+
 def test_added_logits_are_the_rows_of_the_admissible_tokens():
     tokens = AddedTokens(9, 4)
     hidden = torch.randn(2, 3, 4)

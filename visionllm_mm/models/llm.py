@@ -154,6 +154,11 @@ class CausalLM(NamedBaseModule):
         return self.base.config.hidden_size
 
     @property
+    def hidden_norm(self) -> float:
+        """Length of hidden states behind the last norm whose numbers are equally large before it."""
+        return self.base.model.norm.weight.detach().float().norm().item()
+
+    @property
     def max_length(self) -> int:
         return self.base.config.max_position_embeddings
 

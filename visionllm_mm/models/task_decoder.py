@@ -73,7 +73,7 @@ class OpenEndedTaskDecoder(nn.Module):
         self.llm = llm
         self.vocabulary = vocabulary
         words = llm.base.model.embed_tokens.weight.detach().float()
-        self.added_tokens = AddedTokens(vocabulary.size, llm.embed_dims, std=words.std().item())
+        self.added_tokens = AddedTokens(vocabulary.size, llm.embed_dims, words.std().item(), llm.hidden_norm)
         # Part of every checkpoint: equal counts of added tokens may be other tokens.
         sizes = (vocabulary.num_classes, vocabulary.coord_range, vocabulary.max_points)
         self.register_buffer('vocabulary_sizes', torch.tensor(sizes))

@@ -11,14 +11,17 @@ class AddedTokens(nn.Module):
         num_tokens: size of the added vocabulary.
         embed_dims: width of the LLM.
         std: standard deviation of the initial weights.
+        hidden_norm: length of the LLM's hidden states.
     """
 
-    def __init__(self, num_tokens: int, embed_dims: int, std: float = 0.02) -> None:
+    def __init__(self, num_tokens: int, embed_dims: int, std: float = 0.02, hidden_norm: float = 1.0) -> None:
         super().__init__()
         self.embedding = nn.Embedding(num_tokens, embed_dims)
         nn.init.normal_(self.embedding.weight, std=std)
         # Output rows start equal to the embeddings, as in an LLM with tied tables, and are trained apart from them.
-        self.output_rows = nn.Parameter(self.embedding.weight.detach().clone())
+        # Where hidden states are long, as pretrained ones are, the rows start shorter: logits that vary by 1 at most,
+        # instead of tokens of which the model is sure before it has seen an image.
+        self.output_rows = nn.Parameter(self.embedding.weight.detach() / max(1.0, std * hidden_norm))
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         """Refuses weights of another size, which a non-strict load would pass over with a warning."""
