@@ -11,12 +11,15 @@ import contextlib
 import io
 
 from _launch import add_shared_arguments, import_plugin, load_config, require_data, require_file
+from evaluate_formats import read_wordings
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--wordings', metavar='FILE', help='ask with these wordings alone, one per line with '
+                        'the placeholders <class> <format> <range> <image>, instead of (a) to (c)')
     parser.add_argument('--work-dir', help='folder for logs')
     parser.add_argument('--orders', type=int, default=3, help='random class orders to try (default: 3)')
     parser.add_argument('--score-thr', type=float, default=0.3, help='score of a detection that counts (default: 0.3)')
@@ -24,6 +27,8 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     require_file(args.config, 'config')
     require_file(args.checkpoint, 'checkpoint')
+    if args.wordings:
+        require_file(args.wordings, 'list of wordings')
     return args
 
 
@@ -112,10 +117,12 @@ def main() -> None:
     names = list(runner.test_dataloader.dataset.metainfo['classes'])
     evaluation = Evaluation(runner)
 
-    wordings = [evaluation.average_precision(evaluation.predict(template, names, names))
-                for template in DETECTION_TEMPLATES]
+    templates = read_wordings(args.wordings) if args.wordings else DETECTION_TEMPLATES
+    wordings = [evaluation.average_precision(evaluation.predict(template, names, names)) for template in templates]
     print(f'box AP with {len(wordings)} wordings: ' + ' '.join(f'{ap:.3f}' for ap in wordings) +
           f'  (largest difference {max(wordings) - min(wordings):.3f})')
+    if args.wordings:
+        return
     reference = evaluation.predict(DETECTION_TEMPLATES[0], names, names)
     orders = _random_orders(evaluation, names, args.orders)
     print(f'box AP with the classes in {args.orders} random orders: ' + ' '.join(f'{ap:.3f}' for ap in orders) +
