@@ -76,7 +76,6 @@ def main() -> None:
     from mmengine.evaluator import Evaluator
     from mmengine.runner import Runner
 
-    from visionllm_mm.models.text_warmup import word_names
 
     cfg = load_config(args)
     if 'told_tasks' not in cfg:
@@ -87,7 +86,7 @@ def main() -> None:
     runner = Runner.from_cfg(cfg)
     runner.load_or_resume()
     model, generator = runner.model.eval(), torch.Generator().manual_seed(0)
-    strangers = word_names(model.task_decoder)
+    strangers = sorted(model.task_decoder.llm.plain_words())
     np.random.seed(0)
     for name, dataset in cfg.told_tasks.items():
         loader = Runner.build_dataloader(dict(

@@ -9,7 +9,8 @@ model = dict(
     llm={{_base_.small_llm}},
     # It knows how to read a question, and needs neither phrases of it nor a warm-up on described scenes.
     criterion=dict(loss_asked=None, loss_outline=None),
-    task_decoder=dict(start_with_question=False, asked_phrases=0, place_points=False, tell_objectness=False))
+    task_decoder=dict(start_with_question=False, asked_phrases=0, place_points=False, tell_objectness=False,
+                      class_words=True))
 optim_wrapper = dict(
     constructor='TrainedPartsOptimWrapperConstructor',
     paramwise_cfg=dict(custom_keys=dict(text_encoder=dict(lr_mult=0.1))))

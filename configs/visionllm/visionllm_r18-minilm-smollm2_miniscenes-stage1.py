@@ -12,7 +12,7 @@ model = dict(
     llm={{_base_.small_llm}},
     # Aids of small LLMs that start from random weights, as in stage 2.
     criterion=dict(loss_outline=None),
-    task_decoder=dict(place_points=False))
+    task_decoder=dict(place_points=False, class_words=True))
 optim_wrapper = dict(
     constructor='TrainedPartsOptimWrapperConstructor',
     # What has learnt already changes slowly.
@@ -22,8 +22,12 @@ optim_wrapper = dict(
             backbone=dict(lr_mult=0.1),
             neck=dict(lr_mult=0.1),
             image_tokenizer=dict(lr_mult=0.2))))
-# They have read enough; no text-only warm-up.
-custom_hooks = [dict(type='SampleSeedHook'), dict(type='CheckClassNamesHook', priority='VERY_HIGH')]
+# To look a name up, a pretrained LLM needs some steps, too: it has not seen class tokens yet. Text alone is cheaper.
+custom_hooks = [
+    dict(type='SampleSeedHook'),
+    dict(type='CheckClassNamesHook', priority='VERY_HIGH'),
+    dict(type='TextWarmupHook', num_iters=150, batch_size=8)
+]
 
 # What two CPU cores do in 25 minutes: 300 iterations, a third of them with each set of names.
 train_dataloader = dict(

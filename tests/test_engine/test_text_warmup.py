@@ -6,8 +6,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from tests.tiny import build_decoder
+from tests.tiny import LORA, VOCABULARY, build_decoder, save_llama
 from visionllm_mm.engine import TextWarmupHook
+from visionllm_mm.instructions import Vocabulary
+from visionllm_mm.models import CausalLM, OpenEndedTaskDecoder
 from visionllm_mm.models.text_warmup import warm_up
 
 
@@ -34,6 +36,23 @@ def test_result_is_cached_by_weights_and_settings(tmp_path):
     TextWarmupHook(**(settings | dict(seed=1))).before_train(_runner(build_decoder()))
     TextWarmupHook(**settings).before_train(_runner(build_decoder(seed=5)))
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_frozen_llm_learns_by_its_adapters(tmp_path):
+    save_llama(tmp_path / 'llm')
+    settings = dict(num_iters=2, batch_size=2, cache_dir=str(tmp_path / 'cache'))
+    first, second = (OpenEndedTaskDecoder(
+        llm=CausalLM(path=str(tmp_path / 'llm'), lora=LORA), vocabulary=Vocabulary(**VOCABULARY), token_dims=16,
+        class_words=True) for _ in range(2))
+    second.load_state_dict(first.state_dict())
+    before = first.state_dict()['llm.base.model.layers.0.self_attn.q_proj.lora_B.default.weight'].clone()
+    for decoder in (first, second):  # the second one reads the file of the first
+        TextWarmupHook(**settings).before_train(_runner(decoder))
+    assert len(list((tmp_path / 'cache').iterdir())) == 1
+    learnt = [decoder.state_dict() for decoder in (first, second)]
+    assert not torch.equal(learnt[0]['llm.base.model.layers.0.self_attn.q_proj.lora_B.default.weight'], before)
+    for name, value in learnt[0].items():
+        assert torch.equal(value, learnt[1][name]), name
 
 
 @pytest.mark.parametrize('state', [dict(iter=5), dict(_load_from='weights.pth')])

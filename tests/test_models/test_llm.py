@@ -12,6 +12,7 @@ from tests.tiny import (
     LLM,
     LORA,
     ROOT,
+    VOCABULARY,
     batch,
     build_decoder,
     build_model,
@@ -19,7 +20,8 @@ from tests.tiny import (
     randomize_adapters,
     save_llama,
 )
-from visionllm_mm.models import CausalLM, hugging_face
+from visionllm_mm.instructions import Vocabulary
+from visionllm_mm.models import CausalLM, OpenEndedTaskDecoder, hugging_face
 
 
 def _llm(seed=0, **changes) -> CausalLM:
@@ -184,6 +186,16 @@ def test_a_tokenizer_of_sentencepiece_without_it_says_what_to_install(sentencepi
     monkeypatch.setattr(hugging_face, 'is_sentencepiece_available', lambda: False)
     with pytest.raises(ImportError, match=f"'{sentencepiece_folder}'.*pip install sentencepiece protobuf"):
         CausalLM(path=str(sentencepiece_folder))
+
+
+def test_class_tokens_may_start_as_common_words():
+    llm, vocabulary = CausalLM(**LLM), Vocabulary(**VOCABULARY)
+    decoder = OpenEndedTaskDecoder(llm=llm, vocabulary=vocabulary, token_dims=16, class_words=True)
+    words = list(llm.plain_words().items())[::4][:vocabulary.num_classes + 1]
+    assert len(dict(words)) == 9 and all(llm.tokenizer.decode([i]).strip() == word for word, i in words)
+    tokens = decoder.added_tokens
+    assert torch.equal(tokens.embedding.weight[:9], llm.embed_words(torch.tensor([i for _, i in words])))
+    assert torch.equal(tokens.output_rows, tokens.embedding.weight)  # hidden states of this LLM are short
 
 
 def test_frozen_base_may_have_half_the_precision():

@@ -20,7 +20,7 @@ from .losses import ClassTokenLoss
 from .targets import set_targets
 from .task_decoder import OpenEndedTaskDecoder
 from .text_answers import answer_logits
-from .text_warmup import report_means, stranger_ids, train_steps, with_noise, word_names
+from .text_warmup import report_means, stranger_ids, train_steps, with_noise
 
 
 @dataclass
@@ -65,7 +65,7 @@ def warm_up_on_descriptions(decoder: OpenEndedTaskDecoder, batches: Iterator[Des
         report: called every 100 steps with step and mean loss since the last call.
     """
     generator = torch.Generator().manual_seed(seed)
-    strangers, loss_asked = word_names(decoder), AskedObjectsLoss(asked_weight)
+    strangers, loss_asked = sorted(decoder.llm.plain_words()), AskedObjectsLoss(asked_weight)
 
     def find_loss() -> Tensor:
         batch = next(batches)

@@ -170,6 +170,15 @@ class CausalLM(NamedBaseModule):
         """Ids of a text's words, no begin or end token added."""
         return self.tokenizer(text, add_special_tokens=False)['input_ids']
 
+    def plain_words(self) -> dict[str, int]:
+        """Words of at least three letters that are one token, and their ids, in the tokenizer's order: common first."""
+        words: dict[str, int] = {}
+        for i in range(min(len(self.tokenizer), 50000)):
+            word = self.tokenizer.decode([i]).strip()
+            if word.isascii() and word.isalpha() and len(word) >= 3:
+                words.setdefault(word, i)
+        return words
+
     @property
     def start_id(self) -> int:
         """Id of ``<bos>``, which begins every answer; an LLM without one begins with its end token."""

@@ -63,17 +63,21 @@ class OpenEndedTaskDecoder(nn.Module):
             places easy to compare, many make them precise.
         tell_objectness: whether image tokens say how likely they are objects; for such LLMs, too, see
             :class:`TokenProjector`.
+        class_words: whether class tokens start as common words of the LLM, every fourth. A pretrained one has learnt to
+            copy its words to where they fit, and has to learn nothing new to copy these.
     """
 
     def __init__(self, llm: CausalLM, vocabulary: Vocabulary, token_dims: int, place_dims: int = 2,
                  block_chunk: int = 128, cache_size: int = 4096, start_with_question: bool = False,
                  asked_phrases: int = 0, place_points: bool = False, place_octaves: int = 3,
-                 tell_objectness: bool = False) -> None:
+                 tell_objectness: bool = False, class_words: bool = False) -> None:
         super().__init__()
         self.llm = llm
         self.vocabulary = vocabulary
         words = llm.base.model.embed_tokens.weight.detach().float()
-        self.added_tokens = AddedTokens(vocabulary.size, llm.embed_dims, words.std().item(), llm.hidden_norm)
+        chosen = [*llm.plain_words().values()][::4][:vocabulary.num_classes + 1] if class_words else []
+        first = words[torch.tensor(chosen, dtype=torch.long)]
+        self.added_tokens = AddedTokens(vocabulary.size, llm.embed_dims, words.std().item(), llm.hidden_norm, first)
         # Part of every checkpoint: equal counts of added tokens may be other tokens.
         sizes = (vocabulary.num_classes, vocabulary.coord_range, vocabulary.max_points)
         self.register_buffer('vocabulary_sizes', torch.tensor(sizes))

@@ -39,7 +39,7 @@ def warm_up(decoder: OpenEndedTaskDecoder, *, num_tokens: int, num_iters: int, b
         Accuracy over the last 20 steps, in [0, 1]; chance is below 0.2.
     """
     generator = torch.Generator().manual_seed(seed)
-    names = word_names(decoder)
+    names = sorted(decoder.llm.plain_words())
     loss_class = ClassTokenLoss(none_weight=0.5)
     accuracies: list[float] = []
 
@@ -106,13 +106,6 @@ def stranger_ids(decoder: OpenEndedTaskDecoder, names: list[str], count: int, ge
     """(``count``,) int64, first ids of random names, which stand where an image shows nothing that is asked for."""
     drawn = torch.randint(len(names), (count,), generator=generator).tolist()
     return torch.tensor([decoder.llm.word_ids(names[i])[0] for i in drawn])
-
-
-def word_names(decoder: OpenEndedTaskDecoder) -> list[str]:
-    """Names to draw from: the tokenizer's words of at least three letters."""
-    tokenizer = decoder.llm.tokenizer
-    words = {tokenizer.decode([i]).strip() for i in range(min(len(tokenizer), 50000))}
-    return sorted(word for word in words if word.isascii() and word.isalpha() and len(word) >= 3)
 
 
 def _step(decoder: OpenEndedTaskDecoder, names: list[str], batch_size: int, num_tokens: int, noise: float,

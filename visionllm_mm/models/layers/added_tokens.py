@@ -12,12 +12,16 @@ class AddedTokens(nn.Module):
         embed_dims: width of the LLM.
         std: standard deviation of the initial weights.
         hidden_norm: length of the LLM's hidden states.
+        first: (up to ``num_tokens``, ``embed_dims``), initial embeddings of the first tokens; None: random, too.
     """
 
-    def __init__(self, num_tokens: int, embed_dims: int, std: float = 0.02, hidden_norm: float = 1.0) -> None:
+    def __init__(self, num_tokens: int, embed_dims: int, std: float = 0.02, hidden_norm: float = 1.0,
+                 first: Tensor | None = None) -> None:
         super().__init__()
         self.embedding = nn.Embedding(num_tokens, embed_dims)
         nn.init.normal_(self.embedding.weight, std=std)
+        if first is not None:
+            self.embedding.weight.data[:len(first)] = first
         # Output rows start equal to the embeddings, as in an LLM with tied tables, and are trained apart from them.
         # Where hidden states are long, as pretrained ones are, the rows start shorter: logits that vary by 1 at most,
         # instead of tokens of which the model is sure before it has seen an image.
