@@ -8,7 +8,7 @@ small_llm = dict(
     path='{{$LLM:HuggingFaceTB/SmolLM2-135M-Instruct}}',
     freeze=True,
     dtype='bfloat16',
-    # Twice r: with 16, as for a LLM of 7B, looking names up takes long to learn (docs/design.md).
+    # Twice r, for a learning rate that is not that of a 7B LLM's either.
     lora=dict(r=64, lora_alpha=128, target_modules=['q_proj', 'k_proj', 'v_proj', 'o_proj']))
 
 # What lies at these paths, for tools/plan_memory.py, which loads no weights.

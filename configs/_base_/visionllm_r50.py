@@ -57,7 +57,6 @@ model = dict(
         dtype='bfloat16',
         # The paper gives no rank; r = 64 on all projections of the attention is the usual reading.
         lora=dict(r=64, lora_alpha=16, target_modules=['q_proj', 'k_proj', 'v_proj', 'o_proj'])),
-    task_decoder=dict(class_words=True),
     criterion=dict(
         assigner=dict(
             type='HungarianAssigner',

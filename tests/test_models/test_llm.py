@@ -22,6 +22,7 @@ from tests.tiny import (
 )
 from visionllm_mm.instructions import Vocabulary
 from visionllm_mm.models import CausalLM, OpenEndedTaskDecoder, hugging_face
+from visionllm_mm.models.task_decoder import spread_words
 
 
 def _llm(seed=0, **changes) -> CausalLM:
@@ -188,14 +189,16 @@ def test_a_tokenizer_of_sentencepiece_without_it_says_what_to_install(sentencepi
         CausalLM(path=str(sentencepiece_folder))
 
 
-def test_class_tokens_may_start_as_common_words():
+def test_class_tokens_may_start_as_words():
     llm, vocabulary = CausalLM(**LLM), Vocabulary(**VOCABULARY)
     decoder = OpenEndedTaskDecoder(llm=llm, vocabulary=vocabulary, token_dims=16, class_words=True)
-    words = list(llm.plain_words().items())[::4][:vocabulary.num_classes + 1]
-    assert len(dict(words)) == 9 and all(llm.tokenizer.decode([i]).strip() == word for word, i in words)
+    words, known = spread_words(llm, vocabulary.num_classes + 1), llm.plain_words()
+    assert len(set(words)) == 9 and set(words) <= set(known.values())
+    assert all(llm.tokenizer.decode([i]).strip() == word for word, i in known.items())
     tokens = decoder.added_tokens
-    assert torch.equal(tokens.embedding.weight[:9], llm.embed_words(torch.tensor([i for _, i in words])))
+    assert torch.equal(tokens.embedding.weight[:9], llm.embed_words(torch.tensor(words)))
     assert torch.equal(tokens.output_rows, tokens.embedding.weight)  # hidden states of this LLM are short
+    assert len(spread_words(llm, 10**6)) == len(known)
 
 
 def test_frozen_base_may_have_half_the_precision():

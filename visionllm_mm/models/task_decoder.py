@@ -24,6 +24,12 @@ def asked_texts(instructions: Sequence[Instruction], turns: Sequence[Sequence[st
     return [[instruction.language, *said[1::2]] for instruction, said in zip(instructions, turns, strict=True)]
 
 
+def spread_words(llm: CausalLM, count: int) -> list[int]:
+    """Ids of ``count`` different words, spread over the 4000 most common of an LLM; fewer where it has fewer."""
+    words = list(llm.plain_words().values())[:4000]
+    return words[::max(1, len(words) // count)][-count:]
+
+
 @dataclass
 class DecoderState:
     """A read prefix, ready to be asked.
@@ -63,8 +69,8 @@ class OpenEndedTaskDecoder(nn.Module):
             places easy to compare, many make them precise.
         tell_objectness: whether image tokens say how likely they are objects; for such LLMs, too, see
             :class:`TokenProjector`.
-        class_words: whether class tokens start as common words of the LLM, every fourth. A pretrained one has learnt to
-            copy its words to where they fit, and has to learn nothing new to copy these.
+        class_words: whether class tokens start as words of the LLM (:func:`spread_words`), which a pretrained one has
+            learnt to copy to where they fit.
     """
 
     def __init__(self, llm: CausalLM, vocabulary: Vocabulary, token_dims: int, place_dims: int = 2,
@@ -75,7 +81,7 @@ class OpenEndedTaskDecoder(nn.Module):
         self.llm = llm
         self.vocabulary = vocabulary
         words = llm.base.model.embed_tokens.weight.detach().float()
-        chosen = [*llm.plain_words().values()][::4][:vocabulary.num_classes + 1] if class_words else []
+        chosen = spread_words(llm, vocabulary.num_classes + 1) if class_words else []
         first = words[torch.tensor(chosen, dtype=torch.long)]
         self.added_tokens = AddedTokens(vocabulary.size, llm.embed_dims, words.std().item(), llm.hidden_norm, first)
         # Part of every checkpoint: equal counts of added tokens may be other tokens.
