@@ -48,6 +48,8 @@ def main() -> None:
     from visionllm_mm.planning.workload import Workload, architecture
 
     cfg = read_config(args.config, args.cfg_options)
+    if cfg.model.type != 'VisionLLM':
+        sys.exit(f'plan_memory.py: {args.config} is a config of {cfg.model.type}; VisionLLM alone can be planned')
     if args.kept is not None and args.kept < 1:
         sys.exit(f'plan_memory.py: --kept must be at least 1, got {args.kept}')
     work = Workload(args.batch, tuple(args.image_size), args.num_classes, args.points, args.objects, args.kept)
