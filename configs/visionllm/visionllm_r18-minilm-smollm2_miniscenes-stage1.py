@@ -26,7 +26,7 @@ optim_wrapper = dict(
 custom_hooks = [
     dict(type='SampleSeedHook'),
     dict(type='CheckClassNamesHook', priority='VERY_HIGH'),
-    dict(type='TextWarmupHook', num_iters=150, batch_size=8)
+    dict(type='TextWarmupHook', num_iters=200, batch_size=8, lr=2e-3)
 ]
 
 # What two CPU cores do in 25 minutes: 300 iterations, a third of them with each set of names.
