@@ -1,8 +1,11 @@
 """Pictures of named points and of words."""
 
+import warnings
+
 import numpy as np
 import torch
 from mmdet.structures import DetDataSample
+from mmdet.visualization import DetLocalVisualizer
 from mmengine.structures import InstanceData
 
 from visionllm_mm.visualization import InstructionVisualizer, write_below
@@ -78,3 +81,19 @@ def test_what_reaches_over_the_border_does_not_move_the_picture(tmp_path):
     del sample.pred_instances.masks
     sample.pred_instances.points = torch.tensor([[[100.0, 60.0], [float('nan'), 5.0]]])
     np.testing.assert_array_equal(_draw(sample, tmp_path)[:30, :60], IMAGE[:30, :60])
+
+
+def test_small_objects_of_large_pictures_have_names_that_can_be_read(tmp_path, monkeypatch):
+    sizes = []
+    write = DetLocalVisualizer.draw_texts
+    monkeypatch.setattr(DetLocalVisualizer, 'draw_texts', lambda self, texts, positions, size, **kwargs: (
+        sizes.append(size), write(self, texts, positions, size, **kwargs))[1])
+    sample = DetDataSample(pred_instances=InstanceData(
+        bboxes=torch.tensor([[-2.0, 10.0, 10.0, 20.0]]), labels=torch.tensor([0]), scores=torch.tensor([0.9])))
+    with warnings.catch_warnings():
+        warnings.filterwarnings('error', message='.*out of bounds')
+        for factor in (1, 10, 40):
+            large = InstructionVisualizer(name=f'test_{tmp_path.name}_{factor}', vis_backends=[], min_size=100 * factor)
+            large.dataset_meta = dict(classes=('star',), palette=[(255, 0, 0)])
+            large.add_datasample('a', IMAGE, sample, draw_gt=False)
+    assert sizes == [6, 12, 13]

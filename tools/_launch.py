@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,6 +85,9 @@ def require_file(path: str, what: str) -> None:
 
 def import_plugin() -> None:
     """Import visionllm_mm, before anything of mmdet, and load checkpoints as data only."""
+    # Of mmdet's own code, and nothing that a user of these tools could mend.
+    for message in ('faster_coco_eval is not installed', 'torch.meshgrid: in an upcoming release'):
+        warnings.filterwarnings('ignore', message=message)
     try:
         import visionllm_mm  # noqa: F401
     except ModuleNotFoundError as error:

@@ -92,6 +92,7 @@ def _write(page, text):
 def _picture(page, name):
     """A picture of the page, where they are wanted."""
     if 'PAGE_PICTURES' in os.environ:
+        page.wait_for_timeout(1000)  # what was just asked for is faint at first
         page.screenshot(path=f'{os.environ["PAGE_PICTURES"]}/page_{name}.png')
 
 
