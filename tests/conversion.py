@@ -11,6 +11,7 @@ from mmengine.registry import init_default_scope
 from tests.tiny import ROOT, model_config
 
 SMALL = dict(num_tokens=6)
+QUERY_POSITION = {'image_tokenizer.query_position.weight', 'image_tokenizer.query_position.bias'}
 
 
 def write_config(folder: Path, tokenizer=SMALL, **parts) -> Path:

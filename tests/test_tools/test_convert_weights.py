@@ -9,6 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from tests.conversion import (
+    QUERY_POSITION,
     SMALL,
     assert_near,
     load_converted,
@@ -94,7 +95,6 @@ def test_decoder_of_boxes_equals_a_two_stage_detector(convert, tmp_path):
 
 
 POINT_HEAD = {'image_tokenizer.place_heads.0.4.weight', 'image_tokenizer.place_heads.0.4.bias'}
-QUERY_POSITION = {'image_tokenizer.query_position.weight', 'image_tokenizer.query_position.bias'}
 QUERY_CONTENT, PROPOSALS = 'image_tokenizer.query_embedding.weight', 'image_tokenizer.proposals.'
 LEARNED = {QUERY_CONTENT, 'image_tokenizer.query_position.weight', 'image_tokenizer.reference_points_fc.weight',
            'image_tokenizer.reference_points_fc.bias'}
