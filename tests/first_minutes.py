@@ -7,17 +7,15 @@ FOLDER is where the project is cloned to; it must not exist. ``--picture`` keeps
 
 import argparse
 import os
-import re
-import shutil
 import signal
 import subprocess
 import time
-import urllib.request
 from pathlib import Path
 
 from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
 
+from tests.page import ask, launch, open_page, value_of, wait_for_server
 from tests.tiny import ROOT
 from visionllm_mm.datasets.miniscenes.examples import make_example
 
@@ -43,35 +41,16 @@ def run(command: str, folder: Path) -> None:
         raise SystemExit(f'{command} ended with {result.returncode}')
 
 
-def wait_for_page(server: subprocess.Popen) -> None:
-    for _ in range(120):
-        try:
-            urllib.request.urlopen(ADDRESS).read()
-            return
-        except OSError:
-            if server.poll() is not None:
-                raise SystemExit(f'make web ended with {server.returncode}') from None
-            time.sleep(0.5)
-    raise SystemExit(f'{ADDRESS} does not answer')
-
-
-def value_of(page: Page, name: str) -> str:
-    return page.locator(f'#{name} textarea, #{name} input').first.input_value()
-
-
 def ask_own_picture(page: Page, picture: Path, screenshot: str | None) -> None:
     """Uploads a picture, then detects, describes and answers."""
-    page.goto(ADDRESS)
-    expect(page.get_by_text('Ask a picture')).to_be_visible(timeout=60_000)
+    open_page(page, ADDRESS)
     page.locator('#picture input[type=file]').set_input_files(str(picture))
     expect(page.locator('#picture img')).to_be_visible(timeout=20_000)
     say(f'[the page is open; {picture.name} is uploaded]')
     for tab, name in (('Detect', 'detect'), ('Caption', 'caption')):
-        page.get_by_role('tab', name=tab).click()
-        page.locator(f'#ask_{name}').click()
-        expect(page.locator('#seconds textarea, #seconds input').first).to_have_value(re.compile(r'\d s$'))
+        ask(page, tab, name)
         page.wait_for_timeout(500)
-        say(f'[{tab}: Ask; {value_of(page, "seconds")}]\n{value_of(page, "said")}')
+        say(f'[{tab}: Ask; {value_of(page, "seconds")}]\n{value_of(page)}')
         if screenshot and name == 'detect':
             page.screenshot(path=screenshot)
     page.get_by_role('tab', name='Chat').click()
@@ -96,9 +75,9 @@ def main() -> None:
     server = subprocess.Popen(['make', 'web'], cwd=args.folder, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT,
                               start_new_session=True)
     try:
-        wait_for_page(server)
+        wait_for_server(server, ADDRESS)
         with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=shutil.which('chromium'), args=['--no-sandbox'])
+            browser = launch(playwright)
             ask_own_picture(browser.new_page(viewport=dict(width=1280, height=1150)), picture, args.picture)
             browser.close()
     finally:

@@ -5,17 +5,16 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
-import urllib.request
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
+from tests.page import ask, launch, open_page, value_of, wait_for_server
 from tests.tiny import ROOT
 
 pytestmark = pytest.mark.slow
@@ -30,13 +29,7 @@ def address(tmp_path_factory):
         process = subprocess.Popen([sys.executable, 'tools/web_demo.py', '--port', str(PORT), '--max-mb', '1'],
                                    cwd=ROOT, stdout=out, stderr=out)
         address = f'http://127.0.0.1:{PORT}'
-        for _ in range(120):
-            try:
-                urllib.request.urlopen(address).read()
-                break
-            except OSError:
-                assert process.poll() is None, log.read_text()
-                time.sleep(1)
+        wait_for_server(process, address)
         yield address
         # Whatever was asked, the server is still there.
         assert process.poll() is None, log.read_text()
@@ -47,34 +40,21 @@ def address(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def browser():
-    path = shutil.which('chromium') or shutil.which('chromium-browser') or shutil.which('google-chrome')
-    assert path, 'the page is tested in Chromium: apt-get install chromium'
     with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=path, args=['--no-sandbox'])
+        yield launch(playwright)
 
 
 @pytest.fixture
 def page(browser, address):
     page = browser.new_page(viewport=dict(width=1280, height=1150))
-    _open(page, address)
+    open_page(page, address)
     yield page
     page.close()
-
-
-def _open(page, address):
-    page.goto(address)
-    expect(page.get_by_text('Ask a picture')).to_be_visible(timeout=60_000)
 
 
 def _choose_example(page, number=1):
     page.get_by_role('button', name='scene').or_(page.locator('.gallery button, table img')).nth(number).click()
     expect(page.locator('#picture img')).to_be_visible(timeout=60_000)
-
-
-def _ask(page, tab, name):
-    page.get_by_role('tab', name=tab).click()
-    page.locator(f'#ask_{name}').click()
-    expect(page.locator('#seconds textarea, #seconds input').first).to_have_value(re.compile(r'\d s$'), timeout=60_000)
 
 
 def _write(page, text):
@@ -96,10 +76,6 @@ def _picture(page, name):
         page.screenshot(path=f'{os.environ["PAGE_PICTURES"]}/page_{name}.png')
 
 
-def _said(page, name='said'):
-    return page.locator(f'#{name} textarea, #{name} input').first.input_value()
-
-
 def test_the_page_opens_soon(browser, address):
     """``-s`` prints how soon: with an empty cache, from the address to a page that can be used."""
     seconds = []
@@ -107,7 +83,7 @@ def test_the_page_opens_soon(browser, address):
         context = browser.new_context()
         page = context.new_page()
         start = time.perf_counter()
-        _open(page, address)
+        open_page(page, address)
         seconds.append(time.perf_counter() - start)
         context.close()
     print(f'the page opens in {sorted(seconds)[2]:.1f} s (median of five)')
@@ -120,9 +96,9 @@ def test_the_page_opens_soon(browser, address):
 ])
 def test_each_task(page, tab, name, says):
     _choose_example(page)
-    _ask(page, tab, name)
-    assert says in _said(page) and _said(page)
-    assert _said(page, 'format') == '<bos>' if name == 'caption' else _said(page, 'format').startswith('<cls>')
+    ask(page, tab, name)
+    assert says in value_of(page) and value_of(page)
+    assert value_of(page, 'format') == '<bos>' if name == 'caption' else value_of(page, 'format').startswith('<cls>')
     expect(page.locator('#drawn img')).to_be_visible()
     _picture(page, name)
     with page.expect_download() as download:
@@ -151,7 +127,7 @@ def test_ten_users_at_once_get_their_own_answers(browser, address):
     contexts = [browser.new_context() for _ in range(10)]
     pages = [context.new_page() for context in contexts]
     for number, page in enumerate(pages):
-        _open(page, address)
+        open_page(page, address)
         _choose_example(page, number % 8)
         _write(page, f'Boxes of {{"thing {number}": <c0>}} in <image>, as (c, x1, y1, x2, y2), range 64.')
     for page in pages:
@@ -170,7 +146,7 @@ def test_bad_files_and_markup_are_messages(page, address, tmp_path):
     page.locator('#ask_detect').click()
     message = page.locator('.toast-body')
     expect(message.first).to_contain_text('text.png is not an image', timeout=30_000)
-    _open(page, address)
+    open_page(page, address)
     _choose_example(page)
     _write(page, '<img src=x onerror="document.title=1"> {"<b>x</b>": <c0>}')
     page.locator('#ask_instruction').click()
@@ -189,8 +165,8 @@ def test_pictures_that_are_too_large_are_messages(page, address, tmp_path):
     page.wait_for_timeout(2000)
     page.locator('#ask_detect').click()
     expect(page.locator('.toast-body').first).to_contain_text('huge.png is too large: at most', timeout=30_000)
-    _open(page, address)
+    open_page(page, address)
     upload.set_input_files(str(tmp_path / 'heavy.png'))
     expect(page.locator('.toast-body').first).to_contain_text('size', timeout=30_000)
     _choose_example(page)
-    _ask(page, 'Detect', 'detect')
+    ask(page, 'Detect', 'detect')
