@@ -9,6 +9,7 @@ import mmcv.ops
 import numpy as np
 import pytest
 import torch
+from mmengine.config import ConfigDict
 from mmengine.logging import HistoryBuffer
 from mmengine.runner.checkpoint import CheckpointLoader, load_from_local
 
@@ -125,6 +126,15 @@ def test_mmengine_checkpoint_loads_as_data_only(checkpoint):
     assert log.statistics('mean') == 0.375 and log.max() == 0.5
     assert loaded['message_hub']['runtime_info']['loss'] == np.float32(0.5)
     assert loaded['meta']['dataset_meta']['palette'].tolist() == [[1, 2, 3]]
+
+
+def test_weights_that_deepspeed_saved_load_as_others_do(checkpoint, tmp_path):
+    content = torch.load(checkpoint)
+    weights = content.pop('state_dict')
+    path = tmp_path / 'mp_rank_00_model_states.pt'
+    torch.save(dict(content, module=weights, ds_version='0.17.6', ds_config=ConfigDict(stage=2)), path)
+    loaded = load_from_local_safely(str(path))
+    assert loaded['state_dict'].keys() == weights.keys() and loaded['ds_config'].stage == 2
 
 
 def test_allowance_outlives_a_load_by_mmengine(checkpoint):

@@ -197,16 +197,25 @@ def require_data(cfg: Config, *keys: str) -> None:
 
 
 def require_weights(cfg: Config) -> None:
-    """Stop where files of weights that the config starts from are missing, before models of many GB are built."""
+    """Stop where weights to start from are missing or can't be read, before models of many GB are built."""
+    name = Path(sys.argv[0]).name
     backbone = cfg.model.get('backbone') or {}
     wanted = {'load_from': cfg.get('load_from')}
     if not cfg.get('resume'):
         wanted['model.backbone.init_cfg.checkpoint'] = (backbone.get('init_cfg') or {}).get('checkpoint')
+    # Checkpoints of mmengine's strategies may be folders.
+    exists = Path.exists if 'runner_type' in cfg else Path.is_file
     for setting, path in wanted.items():
-        if path and '://' not in path and not Path(path).expanduser().is_file():
-            sys.exit(f"{Path(sys.argv[0]).name}: {setting} of {cfg.filename} names weights that are missing: {path}. "
+        if path and '://' not in path and not exists(Path(path).expanduser()):
+            sys.exit(f'{name}: {setting} of {cfg.filename} names weights that are missing: {path}. '
                      "Train or convert them first (the head of the config and docs/weights.md say how), name others, "
                      f"or begin without: --cfg-options {setting.removesuffix('.checkpoint')}=None")
+    deepspeed = (cfg.get('strategy') or {}).get('type') == 'DeepSpeedStrategy'
+    if deepspeed and cfg.get('load_from') and not Path(cfg.load_from).expanduser().is_dir():
+        # It would stop with an assertion that says nothing.
+        sys.exit(f'{name}: load_from of {cfg.filename} is {cfg.load_from}, but DeepSpeed reads only folders that it '
+                 f'wrote. Start from the file by --cfg-options load_from=None model.init_cfg.type=Pretrained '
+                 f'model.init_cfg.checkpoint={cfg.load_from}')
 
 
 def build_runner(cfg: Config):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from _launch import (
@@ -45,7 +46,7 @@ def parse_args() -> argparse.Namespace:
     add_shared_arguments(parser)
     args = parser.parse_args()
     require_file(args.config, 'config')
-    if args.resume not in (None, 'auto'):
+    if args.resume not in (None, 'auto') and not Path(args.resume).is_dir():  # DeepSpeed's are folders
         require_file(args.resume, 'checkpoint')
     return args
 

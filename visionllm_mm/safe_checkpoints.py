@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmengine.config import ConfigDict
 from mmengine.logging import HistoryBuffer
 from mmengine.runner.checkpoint import CheckpointLoader
 
@@ -30,7 +31,7 @@ def _statistic_of_history_buffer(owner: Any, name: str) -> Any:
 
 
 def mmengine_globals() -> list[tuple[Any, str]]:
-    """The (object, name in the file) pairs that mmengine's training logs need.
+    """The (object, name in the file) pairs that mmengine's training logs and settings need.
 
     Always pairs: onedl-mmengine takes bare objects off the global list after each load of its own.
     """
@@ -39,6 +40,7 @@ def mmengine_globals() -> list[tuple[Any, str]]:
     reconstruct, scalar = np.zeros(0).__reduce__()[0], np.float64(0).__reduce__()[0]
     allowed = [
         (HistoryBuffer, 'mmengine.logging.history_buffer.HistoryBuffer'),
+        (ConfigDict, 'mmengine.config.config.ConfigDict'),  # beside the weights that DeepSpeed saves
         (_statistic_of_history_buffer, 'builtins.getattr'),
         (np.ndarray, 'numpy.ndarray'),
         (np.dtype, 'numpy.dtype'),
@@ -59,6 +61,8 @@ def allow_mmengine_checkpoints() -> None:
 def load_from_local_safely(filename: str, map_location: Any = None) -> Any:
     """Load a checkpoint file as weights and logs only; refuse what could run code.
 
+    Of a DeepSpeed checkpoint (ZeRO 1 or 2) it is ``mp_rank_00_model_states.pt`` that has the weights.
+
     Raises:
         FileNotFoundError: there is no such file.
         RuntimeError: the file holds other Python objects; the message names them and the way round.
@@ -68,13 +72,16 @@ def load_from_local_safely(filename: str, map_location: Any = None) -> Any:
         raise FileNotFoundError(f'checkpoint not found: {filename}')
     try:
         # weights_only stays at its default, True: given, it would override torch's own variable.
-        return torch.load(path, map_location=map_location)
+        checkpoint = torch.load(path, map_location=map_location)
     except pickle.UnpicklingError as error:
         raise RuntimeError(
             f'{filename} holds Python objects that could run code when loaded: '
             f'{_refused(path, error)}. If you trust its source, set '
             'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 and repeat the command'
         ) from error
+    if isinstance(checkpoint, dict) and 'ds_version' in checkpoint:
+        checkpoint['state_dict'] = checkpoint.pop('module')
+    return checkpoint
 
 
 def _refused(path: str, error: Exception) -> str:

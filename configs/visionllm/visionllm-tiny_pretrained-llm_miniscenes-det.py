@@ -5,5 +5,9 @@ _base_ = ['./visionllm-tiny_miniscenes-det.py', '../_base_/small_pretrained_lang
 
 model = dict(llm={{_base_.small_llm}}, task_decoder=dict(class_words=True))
 optim_wrapper = dict(constructor='TrainedPartsOptimWrapperConstructor')
-# It has read enough; no text-only warm-up.
-custom_hooks = [dict(type='SampleSeedHook'), dict(type='CheckClassNamesHook', priority='VERY_HIGH')]
+# To look a name up, a pretrained LLM needs some steps, too: it has not seen class tokens yet (docs/design.md).
+custom_hooks = [
+    dict(type='SampleSeedHook'),
+    dict(type='CheckClassNamesHook', priority='VERY_HIGH'),
+    dict(type='TextWarmupHook', num_iters=200, batch_size=8, lr=2e-3)
+]

@@ -136,6 +136,13 @@ def test_missing_weights_stop_before_the_model_is_built(tool, options, setting):
     assert f'--cfg-options {setting}' in result.stderr and 'Traceback' not in result.stderr
 
 
+def test_deepspeed_starts_from_folders(tool):
+    result = tool('train', 'line.py', '--cfg-options', 'load_from=line.py', 'runner_type=FlexibleRunner',
+                  'strategy.type=DeepSpeedStrategy')
+    assert result.returncode == 1 and 'model.init_cfg.checkpoint=line.py' in result.stderr
+    assert 'reads only folders' in result.stderr and 'Traceback' not in result.stderr
+
+
 @pytest.mark.slow
 def test_options_that_are_none_are_named(tool):
     result = tool('train', 'line.py', '--cfg-options', 'lr', '=', '3')
