@@ -16,7 +16,7 @@ optim_wrapper = dict(
     paramwise_cfg=dict(custom_keys=dict(text_encoder=dict(lr_mult=0.1))))
 custom_hooks = [dict(type='SampleSeedHook'), dict(type='CheckClassNamesHook', priority='VERY_HIGH')]
 
-# 900 iterations, a checkpoint every 100; at 5 s each, as in stage 1, an hour and a quarter of two cores (not run yet).
+# 900 iterations, a checkpoint every 100; at about 9 s each, two hours and a quarter on two CPU cores.
 train_dataloader = dict(sampler=dict(num_batches=100))
 max_epochs = 9
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
