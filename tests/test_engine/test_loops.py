@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ def test_table_has_what_is_compared_and_marks_what_is_missing():
 
 def test_tasks_are_tested_one_after_the_other(tmp_path, monkeypatch):
     cfg = small_config(monkeypatch, make_coco_folder(tmp_path / 'coco', 1, 3), tmp_path / 'work')
+    cfg.test_dataloader.batch_size = 1
     other = copy.deepcopy(cfg.test_dataloader)
     other.dataset.indices = [0]
     cfg.test_evaluator.outfile_prefix = str(tmp_path / 'all')
@@ -39,6 +41,8 @@ def test_tasks_are_tested_one_after_the_other(tmp_path, monkeypatch):
     sizes = {name: len({box['image_id'] for box in _load(tmp_path / f'{name}.bbox.json')}) for name in ('all', 'one')}
     assert sizes == {'all': 3, 'one': 1}
     assert _load(Path(runner.log_dir) / f'{runner.timestamp}.json') == metrics
+    log = (Path(runner.log_dir) / f'{runner.timestamp}.log').read_text()
+    assert re.findall(r'Epoch\(test\) \[(\d+/\d+)\] .*bbox_mAP', log) == ['3/3', '1/1']
 
 
 def test_a_task_that_fails_does_not_stop_the_others(tmp_path, monkeypatch):

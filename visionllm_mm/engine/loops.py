@@ -49,6 +49,7 @@ class MultiTaskTestLoop(BaseLoop):
                 del logged[name]  # else the log of this task repeats those of the tasks before
             self.runner.logger.info(f'testing {task}')
             self.runner.visualizer.dataset_meta = loop.dataloader.dataset.metainfo
+            self.dataloader = loop.dataloader  # the log counts its batches
             try:
                 metrics |= {f'{task}/{name}': value for name, value in loop.run().items()}
             except Exception as error:
