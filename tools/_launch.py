@@ -214,7 +214,7 @@ def require_weights(cfg: Config) -> None:
     if deepspeed and cfg.get('load_from') and not Path(cfg.load_from).expanduser().is_dir():
         # It would stop with an assertion that says nothing.
         sys.exit(f'{name}: load_from of {cfg.filename} is {cfg.load_from}, but DeepSpeed reads only folders that it '
-                 f'wrote. Start from the file by --cfg-options load_from=None model.init_cfg.type=Pretrained '
+                 'wrote. Start from the file by --cfg-options load_from=None model.init_cfg.type=Pretrained '
                  f'model.init_cfg.checkpoint={cfg.load_from}')
 
 
