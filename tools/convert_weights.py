@@ -25,6 +25,7 @@ NAME = 'convert_weights.py'
 LLM_BASE = 'task_decoder.llm.base.'
 # A constant of the model. It says for which vocabulary the file is, and VisionLLM takes no checkpoint without it.
 CONSTANT = 'task_decoder.vocabulary_sizes'
+NO_PLACE = 'the model has no such part'
 # What tells two Hugging Face models apart whose weights have other shapes, or mean other things in equal ones.
 ARCHITECTURE = (
     'model_type hidden_size num_hidden_layers num_attention_heads num_key_value_heads head_dim intermediate_size '
@@ -99,8 +100,9 @@ def read_weights(path: str) -> dict[str, Tensor]:
     for key in ('state_dict', 'model'):  # mmengine's checkpoints; those of classifiers
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
-    tensors = {name: value for name, value in content.items() if hasattr(value, 'shape')} if isinstance(
-        content, dict) else {}
+    # DDP's checkpoints may have all names in its module.
+    tensors = {name.removeprefix('module.'): value for name, value in content.items() if hasattr(value, 'shape')
+               } if isinstance(content, dict) else {}
     if not tensors:
         raise ValueError(f'{path} holds no weights: neither a state dict nor a checkpoint with one')
     return tensors
@@ -127,7 +129,7 @@ def backbone_weights(path: str, model: VisionLLM):
     """Weights of the backbone from a file of it alone, of a classifier or of a detector."""
     from visionllm_mm.models.pretrained_detector import ConvertedWeights
 
-    source = {name.removeprefix('module.'): value for name, value in read_weights(path).items()}
+    source = read_weights(path)
     prefix = 'backbone.' if any(name.startswith('backbone.') for name in source) else ''
     own = model.backbone.state_dict()
     wrong = [
@@ -163,7 +165,7 @@ def folder_weights(kind: str, folder: str, settings: dict, module: nn.Module, st
     folder = str(Path(folder).expanduser())
     if settings.get('path') is not None:
         text = f'{folder} fits and is not copied: train with model.{kind}.path={folder}'
-        return ConvertedWeights(notes=[text])
+        return ConvertedWeights(unused=dict.fromkeys(module.unused_weights, NO_PLACE), notes=[text])
     source = type(module)(path=folder)
     if source.tokenizer.get_vocab() != module.tokenizer.get_vocab():
         raise ValueError(
@@ -181,7 +183,8 @@ def folder_weights(kind: str, folder: str, settings: dict, module: nn.Module, st
     # peft puts the weights that it adapts one level deeper.
     names = {name: name.replace('.base_layer.', '.') for name in here.state_dict() if '.lora_' not in name}
     note = f'{kind}: with path= instead of config= the config reads the folder itself, without a copy here'
-    return ConvertedWeights({start + name: saved[plain] for name, plain in names.items()}, notes=[note])
+    weights = {start + name: saved[plain] for name, plain in names.items()}
+    return ConvertedWeights(weights, dict.fromkeys(source.unused_weights, NO_PLACE), [note])
 
 
 def convert(args: argparse.Namespace, model: VisionLLM) -> dict[str, tuple]:

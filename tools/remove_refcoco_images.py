@@ -62,12 +62,17 @@ def image_number(file_name: str) -> int:
     return int(match[1])
 
 
+def file_name(image: dict) -> str:
+    """An image's file name; LVIS names images by their address alone."""
+    return image['file_name'] if 'file_name' in image else image['coco_url']
+
+
 def read(path: Path) -> dict:
     """An annotation file with images and annotations."""
     try:
         content = json.loads(path.read_text())
         for image in content['images']:
-            image_number(image['file_name'])
+            image_number(file_name(image))
         content['annotations']
     except (ValueError, KeyError, TypeError) as error:
         reason = f'{type(error).__name__}: {error}'
@@ -77,7 +82,7 @@ def read(path: Path) -> dict:
 
 def remove(content: dict, numbers: set[int]) -> dict:
     """The content without the images of these numbers and their annotations."""
-    images = [i for i in content['images'] if image_number(i['file_name']) not in numbers]
+    images = [i for i in content['images'] if image_number(file_name(i)) not in numbers]
     kept = {image['id'] for image in images}
     annotations = [a for a in content['annotations'] if a['image_id'] in kept]
     return {**content, 'images': images, 'annotations': annotations}
@@ -114,7 +119,7 @@ def main() -> None:
     if existing and not args.force:
         listed = ', '.join(existing)
         sys.exit(f'remove_refcoco_images.py: {listed} exist: --force writes over them')
-    numbers = {image_number(i['file_name']) for test in tests for i in read(test)['images']}
+    numbers = {image_number(file_name(i)) for test in tests for i in read(test)['images']}
     print(f'{len(numbers)} images in the validation and test splits of RefCOCO, RefCOCO+, RefCOCOg')
     for source, target in zip(sources, targets, strict=True):
         content = read(source)

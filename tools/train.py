@@ -94,6 +94,8 @@ def resume(cfg: Config, checkpoint: str) -> None:
         checkpoint = find_latest_checkpoint(cfg.work_dir)
     if checkpoint is not None:
         cfg.resume, cfg.load_from = True, checkpoint
+        if (cfg.model.get('backbone') or {}).get('init_cfg'):
+            cfg.model.backbone.init_cfg = None  # its file may be gone, and mmengine would read it before the checkpoint
 
 
 def main() -> None:

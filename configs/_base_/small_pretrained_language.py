@@ -14,6 +14,7 @@ small_llm = dict(
 # What lies at these paths, for tools/plan_memory.py, which loads no weights.
 planning = dict(
     llm=dict(
+        path='HuggingFaceTB/SmolLM2-135M-Instruct',
         model_type='llama',
         hidden_size=576,
         intermediate_size=1536,
@@ -24,6 +25,7 @@ planning = dict(
         max_position_embeddings=8192,
         tie_word_embeddings=True),
     text_encoder=dict(
+        path='sentence-transformers/all-MiniLM-L6-v2',
         model_type='bert',
         hidden_size=384,
         intermediate_size=1536,

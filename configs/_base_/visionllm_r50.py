@@ -75,6 +75,7 @@ model = dict(
 # What lies at the paths above, for tools/plan_memory.py, which loads no weights: LLaMA-7B and BERT-Base.
 planning = dict(
     llm=dict(
+        path='chavinlo/alpaca-native',
         model_type='llama',
         hidden_size=4096,
         intermediate_size=11008,
@@ -85,6 +86,7 @@ planning = dict(
         max_position_embeddings=2048,
         tie_word_embeddings=False),
     text_encoder=dict(
+        path='google-bert/bert-base-uncased',
         model_type='bert',
         hidden_size=768,
         intermediate_size=3072,

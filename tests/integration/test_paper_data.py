@@ -81,9 +81,10 @@ def evaluate(cfg: Config) -> dict:
 @pytest.mark.slow
 @pytest.mark.parametrize('name', [
     'r50-bert-llama7b_stage1_coco', 'r50-bert-llama7b_stage2_multitask', 'r50-bert-llama7b_stage1_lvis',
-    'internimage-h-bert-llama7b_stage1_coco', 'internimage-h-bert-llama7b_stage2_multitask'])
+    'internimage-h-bert-llama7b_stage1_coco', 'internimage-h-bert-llama7b_stage2_multitask',
+    'r50-bert-llama32-1b_stage1_coco', 'r50-bert-llama7b-4bit_stage1_coco'])
 def test_the_papers_own_configs(coco, tmp_path, monkeypatch, name):
-    """As they are but for the sizes of LLM, BERT, InternImage and images, on a CPU."""
+    """As they are but for the sizes of LLM, BERT, InternImage and images, on a CPU; test_llm.py has the 4 bits."""
     monkeypatch.setattr(Config, 'pretty_text', '')
     for variable, save, positions in (('LLM', save_llama, 4096), ('BERT', save_bert, 2048)):
         save(tmp_path / variable, max_position_embeddings=positions)
@@ -91,7 +92,7 @@ def test_the_papers_own_configs(coco, tmp_path, monkeypatch, name):
     monkeypatch.setenv('COCO_ROOT', str(coco))
     cfg = Config.fromfile(ROOT / f'configs/visionllm/visionllm_{name}.py')
     cfg.update(load_from=None, work_dir=str(tmp_path / 'run'), visualizer=None, param_scheduler=[])
-    cfg.model.backbone.init_cfg = None
+    cfg.model.backbone.init_cfg = cfg.model.llm.quantization = None
     if cfg.model.backbone.type == 'InternImage':
         cfg.model.backbone.arch, cfg.model.neck.in_channels = 'T', [128, 256, 512]
     cfg.model.image_tokenizer.num_tokens = 10

@@ -292,7 +292,7 @@ def test_quantization_reaches_hugging_face(tmp_path, monkeypatch):
 
     def from_pretrained(source, **kwargs):
         calls.append((source, kwargs))
-        return saved
+        return saved, dict(missing_keys=[], unexpected_keys=[])
 
     monkeypatch.setattr('visionllm_mm.models.llm.is_bitsandbytes_available', lambda: True)
     monkeypatch.setattr('visionllm_mm.models.llm.AutoModelForCausalLM.from_pretrained', from_pretrained)

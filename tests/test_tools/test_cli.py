@@ -1,12 +1,14 @@
 """tools/*.py as commands: help, mistyped paths, a run with checkpoints, several processes."""
 
 import os
+import runpy
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 # These answer before any heavy import.
@@ -154,6 +156,14 @@ def test_options_that_are_none_are_named(tool):
 def test_resume_without_a_checkpoint_starts_as_the_config_says(tool):
     result = tool('train', 'line.py', '--resume', '--cfg-options', 'load_from=no.pth')
     assert result.returncode == 1 and 'missing: no.pth' in result.stderr
+
+
+def test_resume_needs_no_file_that_the_backbone_once_started_from(monkeypatch):
+    monkeypatch.syspath_prepend(str(TOOLS))
+    backbone = dict(type='ResNet', depth=18, init_cfg=dict(type='Pretrained', checkpoint='gone.pth'))
+    cfg = Config(dict(model=dict(backbone=backbone)))
+    runpy.run_path(str(TOOLS / 'train.py'))['resume'](cfg, 'epoch_1.pth')
+    assert cfg.resume and cfg.load_from == 'epoch_1.pth' and cfg.model.backbone.init_cfg is None
 
 
 @pytest.mark.slow

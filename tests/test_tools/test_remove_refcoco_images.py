@@ -79,6 +79,14 @@ def test_other_files_can_be_named(tool, coco):
     assert [path.name for path in coco.rglob('*_norefcoco.json')] == ['instances_train2017_norefcoco.json']
 
 
+def test_images_of_lvis_are_known_by_their_addresses(tool, coco):
+    file = coco / 'lvis_v1/annotations/lvis_v1_train.json'
+    tool(file, '--data-root', coco)
+    before, after = _read(file), _read(file.with_name('lvis_v1_train_norefcoco.json'))
+    assert after['images'] == [image for i, image in enumerate(before['images']) if i not in LEAKS]
+    assert len(after['images']) == 5 and after['categories'] == before['categories']
+
+
 @pytest.mark.parametrize('name, source', [
     ('annotations/instances_train2017.json', 'cocodataset.org'),
     ('annotations/mdetr_annotations/finetune_refcocog_test.json', 'zenodo.org'),

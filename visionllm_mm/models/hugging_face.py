@@ -1,7 +1,9 @@
 """Loading of Hugging Face parts, with errors that say what to do."""
 
 from pathlib import Path
+from pickle import UnpicklingError
 
+from safetensors import SafetensorError
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from transformers.utils import is_sentencepiece_available
 
@@ -47,6 +49,7 @@ def load_pretrained(auto_class, source: str, **kwargs):
 
     Raises:
         FileNotFoundError: when ``source`` looks like a path that does not exist, or can't be loaded.
+        ValueError: when a file is damaged, or holds anything but weights.
     """
     looks_like_path = source.startswith(('.', '/', '~')) or source.count('/') > 1
     folder = Path(source).expanduser()
@@ -59,3 +62,25 @@ def load_pretrained(auto_class, source: str, **kwargs):
         raise FileNotFoundError(
             f'{auto_class.__name__} could not be loaded from {source!r} ({error}). Give a local folder, or a hub name '
             'where the network reaches the hub.') from error
+    except (SafetensorError, UnpicklingError) as error:
+        # torch's own message would have one load the file without protection.
+        reason = ('it is damaged or incomplete' if isinstance(error, SafetensorError)
+                  else 'it is damaged, or holds code beside the weights, which is not run')
+        raise ValueError(f'a weight file in {source!r} can not be read: {reason}. Download it again, best as '
+                         'safetensors') from error
+
+
+def unused_weights(source: str, info: dict) -> list[str]:
+    """Names of weights in ``source`` that the model loaded from it has no place for.
+
+    Args:
+        source: what it was loaded from.
+        info: transformers' second result where ``output_loading_info`` is given.
+
+    Raises:
+        ValueError: when weights are missing, which transformers has drawn at random.
+    """
+    if missing := sorted(info['missing_keys']):
+        raise ValueError(f'{source!r} lacks {len(missing)} of the weights that its config.json asks for, first '
+                         f'{missing[0]}: the files are incomplete, or of another model. Download them again')
+    return sorted(info['unexpected_keys'])

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig, DynamicCache
 from transformers.utils import is_bitsandbytes_available
 
-from .hugging_face import load_pretrained, load_tokenizer
+from .hugging_face import load_pretrained, load_tokenizer, unused_weights
 from .layers.block_attention import to_additive
 from .layers.layer_checkpointing import checkpoint_layers
 from .named_base import NamedBaseModule
@@ -56,10 +56,13 @@ class CausalLM(NamedBaseModule):
             ``dict(load_in_4bit=True, bnb_4bit_quant_type='nf4', bnb_4bit_compute_dtype='bfloat16')`` (QLoRA,
             arXiv 2305.14314); None: the base as it is.
 
+    Attributes:
+        unused_weights: names in the files at ``path`` that the model has no place for.
+
     Raises:
-        ValueError: when neither or both of ``path`` and ``config`` are given, when ``path`` is another kind of model,
-            when the tokenizer has more words than the model, or when a quantized base has no pretrained weights or is
-            to be trained.
+        ValueError: when neither or both of ``path`` and ``config`` are given, when ``path`` is another kind of model
+            or its files are damaged or incomplete, when the tokenizer has more words than the model, or when a
+            quantized base has no pretrained weights or is to be trained.
         FileNotFoundError: when weights or tokenizer are missing.
         ImportError: when ``quantization`` is given and bitsandbytes is missing.
     """
@@ -73,6 +76,7 @@ class CausalLM(NamedBaseModule):
         loading = {} if quantization is None else self._check_quantization(quantization, path, freeze)
         self.tokenizer = load_tokenizer(tokenizer or path)
         torch_dtype = getattr(torch, dtype)
+        self.unused_weights: list[str] = []
         if path is None:
             settings = dict(config)
             settings['vocab_size'] = max(settings.get('vocab_size', 0), len(self.tokenizer))
@@ -80,8 +84,10 @@ class CausalLM(NamedBaseModule):
             self.base = AutoModelForCausalLM.from_config(hf_config, dtype=torch_dtype)
             self._start_with_content_matching()
         else:
-            self.base = load_pretrained(AutoModelForCausalLM, path, dtype=torch_dtype, **loading)
+            self.base, info = load_pretrained(AutoModelForCausalLM, path, dtype=torch_dtype, output_loading_info=True,
+                                              **loading)
             self._check_kind(path)
+            self.unused_weights = unused_weights(path, info)
         self.frozen = freeze
         self.base.requires_grad_(False)
         if lora is not None:

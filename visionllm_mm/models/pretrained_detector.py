@@ -52,7 +52,6 @@ def convert_detector(source: Mapping[str, Tensor], model: VisionLLM, with_backbo
         ValueError: when there is no DeformableDETR in the source, or one of other sizes; the message names both
             numbers and the setting of the config.
     """
-    source = {name.removeprefix('module.'): value for name, value in source.items()}
     _check_kind(source)
     _check_sizes(source, model.image_tokenizer)
     result, used = ConvertedWeights(), set()

@@ -7,7 +7,7 @@ from mmdet.registry import MODELS
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
 
-from .hugging_face import load_pretrained, load_tokenizer
+from .hugging_face import load_pretrained, load_tokenizer, unused_weights
 
 
 @MODELS.register_module()
@@ -21,8 +21,12 @@ class TextEncoder(nn.Module):
         tokenizer: name, folder or tokenizer file; None: the one that lies beside the weights.
         cache_size: how many instructions keep their features while evaluating.
 
+    Attributes:
+        unused_weights: names in the files at ``path`` that the encoder has no place for, such as the pooling layer.
+
     Raises:
-        ValueError: when neither or both of ``path`` and ``config`` are given, or ``path`` is another kind of model.
+        ValueError: when neither or both of ``path`` and ``config`` are given, ``path`` is another kind of model, or its
+            files are damaged or incomplete.
         FileNotFoundError: when a folder or file is missing.
     """
 
@@ -32,6 +36,7 @@ class TextEncoder(nn.Module):
         self.tokenizer = load_tokenizer(tokenizer or path)
         if (path is None) == (config is None):
             raise ValueError('TextEncoder: give either path= (pretrained) or config= (random weights)')
+        self.unused_weights: list[str] = []
         if path is None:
             settings = dict(config)
             settings['vocab_size'] = max(settings.get('vocab_size', 0), len(self.tokenizer))
@@ -39,10 +44,12 @@ class TextEncoder(nn.Module):
             self.encoder = AutoModel.from_config(hf_config, add_pooling_layer=False)
         else:
             try:
-                self.encoder = load_pretrained(AutoModel, path, add_pooling_layer=False)
+                self.encoder, info = load_pretrained(AutoModel, path, add_pooling_layer=False,
+                                                     output_loading_info=True)
             except TypeError as error:  # other architectures have no pooling layer to leave out
                 raise ValueError(f"TextEncoder: {path!r} is no text encoder of BERT's architecture: give one such as "
                                  'bert-base-uncased') from error
+            self.unused_weights = unused_weights(path, info)
         self.cache_size = cache_size
         self._cache: OrderedDict[tuple[str, ...], tuple[Tensor, Tensor]] = OrderedDict()
 

@@ -20,8 +20,8 @@ from ..instructions import DETECTION_TEMPLATES, build_instruction, point_format
 from ..models import VisionLLM
 from .meter import Meter
 
-_NOT_SIZES = ('architectures', 'transformers_version', 'torch_dtype', 'dtype', '_name_or_path')
-"""Keys of a ``config.json`` that say nothing about the model's shapes."""
+_NOT_SIZES = ('architectures', 'transformers_version', 'torch_dtype', 'dtype', '_name_or_path', 'path')
+"""Keys of a ``config.json`` or of ``planning`` that say nothing about the model's shapes."""
 
 
 @dataclass(frozen=True)
@@ -48,19 +48,33 @@ def architecture(cfg: Config, name: str) -> dict | None:
     """What the part ``name`` (llm, text_encoder) is, where the config names weights by path; None: it names none.
 
     A local folder says it itself; of a name on the Hugging Face hub ``cfg.planning`` does.
+
+    Raises:
+        ValueError: when ``planning`` says nothing of the part, or is about another path.
     """
     path = cfg.model[name].get('path')
     if path is None:
         return None
     file = Path(path).expanduser() / 'config.json'
-    return json.loads(file.read_text()) if file.is_file() else cfg.get('planning', {}).get(name, {})
+    if file.is_file():
+        return json.loads(file.read_text())
+    known = cfg.get('planning', {}).get(name)
+    if not known:
+        raise ValueError(f'model.{name}.path names weights, which the planner does not load: say what they are in '
+                         f'the config, as planning = dict({name}=dict(model_type=..., hidden_size=..., ...)), or '
+                         'name a local folder')
+    if known.get('path', path) != path:
+        raise ValueError(f"model.{name}.path is {path!r}, no local folder with a config.json, and the config's "
+                         f"planning.{name} is about {known['path']!r}: name a folder, or set "
+                         f'planning.{name}.path={path} and the sizes beside it (planning.{name}.hidden_size=...)')
+    return known
 
 
 def planned_model_config(cfg: Config) -> dict:
     """``cfg.model`` with new parts of the same :func:`architecture` in the place of pretrained ones.
 
     Raises:
-        ValueError: when a part has a path and ``planning`` does not say what lies there, or the LLM is quantized.
+        ValueError: when :func:`architecture` does not know what lies at a path, or the LLM is quantized.
     """
     model = copy.deepcopy(cfg.model.to_dict())
     model['format_source'] = 'rule'  # an LLM without numbers reads nothing; it reads once per text
@@ -71,10 +85,6 @@ def planned_model_config(cfg: Config) -> dict:
         known = architecture(cfg, name)
         if known is None:
             continue
-        if not known:
-            raise ValueError(f'model.{name}.path names weights, which the planner does not load: say what they are in '
-                             f'the config, as planning = dict({name}=dict(model_type=..., hidden_size=..., ...)), or '
-                             'name a local folder')
         del model[name]['path']
         model[name] |= dict(tokenizer='builtin', config={k: v for k, v in known.items() if k not in _NOT_SIZES})
     return model

@@ -1,9 +1,13 @@
 """Loading of images, with errors that name the file."""
 
+from pathlib import Path
+
 import cv2
 from mmcv.transforms import LoadImageFromFile as McvLoadImageFromFile
 from mmdet.registry import TRANSFORMS
 from mmengine import fileio
+
+from ..required_files import where_to_get
 
 _END_MARKERS = {b'\xff\xd8': b'\xff\xd9', b'\x89PNG': b'IEND'}
 
@@ -15,13 +19,16 @@ class LoadImageFromFile(McvLoadImageFromFile):
     It has mmcv's name in mmdet's registry, because mmdet's inference API looks for that name.
 
     Raises:
-        FileNotFoundError: when there is no such file.
+        FileNotFoundError: when there is no such file; the message says where those of public data sets come from.
         ValueError: when the file is empty, truncated or no image.
     """
 
     def transform(self, results: dict) -> dict | None:
         path = results['img_path']
-        data = fileio.get(path, backend_args=self.backend_args)
+        try:
+            data = fileio.get(path, backend_args=self.backend_args)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f'the image {path} is missing{where_to_get(Path(path))}') from error
         for start, end in _END_MARKERS.items():
             # A thumbnail in the header has an end marker, too, so the last one must lie in the second half.
             if data.startswith(start) and data.rfind(end) < len(data) // 2:

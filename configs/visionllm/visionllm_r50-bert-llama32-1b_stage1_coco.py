@@ -1,0 +1,16 @@
+# VisionLLM-R50, stage 1, with Llama 3.2 1B for LLaMA-7B. Any model of LLaMA's architecture can take its place: by $LLM,
+# with `planning` for tools/plan_memory.py alone, which reads the sizes of a local folder by itself.
+_base_ = ['./visionllm_r50-bert-llama7b_stage1_coco.py']
+
+model = dict(llm=dict(path='{{$LLM:meta-llama/Llama-3.2-1B-Instruct}}'))
+planning = dict(
+    llm=dict(
+        path='meta-llama/Llama-3.2-1B-Instruct',
+        hidden_size=2048,
+        intermediate_size=8192,
+        num_hidden_layers=16,
+        num_attention_heads=32,
+        num_key_value_heads=8,
+        vocab_size=128256,
+        max_position_embeddings=131072,
+        tie_word_embeddings=True))
