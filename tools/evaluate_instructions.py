@@ -48,6 +48,8 @@ class Evaluation:
         with contextlib.redirect_stdout(io.StringIO()):
             self.coco = COCO(dataset.ann_file)
         self.category_ids = dataset.cat_ids
+        # `test_dataloader.dataset.indices` may leave images of the file out.
+        self.image_ids = [dataset.get_data_info(index)['img_id'] for index in range(len(dataset))]
 
     def predict(self, template: str, names: list[str], all_names: list[str]) -> list[dict]:
         """COCO results of all images for one wording and class set."""
@@ -79,6 +81,7 @@ class Evaluation:
             return 0.0
         with contextlib.redirect_stdout(io.StringIO()):
             evaluation = COCOeval(self.coco, self.coco.loadRes(results), 'bbox')
+            evaluation.params.imgIds = self.image_ids
             evaluation.params.catIds = self.category_ids if categories is None else categories
             evaluation.evaluate()
             evaluation.accumulate()
@@ -95,7 +98,7 @@ class Evaluation:
             if result['score'] >= score_thr:
                 boxes.setdefault(result['image_id'], []).append(result['bbox'])
         hit = []
-        for annotation in self.coco.loadAnns(self.coco.getAnnIds(catIds=[category], iscrowd=False)):
+        for annotation in self.coco.loadAnns(self.coco.getAnnIds(self.image_ids, [category], iscrowd=False)):
             found = boxes.get(annotation['image_id'], [])
             overlap = mask.iou(np.array(found), np.array([annotation['bbox']]), [0]) if found else np.zeros(1)
             hit.append(bool((overlap >= 0.5).any()))

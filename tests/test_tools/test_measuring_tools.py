@@ -3,10 +3,14 @@
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import save_checkpoint
+from torch import nn
 
 from tests.integration.scenes import make_coco_folder, small_config
 from tests.tiny import ROOT
@@ -40,6 +44,22 @@ def test_instruction_following_is_measured(config, tmp_path, monkeypatch):
                  '--wordings', own)
     assert re.search(r'^box AP with 2 wordings: 0\.\d+ 0\.\d+ ', asked, re.MULTILINE) and 'without' not in asked
     assert len(re.findall(r'without (box|blue disk): objects hit [01]\.\d+ -> [01]\.\d+, AP of the others', said)) == 2
+
+
+def test_images_that_are_left_out_count_for_nothing(config, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / 'tools'))
+    from evaluate_instructions import Evaluation
+
+    init_default_scope('mmdet')
+    cfg = Config.fromfile(config)
+    cfg.test_dataloader.dataset.indices = [1]
+    loader = Runner.build_dataloader(cfg.test_dataloader)
+    evaluation = Evaluation(SimpleNamespace(model=nn.Identity(), test_dataloader=loader))
+    truth = evaluation.coco.loadAnns(evaluation.coco.getAnnIds(imgIds=evaluation.image_ids))
+    assert len(evaluation.coco.imgs) == 3 and {a['image_id'] for a in truth} == {2} and len(evaluation.coco.anns) > 2
+    perfect = [dict(annotation, score=0.9) for annotation in truth]
+    assert evaluation.average_precision(perfect) == pytest.approx(1)
+    assert evaluation.objects_hit(perfect, truth[0]['category_id'], 0.3) == 1
 
 
 @pytest.mark.slow
