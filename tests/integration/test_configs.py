@@ -4,6 +4,7 @@ import pytest
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from transformers.utils import is_bitsandbytes_available
 
 from tests.integration.scenes import make_coco_folder
 from tests.tiny import ROOT, save_bert, save_llama
@@ -28,6 +29,10 @@ def test_config_builds(path, tmp_path, monkeypatch):
     if cfg.model.backbone.type == 'InternImage':  # the smallest instead of the largest
         cfg.model.backbone.arch = 'T'
         cfg.model.neck.in_channels = [128, 256, 512]
+    if (cfg.model.get('llm') or {}).get('quantization') and not is_bitsandbytes_available():
+        with pytest.raises(ImportError, match='needs bitsandbytes'):
+            MODELS.build(cfg.model)
+        cfg.model.llm.quantization = None
     assert sum(p.numel() for p in MODELS.build(cfg.model).parameters()) < 60e6
 
 
