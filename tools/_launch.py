@@ -200,9 +200,10 @@ def require_weights(cfg: Config) -> None:
     """Stop where weights to start from are missing or can't be read, before models of many GB are built."""
     name = Path(sys.argv[0]).name
     backbone = cfg.model.get('backbone') or {}
-    wanted = {'load_from': cfg.get('load_from')}
-    if not cfg.get('resume'):
-        wanted['model.backbone.init_cfg.checkpoint'] = (backbone.get('init_cfg') or {}).get('checkpoint')
+    wanted = {
+        'load_from': cfg.get('load_from'),
+        'model.backbone.init_cfg.checkpoint': (backbone.get('init_cfg') or {}).get('checkpoint'),
+    }
     # Checkpoints of mmengine's strategies may be folders.
     exists = Path.exists if 'runner_type' in cfg else Path.is_file
     for setting, path in wanted.items():

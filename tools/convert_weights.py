@@ -100,9 +100,9 @@ def read_weights(path: str) -> dict[str, Tensor]:
     for key in ('state_dict', 'model'):  # mmengine's checkpoints; those of classifiers
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
+    entries = content.items() if isinstance(content, dict) else ()
     # DDP's checkpoints may have all names in its module.
-    tensors = {name.removeprefix('module.'): value for name, value in content.items() if hasattr(value, 'shape')
-               } if isinstance(content, dict) else {}
+    tensors = {name.removeprefix('module.'): value for name, value in entries if hasattr(value, 'shape')}
     if not tensors:
         raise ValueError(f'{path} holds no weights: neither a state dict nor a checkpoint with one')
     return tensors

@@ -54,17 +54,16 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def image_number(file_name: str) -> int:
-    """The image id of COCO: 123456 for COCO_train2014_000000123456.jpg and for 000000123456.jpg."""
-    match = re.search(r'(\d{12})\.jpg$', file_name)
+def image_number(image: dict) -> int:
+    """The image id of COCO: 123456 for COCO_train2014_000000123456.jpg and for 000000123456.jpg.
+
+    LVIS names images by their address alone.
+    """
+    name = image['file_name'] if 'file_name' in image else image['coco_url']
+    match = re.search(r'(\d{12})\.jpg$', name)
     if match is None:
-        raise ValueError(f"{file_name!r} is not named as COCO's images are, as 000000123456.jpg")
+        raise ValueError(f"{name!r} is not named as COCO's images are, as 000000123456.jpg")
     return int(match[1])
-
-
-def file_name(image: dict) -> str:
-    """An image's file name; LVIS names images by their address alone."""
-    return image['file_name'] if 'file_name' in image else image['coco_url']
 
 
 def read(path: Path) -> dict:
@@ -72,7 +71,7 @@ def read(path: Path) -> dict:
     try:
         content = json.loads(path.read_text())
         for image in content['images']:
-            image_number(file_name(image))
+            image_number(image)
         content['annotations']
     except (ValueError, KeyError, TypeError) as error:
         reason = f'{type(error).__name__}: {error}'
@@ -82,7 +81,7 @@ def read(path: Path) -> dict:
 
 def remove(content: dict, numbers: set[int]) -> dict:
     """The content without the images of these numbers and their annotations."""
-    images = [i for i in content['images'] if image_number(file_name(i)) not in numbers]
+    images = [i for i in content['images'] if image_number(i) not in numbers]
     kept = {image['id'] for image in images}
     annotations = [a for a in content['annotations'] if a['image_id'] in kept]
     return {**content, 'images': images, 'annotations': annotations}
@@ -119,7 +118,7 @@ def main() -> None:
     if existing and not args.force:
         listed = ', '.join(existing)
         sys.exit(f'remove_refcoco_images.py: {listed} exist: --force writes over them')
-    numbers = {image_number(file_name(i)) for test in tests for i in read(test)['images']}
+    numbers = {image_number(i) for test in tests for i in read(test)['images']}
     print(f'{len(numbers)} images in the validation and test splits of RefCOCO, RefCOCO+, RefCOCOg')
     for source, target in zip(sources, targets, strict=True):
         content = read(source)

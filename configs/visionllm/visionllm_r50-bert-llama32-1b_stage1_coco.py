@@ -1,5 +1,5 @@
-# VisionLLM-R50, stage 1, with Llama 3.2 1B for LLaMA-7B. Any model of LLaMA's architecture can take its place: by $LLM,
-# with `planning` for tools/plan_memory.py alone, which reads the sizes of a local folder by itself.
+# VisionLLM-R50, stage 1, with Llama 3.2 1B for LLaMA-7B. $LLM may name any other model of LLaMA's architecture; only
+# tools/plan_memory.py needs the sizes in `planning`, and it reads those of a local folder by itself.
 _base_ = ['./visionllm_r50-bert-llama7b_stage1_coco.py']
 
 model = dict(llm=dict(path='{{$LLM:meta-llama/Llama-3.2-1B-Instruct}}'))
