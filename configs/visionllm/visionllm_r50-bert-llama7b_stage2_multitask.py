@@ -1,7 +1,7 @@
 # VisionLLM-R50, stage 2: all tasks, the visual backbone frozen, from the weights of stage 1.
 _base_ = [
     '../_base_/visionllm_r50.py', '../_base_/coco_multitask_visionllm.py', '../_base_/schedule_visionllm.py',
-    '../_base_/default_runtime.py'
+    '../_base_/runtime_visionllm.py'
 ]
 
 load_from = 'work_dirs/visionllm_r50-bert-llama7b_stage1_coco/epoch_25.pth'

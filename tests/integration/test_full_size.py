@@ -71,5 +71,5 @@ def test_what_trains_is_a_small_part(model):
           f'{_gigabytes(trained):.2f} GB; frozen LLM {sum(p.numel() for p in base):,}: {_gigabytes(base):.2f} GB')
     assert sum(p.numel() for p in lora) == 32 * 4 * 2 * 64 * 4096
     assert _gigabytes(base) > 13
-    # Weights alone; AdamW's state is twice as much again.
-    assert _gigabytes(trained) < 1
+    # Weights, and AdamW's state in its own file: no file of 2 GB, with averaged weights beside the weights neither.
+    assert 2 * _gigabytes(trained) < 2

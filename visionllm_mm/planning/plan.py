@@ -130,4 +130,4 @@ def plan(cfg: Config, work: Workload, num_gpus: int = 1, compiled: bool = True) 
         train_peak_at=train['peak_at'], inference_peak=test['peak'], inference_peak_at=test['peak_at'])
     return dict(
         workload=vars(work) | dict(num_gpus=num_gpus, compiled=compiled), parameters=counts, flops=flops,
-        memory=memory, checkpoint=dict(weights=saved, with_optimizer=saved + states * trained))
+        memory=memory, checkpoint=dict(weights=saved, optimizer=states * trained))

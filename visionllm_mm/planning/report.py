@@ -44,7 +44,7 @@ def memory_table(result: dict) -> str:
         ('peak of a training step', memory['train_peak'], memory['train_peak_at']),
         ('peak of inference', memory['inference_peak'], memory['inference_peak_at']),
         ('checkpoint, weights', saved['weights'], ''),
-        ('checkpoint, optimizer included', saved['with_optimizer'], ''),
+        ('its optimizer states, to resume', saved['optimizer'], ''),
     ]
     return table([(name, f'{size / 2**30:.3f}', where) for name, size, where in rows],
                  ('memory of one GPU', 'GiB', 'where'))
