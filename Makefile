@@ -93,7 +93,7 @@ test: install
 
 test-all: install-ops
 	@echo "==> all tests"
-	@$(BIN)/python -m pytest -q -m ""
+	@$(BIN)/python -m pytest -q -rs -m ""
 
 lint: $(STAMP)
 	@echo "==> ruff"

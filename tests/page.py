@@ -9,11 +9,14 @@ import urllib.request
 from playwright.sync_api import Browser, Page, Playwright, expect
 
 
+CHROMIUM = shutil.which('chromium') or shutil.which('chromium-browser') or shutil.which('google-chrome')
+NO_CHROMIUM = 'the page is tested in Chromium, which is not here: apt-get install chromium'
+
+
 def launch(playwright: Playwright) -> Browser:
     """Debian's Chromium, without a window."""
-    path = shutil.which('chromium') or shutil.which('chromium-browser') or shutil.which('google-chrome')
-    assert path, 'the page is tested in Chromium: apt-get install chromium'
-    return playwright.chromium.launch(executable_path=path, args=['--no-sandbox'])
+    assert CHROMIUM, NO_CHROMIUM
+    return playwright.chromium.launch(executable_path=CHROMIUM, args=['--no-sandbox'])
 
 
 def wait_for_server(server: subprocess.Popen, address: str) -> None:

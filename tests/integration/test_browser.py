@@ -14,10 +14,10 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
-from tests.page import ask, launch, open_page, value_of, wait_for_server
+from tests.page import CHROMIUM, NO_CHROMIUM, ask, launch, open_page, value_of, wait_for_server
 from tests.tiny import ROOT
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)]
 PORT = 7917
 
 
