@@ -8,7 +8,6 @@ import urllib.request
 
 from playwright.sync_api import Browser, Page, Playwright, expect
 
-
 CHROMIUM = shutil.which('chromium') or shutil.which('chromium-browser') or shutil.which('google-chrome')
 NO_CHROMIUM = 'the page is tested in Chromium, which is not here: apt-get install chromium'
 
