@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import numpy as np
+import torch
 
 from visionllm_mm.datasets import SeedBySample
 from visionllm_mm.engine import SampleSeedHook
@@ -14,7 +15,7 @@ def _dataset(*transforms):
 
 def _start(dataset, epoch):
     SampleSeedHook().before_train_epoch(SimpleNamespace(
-        epoch=epoch, train_dataloader=SimpleNamespace(dataset=dataset)))
+        seed=0, epoch=epoch, train_dataloader=SimpleNamespace(dataset=dataset)))
 
 
 def test_epoch_reaches_seeders_in_wrapped_and_joined_data_sets():
@@ -32,9 +33,9 @@ def test_epochs_draw_differently_and_again_alike():
     for epoch in (0, 1, 0):
         _start(_dataset(seeder), epoch)
         seeder(dict(img_id=1))
-        value = np.random.rand()
+        value = np.random.rand(), torch.rand(1).item()  # in the pipeline, and in the model
         assert drawn.setdefault(epoch, value) == value
-    assert len(set(drawn.values())) == 2
+    assert all(len(set(values)) == 2 for values in zip(*drawn.values(), strict=True))
 
 
 def test_data_without_seeder_is_left_alone():

@@ -1,6 +1,8 @@
-"""Tells the pipeline which epoch it is."""
+"""What is drawn at random in an epoch is the same in a run that resumes with it."""
 
+import torch
 from mmdet.registry import HOOKS
+from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
@@ -10,9 +12,13 @@ from ...datasets.wrapped import plain_datasets
 
 @HOOKS.register_module()
 class SampleSeedHook(Hook):
-    """Sets the epoch of every :class:`SeedBySample` of the training data before the workers start on it."""
+    """Sets the epoch of every :class:`SeedBySample` of the training data before the workers start on it.
+
+    And seeds what the model draws, dropout and stochastic depth, by seed, epoch and process.
+    """
 
     def before_train_epoch(self, runner: Runner) -> None:
+        torch.manual_seed(runner.seed + runner.epoch * get_world_size() + get_rank())
         for seeder in _seeders(runner.train_dataloader.dataset):
             seeder.epoch.fill_(runner.epoch)
 
