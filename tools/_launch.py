@@ -225,3 +225,16 @@ def build_runner(cfg: Config):
     from mmengine.runner import Runner
 
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+
+
+def leave_process_group() -> None:
+    """Ends a distributed run that has done its work, in all processes.
+
+    Without it, threads of gloo that still hold tensors abort a process now and then while Python ends
+    (github.com/pytorch/pytorch/pull/179291), and torchrun reports a failure.
+    """
+    import torch.distributed as dist
+
+    if dist.is_available() and dist.is_initialized():
+        dist.barrier()
+        dist.destroy_process_group()

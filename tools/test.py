@@ -11,6 +11,7 @@ from _launch import (
     add_shared_arguments,
     build_runner,
     import_plugin,
+    leave_process_group,
     load_config,
     require_data,
     require_file,
@@ -83,6 +84,7 @@ def main() -> None:
     if args.out:
         dump_predictions(runner, Path(args.out))
     runner.test()
+    leave_process_group()
 
 
 if __name__ == '__main__':

@@ -11,6 +11,7 @@ from _launch import (
     add_shared_arguments,
     build_runner,
     import_plugin,
+    leave_process_group,
     load_config,
     require_data,
     require_file,
@@ -113,6 +114,7 @@ def main() -> None:
     require_weights(cfg)
     require_data(cfg, 'train_dataloader', 'val_dataloader', 'val_evaluator')
     build_runner(cfg).train()
+    leave_process_group()
 
 
 if __name__ == '__main__':
