@@ -233,8 +233,9 @@ def leave_process_group() -> None:
     Without it, threads of gloo that still hold tensors abort a process now and then while Python ends
     (github.com/pytorch/pytorch/pull/179291), and torchrun reports a failure.
     """
-    import torch.distributed as dist
+    from mmengine.dist import barrier, is_distributed
+    from torch.distributed import destroy_process_group
 
-    if dist.is_available() and dist.is_initialized():
-        dist.barrier()
-        dist.destroy_process_group()
+    if is_distributed():
+        barrier()
+        destroy_process_group()

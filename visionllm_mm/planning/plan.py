@@ -113,6 +113,7 @@ def plan(cfg: Config, work: Workload, num_gpus: int = 1, compiled: bool = True) 
         weights = meter.live
         counts = count_parameters(model)
         trained = sum(row['trained_bytes'] for row in counts.values())
+        optimizer = states * trained
         train = training_step(model, cfg, work, meter)
         train_flops = dict(meter.flops)
         meter.flops.clear()
@@ -125,9 +126,9 @@ def plan(cfg: Config, work: Workload, num_gpus: int = 1, compiled: bool = True) 
         backward=train_flops.get((name, 'backward'), 0) / work.batch,
         inference=meter.flops.get((name, 'forward'), 0) / work.batch) for name in phases}
     memory = dict(
-        weights=weights, gradients=train['gradients'], optimizer=states * trained, buckets=buckets,
-        activations=train['after_forward'] - weights, train_peak=train['peak'] + states * trained + buckets,
+        weights=weights, gradients=train['gradients'], optimizer=optimizer, buckets=buckets,
+        activations=train['after_forward'] - weights, train_peak=train['peak'] + optimizer + buckets,
         train_peak_at=train['peak_at'], inference_peak=test['peak'], inference_peak_at=test['peak_at'])
     return dict(
         workload=vars(work) | dict(num_gpus=num_gpus, compiled=compiled), parameters=counts, flops=flops,
-        memory=memory, checkpoint=dict(weights=saved, optimizer=states * trained))
+        memory=memory, checkpoint=dict(weights=saved, optimizer=optimizer))
