@@ -9,9 +9,9 @@ import sys
 import pytest
 from mmengine.config import Config
 
-from tests.integration.scenes import make_coco_folder, save_untrained
-from tests.tiny import ROOT, save_bert
-from visionllm_mm.datasets.miniscenes import DatasetArguments, write_dataset
+from tests.helpers.scenes import make_coco_folder, save_untrained
+from tests.helpers.tiny import ROOT, save_bert
+from visionllm_mm.miniscenes import DatasetArguments, write_dataset
 
 # Programs of this environment, whether it is activated or not.
 _PATH = os.pathsep.join([os.path.dirname(sys.executable), os.environ['PATH']])

@@ -68,7 +68,7 @@ def draw_scenes(folder: Path, count: int) -> list[str]:
     """Paths of drawn scenes, which the released model knows; the same ones every time."""
     from PIL import Image
 
-    from visionllm_mm.datasets.miniscenes.examples import make_example
+    from visionllm_mm.miniscenes.examples import make_example
 
     paths = [folder / f'scene_{index}.png' for index in range(count)]
     for index, path in enumerate(paths):
@@ -97,7 +97,7 @@ def import_plugin() -> None:
             f'visionllm_mm is not installed for {sys.executable}: run `make install` in the '
             'checkout and use .venv/bin/python, or `pip install --no-deps -e .`'
         )
-    from visionllm_mm.safe_checkpoints import use_safe_checkpoint_loading
+    from visionllm_mm.compat.safe_checkpoints import use_safe_checkpoint_loading
 
     use_safe_checkpoint_loading()
 

@@ -121,8 +121,7 @@ def main() -> None:
     from PIL import Image
 
     from visionllm_mm.datasets import SeedBySample
-    from visionllm_mm.datasets.coco_classes import compare_class_names
-    from visionllm_mm.datasets.wrapped import plain_datasets
+    from visionllm_mm.datasets.coco_classes import compare_class_names, plain_datasets
     from visionllm_mm.instructions import Vocabulary
     from visionllm_mm.visualization import InstructionVisualizer
 

@@ -17,14 +17,14 @@ from types import ModuleType
 
 
 def load_environment() -> ModuleType:
-    """visionllm_mm/environment.py alone: visionllm_mm itself does not import without mmdet."""
+    """visionllm_mm/compat/environment.py alone: visionllm_mm itself does not import without mmdet."""
     spec = find_spec('visionllm_mm')
     package = (
         Path(spec.submodule_search_locations[0])
         if spec and spec.submodule_search_locations
         else Path(__file__).resolve().parents[1] / 'visionllm_mm'
     )
-    file = spec_from_file_location('visionllm_environment', package / 'environment.py')
+    file = spec_from_file_location('visionllm_environment', package / 'compat' / 'environment.py')
     module = module_from_spec(file)
     sys.modules[file.name] = module  # dataclasses look their module up there
     file.loader.exec_module(module)

@@ -89,7 +89,7 @@ def read_weights(path: str) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from visionllm_mm.safe_checkpoints import load_from_local_safely
+    from visionllm_mm.compat.safe_checkpoints import load_from_local_safely
 
     try:
         if path.endswith('.safetensors'):
@@ -127,7 +127,7 @@ def build_model(args: argparse.Namespace) -> VisionLLM:
 
 def backbone_weights(path: str, model: VisionLLM):
     """Weights of the backbone from a file of it alone, of a classifier or of a detector."""
-    from visionllm_mm.models.pretrained_detector import ConvertedWeights
+    from visionllm_mm.convert.detector import ConvertedWeights
 
     source = read_weights(path)
     prefix = 'backbone.' if any(name.startswith('backbone.') for name in source) else ''
@@ -160,7 +160,7 @@ def folder_weights(kind: str, folder: str, settings: dict, module: nn.Module, st
         module: the part of the model.
         start: what the names of its weights begin with.
     """
-    from visionllm_mm.models.pretrained_detector import ConvertedWeights
+    from visionllm_mm.convert.detector import ConvertedWeights
 
     folder = str(Path(folder).expanduser())
     if settings.get('path') is not None:
@@ -189,7 +189,7 @@ def folder_weights(kind: str, folder: str, settings: dict, module: nn.Module, st
 
 def convert(args: argparse.Namespace, model: VisionLLM) -> dict[str, tuple]:
     """What each source gives: by its option, file and ConvertedWeights."""
-    from visionllm_mm.models.pretrained_detector import convert_detector, take_vision_parts
+    from visionllm_mm.convert.detector import convert_detector, take_vision_parts
 
     parts, found = model.cfg.model, {}
     if args.detector:
@@ -280,7 +280,7 @@ def main() -> None:
     args = parse_args()
     out, report_file = check_arguments(args)
     import_plugin()
-    from visionllm_mm.whole_files import write_files
+    from visionllm_mm.atomic_files import write_files
 
     try:
         model = build_model(args)

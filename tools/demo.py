@@ -36,7 +36,7 @@ def parse_args() -> argparse.Namespace:
 
 def questions(model) -> dict:
     """Title -> method of the inferencer and what it is asked."""
-    from visionllm_mm.datasets.miniscenes import COLORS, KEYPOINTS, SHAPES
+    from visionllm_mm.miniscenes import COLORS, KEYPOINTS, SHAPES
 
     own = 'Point to each {"star": <c0>, "ring": <c1>} of <image>: (c, x1, y1, x2, y2), range 64.'
     return {

@@ -45,8 +45,8 @@ def answer(model: VisionLLM, samples: SampleList, strangers: list[str], noise: f
     import torch
     from mmengine.structures import InstanceData
 
-    from visionllm_mm.models.description_warmup import describe, described_images
-    from visionllm_mm.models.text_answers import generate
+    from visionllm_mm.models.text_decoding import generate
+    from visionllm_mm.small_llm.simulated_tokens import describe, described_images
 
     decoder, count = model.task_decoder, model.image_tokenizer.num_tokens
     objects = described_images(samples).objects

@@ -35,8 +35,8 @@ def parse_args() -> argparse.Namespace:
 
 def fill_wording(wording: str, classes: Sequence[str], vocabulary, rng) -> tuple[str, int]:
     """A wording filled in at random, and the number of points that it asks for; 0: an answer in words."""
-    from visionllm_mm.datasets.miniscenes import KEYPOINTS
     from visionllm_mm.instructions import build_instruction, build_text_instruction, point_format
+    from visionllm_mm.miniscenes import KEYPOINTS
 
     if '<class>' not in wording:
         return build_text_instruction(wording, 'Is there a star?' if '<question>' in wording else None), 0

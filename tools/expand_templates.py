@@ -33,7 +33,7 @@ def load_generator(path: str, seed: int):
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from visionllm_mm.models.hugging_face import load_pretrained
+    from visionllm_mm.models.pretrained.hugging_face import load_pretrained
 
     model = load_pretrained(AutoModelForCausalLM, path).eval()
     tokenizer = load_pretrained(AutoTokenizer, path)

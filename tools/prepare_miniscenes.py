@@ -86,13 +86,13 @@ def main() -> int:
 
 def import_miniscenes():
     try:
-        from visionllm_mm.datasets import miniscenes
+        from visionllm_mm import miniscenes
     except ModuleNotFoundError as error:
         if error.name != 'visionllm_mm':
             raise
         # Not installed: take the package beside this tools folder.
         sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-        from visionllm_mm.datasets import miniscenes
+        from visionllm_mm import miniscenes
     return miniscenes
 
 

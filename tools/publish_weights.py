@@ -57,7 +57,7 @@ def main() -> None:
     import_plugin()
     from mmengine.runner.checkpoint import CheckpointLoader
 
-    from visionllm_mm.whole_files import write_files
+    from visionllm_mm.atomic_files import write_files
 
     try:
         content = publish(CheckpointLoader.load_checkpoint(args.checkpoint, map_location='cpu'))

@@ -33,7 +33,7 @@ def main() -> None:
         raise SystemExit("web_demo.py: the page needs gradio: pip install 'visionllm-mmdet[web]'") from error
 
     from visionllm_mm.apis.web_page import build_page
-    from visionllm_mm.datasets.miniscenes import KEYPOINTS
+    from visionllm_mm.miniscenes import KEYPOINTS
 
     inferencer = load_inferencer(args, show_progress=False, max_pixels=args.max_pixels)
     inferencer.visualizer.min_size = 512

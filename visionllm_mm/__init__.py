@@ -1,6 +1,6 @@
 """VisionLLM for MMDetection: importing it registers its models, data sets, hooks and metrics."""
 
-from visionllm_mm.environment import check_versions, install_ops_stand_in
+from visionllm_mm.compat.environment import check_versions, install_ops_stand_in
 from visionllm_mm.version import __version__
 
 __all__ = ['__version__']
@@ -9,8 +9,8 @@ __all__ = ['__version__']
 check_versions()
 install_ops_stand_in()
 
-from visionllm_mm.safe_checkpoints import allow_mmengine_checkpoints  # noqa: E402
+from visionllm_mm.compat import lvis_numpy2, safe_checkpoints  # noqa: E402, F401 (mends mmdet's LVISMetric)
 
-allow_mmengine_checkpoints()
+safe_checkpoints.allow_mmengine_checkpoints()
 
-from visionllm_mm import datasets, engine, evaluation, models, visualization  # noqa: E402, F401 (registers)
+from visionllm_mm import datasets, engine, evaluation, models, small_llm, visualization  # noqa: E402, F401 (registers)

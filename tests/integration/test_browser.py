@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
-from tests.page import CHROMIUM, NO_CHROMIUM, ask, launch, open_page, value_of, wait_for_server
-from tests.tiny import ROOT
+from tests.helpers.page import CHROMIUM, NO_CHROMIUM, ask, launch, open_page, value_of, wait_for_server
+from tests.helpers.tiny import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)]
 PORT = 7917
@@ -107,7 +107,7 @@ def test_each_task(page, tab, name, says):
 
 
 def test_upload_and_chat(page, tmp_path):
-    from visionllm_mm.datasets.miniscenes.examples import make_example
+    from visionllm_mm.miniscenes.examples import make_example
 
     Image.fromarray(make_example(seed=3, split='val', index=0, size=128).image).save(tmp_path / 'own.png')
     page.locator('#picture input[type=file]').set_input_files(str(tmp_path / 'own.png'))

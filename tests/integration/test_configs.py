@@ -6,8 +6,8 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from transformers.utils import is_bitsandbytes_available
 
-from tests.integration.scenes import make_coco_folder
-from tests.tiny import ROOT, save_bert, save_llama
+from tests.helpers.scenes import make_coco_folder
+from tests.helpers.tiny import ROOT, save_bert, save_llama
 
 CONFIGS = sorted(path for path in (ROOT / 'configs').glob('*/*.py') if path.parent.name != '_base_')
 # It takes ten seconds, and what it is made of is built by others, too.

@@ -9,9 +9,9 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.utils import is_installed
 
-from tests.integration.scenes import launch, logged_losses, make_coco_folder, small_config
-from tests.tiny import LORA, ROOT, save_llama
-from visionllm_mm.safe_checkpoints import allow_mmengine_checkpoints, load_from_local_safely
+from tests.helpers.scenes import launch, logged_losses, make_coco_folder, small_config
+from tests.helpers.tiny import LORA, ROOT, save_llama
+from visionllm_mm.compat.safe_checkpoints import allow_mmengine_checkpoints, load_from_local_safely
 
 CONFIG = ROOT / 'configs/visionllm/visionllm_internimage-h-bert-llama7b_stage1_coco_deepspeed.py'
 

@@ -12,7 +12,7 @@ from mmdet.registry import MODELS
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
-from tests.integration.scenes import NAMES, make_coco_folder, small_config, train
+from tests.helpers.scenes import NAMES, make_coco_folder, small_config, train
 
 PROMPT = ' . '.join(NAMES)
 

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from tests.integration.scenes import (
+from tests.helpers.scenes import (
     launch,
     logged_losses,
     make_coco_folder,
     small_config,
     small_multitask_config,
 )
-from visionllm_mm.datasets.miniscenes import DatasetArguments, write_dataset
+from visionllm_mm.miniscenes import DatasetArguments, write_dataset
 
 
 @pytest.mark.slow

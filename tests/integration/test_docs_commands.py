@@ -1,4 +1,4 @@
-"""The shell commands of README and docs, run as they are printed, page by page, by :mod:`tests.short_run`."""
+"""The shell commands of README and docs, run as they are printed, page by page, by :mod:`tests.helpers.short_run`."""
 
 import os
 import re
@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.scenes import make_coco_folder
-from tests.real_layouts import make_real_layouts
-from tests.tiny import ROOT, save_bert, save_llama
+from tests.helpers.real_layouts import make_real_layouts
+from tests.helpers.scenes import make_coco_folder
+from tests.helpers.tiny import ROOT, save_bert, save_llama
 
 ELSEWHERE = {
     'make': 'installs, starts servers and tests; tests/test_docs.py looks for the targets',
@@ -59,7 +59,7 @@ def checkout(tmp_path):
     (tmp_path / '.venv/bin').mkdir(parents=True)
     (tmp_path / '.venv/bin/activate').touch()
     shims = dict.fromkeys(ELSEWHERE, 'exit 0')
-    shims['python'] = f'exec {sys.executable} {ROOT}/tests/short_run.py "$@"'
+    shims['python'] = f'exec {sys.executable} {ROOT}/tests/helpers/short_run.py "$@"'
     (tmp_path / 'shims').mkdir()
     for name, script in shims.items():
         path = tmp_path / 'shims' / name

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
-from tests.integration.scenes import add_outlines, make_coco_folder, train
-from tests.tiny import ROOT
+from tests.helpers.scenes import add_outlines, make_coco_folder, train
+from tests.helpers.tiny import ROOT
 
 
 @pytest.mark.parametrize('name, metric', [

@@ -9,8 +9,8 @@ from mmdet.registry import MODELS
 from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import Runner
 
-from tests.integration.scenes import launch, logged_losses, make_coco_folder, small_config, train
-from tests.tiny import LORA, save_llama
+from tests.helpers.scenes import launch, logged_losses, make_coco_folder, small_config, train
+from tests.helpers.tiny import LORA, save_llama
 
 
 @pytest.fixture(scope='module')

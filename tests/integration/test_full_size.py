@@ -6,8 +6,8 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from tests.tiny import CONFIG, LORA
-from visionllm_mm.models.hugging_face import load_tokenizer
+from tests.helpers.tiny import CONFIG, LORA
+from visionllm_mm.models.pretrained.hugging_face import load_tokenizer
 
 GIGABYTE = 1e9
 

@@ -5,8 +5,8 @@ import pytest
 from mmdet.apis import init_detector
 from mmengine.runner import Runner
 
-from tests.integration.scenes import small_multitask_config, train
-from visionllm_mm.datasets.miniscenes import DatasetArguments, write_dataset
+from tests.helpers.scenes import small_multitask_config, train
+from visionllm_mm.miniscenes import DatasetArguments, write_dataset
 
 
 @pytest.fixture(scope='module')

@@ -7,8 +7,8 @@ from mmdet.evaluation import CocoMetric
 from mmengine.dataset import pseudo_collate
 from mmengine.runner import Runner
 
-from tests.integration.scenes import make_coco_folder, small_config
-from visionllm_mm.models.text_warmup import warm_up
+from tests.helpers.scenes import make_coco_folder, small_config
+from visionllm_mm.small_llm.warmups import warm_up
 
 
 @pytest.mark.slow

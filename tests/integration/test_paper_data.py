@@ -10,9 +10,9 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.runner import Runner
 
-from tests.integration.scenes import narrow, train
-from tests.real_layouts import make_real_layouts
-from tests.tiny import ROOT, save_bert, save_llama
+from tests.helpers.real_layouts import make_real_layouts
+from tests.helpers.scenes import narrow, train
+from tests.helpers.tiny import ROOT, save_bert, save_llama
 
 BASE = ROOT / 'configs/_base_'
 SIDE = 64

@@ -8,10 +8,10 @@ import yaml
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from tests.command_line import run_tool
-from tests.tiny import ROOT
-from visionllm_mm.datasets.miniscenes import DatasetArguments, write_dataset
+from tests.helpers.command_line import run_tool
+from tests.helpers.tiny import ROOT
 from visionllm_mm.instructions import TASK_TEMPLATES
+from visionllm_mm.miniscenes import DatasetArguments, write_dataset
 
 CONFIG = ROOT / 'configs/visionllm/visionllm-tiny_miniscenes-multitask.py'
 WEIGHTS = ROOT / 'checkpoints/visionllm-tiny_miniscenes-multitask.pth'

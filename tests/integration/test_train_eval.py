@@ -9,7 +9,7 @@ import torch
 from mmdet.apis import DetInferencer, inference_detector, init_detector
 from mmengine.runner import Runner
 
-from tests.integration.scenes import NAMES, make_coco_folder, small_config, train
+from tests.helpers.scenes import NAMES, make_coco_folder, small_config, train
 
 PROMPT = ' . '.join(NAMES)
 

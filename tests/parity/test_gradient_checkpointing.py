@@ -5,8 +5,8 @@ import copy
 import pytest
 import torch
 
-from tests.tiny import LORA, batch, build_decoder, build_model, instructions, randomize_adapters
-from visionllm_mm.models.text_answers import answer_logits
+from tests.helpers.tiny import LORA, batch, build_decoder, build_model, instructions, randomize_adapters
+from visionllm_mm.models.text_decoding import answer_logits
 
 
 def _two_passes(decoder):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.tiny import build_decoder, instructions
+from tests.helpers.tiny import build_decoder, instructions
 from visionllm_mm.models.layers.point_places import PointPlaces
 
 

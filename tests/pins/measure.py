@@ -22,7 +22,7 @@ import torch
 # isort: split
 # What may move.
 from visionllm_mm.apis import VisionLLMInferencer
-from visionllm_mm.datasets.miniscenes import DatasetArguments, write_dataset
+from visionllm_mm.miniscenes import DatasetArguments, write_dataset
 from visionllm_mm.planning.shapes_only import ShapesOnly
 from visionllm_mm.planning.workload import planned_model_config
 
@@ -34,8 +34,8 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
-from tests.integration.scenes import make_coco_folder
-from tests.tiny import ROOT
+from tests.helpers.scenes import make_coco_folder
+from tests.helpers.tiny import ROOT
 
 FOLDER = Path(__file__).parent
 CONFIGS = ROOT / 'configs'
@@ -240,6 +240,7 @@ def warmups(name: str) -> list[dict]:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)  # results of warm-ups are kept below it
         cfg.update(work_dir=folder, load_from=None, experiment_name=f'pins-{Path(folder).name}', launcher='none')
+        cfg.visualizer.update(name=cfg.experiment_name, vis_backends=None)  # one of its own, which writes nothing
         runner = Runner.from_cfg(cfg)
         runner.model.cpu()  # where there is a GPU, too
         torch.manual_seed(0)

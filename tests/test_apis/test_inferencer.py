@@ -13,8 +13,8 @@ from mmdet.apis import inference_detector, init_detector
 from mmengine.fileio import load
 from PIL import Image
 
-from tests.command_line import run_tool
-from tests.integration.scenes import NAMES, make_coco_folder, save_untrained, small_config
+from tests.helpers.command_line import run_tool
+from tests.helpers.scenes import NAMES, make_coco_folder, save_untrained, small_config
 from visionllm_mm.apis import VisionLLMInferencer
 from visionllm_mm.apis.images import open_video, to_array
 from visionllm_mm.instructions import DETECTION_TEMPLATES, build_instruction, point_format

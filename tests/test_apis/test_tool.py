@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from tests.integration.scenes import make_coco_folder, save_untrained, small_config
+from tests.helpers.scenes import make_coco_folder, save_untrained, small_config
 from visionllm_mm.apis import tool as tool_module
 from visionllm_mm.apis.tool import VisionLLMTool
 

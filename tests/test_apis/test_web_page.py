@@ -12,7 +12,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from tests.integration.scenes import NAMES, make_coco_folder, save_untrained, small_config
+from tests.helpers.scenes import NAMES, make_coco_folder, save_untrained, small_config
 from visionllm_mm.apis import VisionLLMInferencer
 from visionllm_mm.apis.web_page import _Desk, build_page
 

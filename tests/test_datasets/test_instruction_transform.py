@@ -11,8 +11,8 @@ from mmdet.structures.bbox import HorizontalBoxes
 from mmdet.structures.mask import BitmapMasks
 from mmengine.registry import init_default_scope
 
-from tests.integration.scenes import NAMES, make_coco_folder, small_config
-from tests.tiny import batch, build_model
+from tests.helpers.scenes import NAMES, make_coco_folder, small_config
+from tests.helpers.tiny import batch, build_model
 from visionllm_mm.datasets import (
     AddOutlines,
     DetectionInstruction,

@@ -10,8 +10,8 @@ from mmdet.registry import DATASETS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from tests.real_layouts import CATEGORY_IDS, COCO_NAMES, EMPTY, EXPRESSIONS, make_real_layouts
-from tests.tiny import ROOT
+from tests.helpers.real_layouts import CATEGORY_IDS, COCO_NAMES, EMPTY, EXPRESSIONS, make_real_layouts
+from tests.helpers.tiny import ROOT
 from visionllm_mm.datasets.required_files import check_files
 from visionllm_mm.instructions import Vocabulary, parse_instruction
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmdet.registry import MODELS
 
-from tests.tiny import LORA, build_model, randomize_adapters, save_llama
+from tests.helpers.tiny import LORA, build_model, randomize_adapters, save_llama
 
 
 @pytest.fixture(scope='module')

@@ -10,8 +10,8 @@ from mmengine.dataset import BaseDataset, ConcatDataset, RepeatDataset
 from mmengine.runner import Runner
 from torch.utils.data import ConcatDataset as TorchConcatDataset
 
-from tests.integration.scenes import make_coco_folder, small_config
-from tests.tiny import build_model
+from tests.helpers.scenes import make_coco_folder, small_config
+from tests.helpers.tiny import build_model
 from visionllm_mm.datasets import GroundingInstruction, OneTaskSampler, QuestionInstruction
 from visionllm_mm.engine import CheckClassNamesHook
 from visionllm_mm.instructions import Vocabulary

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from mmengine.runner import Runner
 
-from tests.integration.scenes import make_coco_folder, small_config
+from tests.helpers.scenes import make_coco_folder, small_config
 from visionllm_mm.engine.loops import results_table
 
 

@@ -8,7 +8,7 @@ from mmengine.config import ConfigDict
 from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
 
-from tests.tiny import LORA, build_model
+from tests.helpers.tiny import LORA, build_model
 
 BASE = dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.1))
 

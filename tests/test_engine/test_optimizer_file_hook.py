@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from tests.integration.scenes import make_coco_folder, small_config, train
+from tests.helpers.scenes import make_coco_folder, small_config, train
 
 
 @pytest.fixture(scope='module')

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from mmengine.runner import Runner
 
-from tests.integration.scenes import add_outlines, make_coco_folder, small_config
+from tests.helpers.scenes import add_outlines, make_coco_folder, small_config
 from visionllm_mm.engine.hooks import ReportFailuresHook, report_failures_hook
 
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tests.tiny import batch, build_model
+from tests.helpers.tiny import batch, build_model
 from visionllm_mm.instructions import GROUNDING_TEMPLATES, Vocabulary, build_instruction, point_format
+from visionllm_mm.models.auxiliary.denoising import noisy_starts
 from visionllm_mm.models.criterion import SetCriterion
-from visionllm_mm.models.layers.denoising import noisy_starts
 from visionllm_mm.models.targets import set_targets
 from visionllm_mm.structures import ImageTokens, Proposals, SetTargets
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tests.tiny import VOCABULARY, batch, build_decoder, build_model, instructions
+from tests.helpers.tiny import VOCABULARY, batch, build_decoder, build_model, instructions
 from visionllm_mm.instructions import Vocabulary, parse_instruction, point_format, separate_notation
 from visionllm_mm.models import FormatLoss
 from visionllm_mm.models.format_reader import FormatReader, format_logits

@@ -2,7 +2,7 @@
 
 import torch
 
-from tests.tiny import batch, build_model
+from tests.helpers.tiny import batch, build_model
 
 GOLDEN = [40.7872, 34.0972, 29.8364]
 

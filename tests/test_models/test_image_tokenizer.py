@@ -7,7 +7,7 @@ from mmdet.structures.bbox import bbox_cxcywh_to_xyxy, bbox_overlaps
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from tests.tiny import CONFIG, ROOT, batch
+from tests.helpers.tiny import CONFIG, ROOT, batch
 from visionllm_mm.models import LanguageGuidedImageTokenizer
 from visionllm_mm.models.layers.encoder_proposals import best_positions, distinct_first
 

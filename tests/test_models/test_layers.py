@@ -10,7 +10,7 @@ from visionllm_mm.models.layers.block_attention import blocks_mask, points_mask,
 from visionllm_mm.models.layers.cross_modal_fusion import CrossModalFusion
 from visionllm_mm.models.layers.location_codec import decode_expected_offsets, encode_soft_targets
 from visionllm_mm.models.layers.position_embedding import circular_embedding, comparable_embedding, sine_embedding
-from visionllm_mm.models.layers.token_projector import TokenProjector
+from visionllm_mm.models.token_projector import TokenProjector
 
 
 @pytest.mark.parametrize('num_blocks, block_length', [(1, 1), (4, 1), (3, 5)])

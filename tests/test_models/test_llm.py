@@ -8,7 +8,7 @@ import torch
 from transformers import BertConfig, BertLMHeadModel, LlamaConfig, LlamaForCausalLM
 from transformers.utils import is_bitsandbytes_available
 
-from tests.tiny import (
+from tests.helpers.tiny import (
     LLM,
     LORA,
     ROOT,
@@ -21,7 +21,8 @@ from tests.tiny import (
     save_llama,
 )
 from visionllm_mm.instructions import Vocabulary
-from visionllm_mm.models import CausalLM, OpenEndedTaskDecoder, hugging_face
+from visionllm_mm.models import CausalLM, OpenEndedTaskDecoder
+from visionllm_mm.models.pretrained import hugging_face
 from visionllm_mm.models.task_decoder import spread_words
 
 

@@ -5,7 +5,7 @@ import torch
 from mmcv.ops import multi_scale_deform_attn
 from mmengine.optim import build_optim_wrapper
 
-from tests.tiny import LORA, batch, build_model, randomize_adapters
+from tests.helpers.tiny import LORA, batch, build_model, randomize_adapters
 
 FROZEN = dict(freeze=True, lora=LORA)
 

@@ -8,7 +8,7 @@ import torch
 from mmdet.evaluation import CocoMetric
 from mmdet.structures import DetDataSample
 
-from tests.tiny import batch, build_model
+from tests.helpers.tiny import batch, build_model
 from visionllm_mm.instructions import Vocabulary, build_instruction, parse_instruction, point_format
 from visionllm_mm.models.postprocess import SetPostprocessor, location_certainty
 from visionllm_mm.structures import ImageTokens

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.tiny import VOCABULARY, build_decoder
+from tests.helpers.tiny import VOCABULARY, build_decoder
 from visionllm_mm.instructions import Vocabulary, parse_instruction
 
 FORMAT = 'as (c, x1, y1, x2, y2)'

@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel
 
-from tests.tiny import save_llama
+from tests.helpers.tiny import save_llama
 from visionllm_mm.models import TextEncoder
 
 CONFIG = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,

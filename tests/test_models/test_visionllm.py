@@ -7,7 +7,7 @@ from mmengine.optim import OptimWrapper
 from pycocotools import mask as coco_mask
 from torch.optim import SGD
 
-from tests.tiny import NAMES, ask_for_words, batch, build_model, model_config
+from tests.helpers.tiny import NAMES, ask_for_words, batch, build_model, model_config
 from visionllm_mm.instructions import Vocabulary, build_instruction, point_format
 from visionllm_mm.models.postprocess import location_certainty
 

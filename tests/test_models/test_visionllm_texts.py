@@ -5,7 +5,7 @@ import torch
 from mmdet.registry import MODELS
 from mmengine.registry import init_default_scope
 
-from tests.tiny import NAMES, ask_for_words, batch, build_model, model_config
+from tests.helpers.tiny import NAMES, ask_for_words, batch, build_model, model_config
 
 
 def test_words_are_learned_and_said():

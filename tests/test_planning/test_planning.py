@@ -10,7 +10,7 @@ from mmengine.registry import init_default_scope
 from mmengine.utils import get_installed_path
 from torch import nn
 
-from tests.tiny import CONFIG, ROOT, save_llama
+from tests.helpers.tiny import CONFIG, ROOT, save_llama
 from visionllm_mm.planning.measure import BESIDE_TENSORS, measure
 from visionllm_mm.planning.meter import Meter
 from visionllm_mm.planning.pace import Operations, seconds_of_step

@@ -9,8 +9,8 @@ from mmdet.registry import MODELS
 from mmengine.registry import init_default_scope
 from mmengine.runner.checkpoint import CheckpointLoader
 
-from tests.conversion import random_detector
-from tests.tiny import ROOT, model_config
+from tests.helpers.conversion import random_detector
+from tests.helpers.tiny import ROOT, model_config
 
 
 @pytest.fixture

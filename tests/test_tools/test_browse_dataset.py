@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.integration.scenes import make_coco_folder
-from tests.tiny import ROOT
-from visionllm_mm.datasets.miniscenes import DatasetArguments, write_dataset
+from tests.helpers.scenes import make_coco_folder
+from tests.helpers.tiny import ROOT
+from visionllm_mm.miniscenes import DatasetArguments, write_dataset
 
 TOOL = ROOT / 'tools/browse_dataset.py'
 

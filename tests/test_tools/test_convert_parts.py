@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner.checkpoint import load_checkpoint
 
-from tests.conversion import (
+from tests.helpers.conversion import (
     QUERY_POSITION,
     assert_near,
     load_converted,
@@ -18,7 +18,7 @@ from tests.conversion import (
     save_detector,
     write_config,
 )
-from tests.tiny import LORA, model_config, save_bert, save_llama
+from tests.helpers.tiny import LORA, model_config, save_bert, save_llama
 
 INTERNIMAGE = dict(type='InternImage', channels=8, depths=[1, 1, 1, 1], groups=[1, 2, 4, 8], out_indices=(1, 2, 3))
 

@@ -8,7 +8,7 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from tests.conversion import (
+from tests.helpers.conversion import (
     QUERY_POSITION,
     SMALL,
     assert_near,
@@ -18,8 +18,8 @@ from tests.conversion import (
     save_detector,
     write_config,
 )
-from tests.tiny import batch, model_config
-from visionllm_mm.models.pretrained_detector import convert_detector
+from tests.helpers.tiny import batch, model_config
+from visionllm_mm.convert.detector import convert_detector
 
 POINTS = SMALL | dict(proposals=False, query_selection=False, refine_sizes=False)
 NEVER_LOADED = ('image_tokenizer.fusions.', 'image_tokenizer.text_projection.', 'image_tokenizer.objectness_heads.')

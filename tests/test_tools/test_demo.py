@@ -6,7 +6,7 @@ import sys
 
 from PIL import Image
 
-from tests.tiny import ROOT
+from tests.helpers.tiny import ROOT
 
 TOOL = ROOT / 'tools/demo.py'
 

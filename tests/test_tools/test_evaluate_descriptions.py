@@ -10,10 +10,10 @@ import torch
 from mmdet.registry import DATASETS, MODELS
 from mmengine.registry import init_default_scope
 
-from tests.command_line import run_tool
-from tests.integration.scenes import narrow_multitask_config
-from tests.tiny import ROOT
-from visionllm_mm.datasets.miniscenes import DatasetArguments, write_dataset
+from tests.helpers.command_line import run_tool
+from tests.helpers.scenes import narrow_multitask_config
+from tests.helpers.tiny import ROOT
+from visionllm_mm.miniscenes import DatasetArguments, write_dataset
 
 TOOL = ROOT / 'tools/evaluate_descriptions.py'
 _run = partial(run_tool, TOOL.name)

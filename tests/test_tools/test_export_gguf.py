@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from tests.command_line import run_tool
+from tests.helpers.command_line import run_tool
 from visionllm_mm.models import CausalLM
 
 WIDTH, HIDDEN = 32, 64

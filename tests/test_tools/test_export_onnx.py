@@ -9,7 +9,7 @@ import pytest
 import torch
 from mmdet.apis import init_detector
 
-from tests.tiny import ROOT
+from tests.helpers.tiny import ROOT
 
 TOOL = ROOT / 'tools/export_onnx.py'
 NAME = 'visionllm-tiny_miniscenes-multitask'

@@ -9,8 +9,8 @@ import sys
 import cv2
 import pytest
 
-from tests.tiny import ROOT
-from visionllm_mm.datasets.miniscenes import DatasetArguments, write_dataset
+from tests.helpers.tiny import ROOT
+from visionllm_mm.miniscenes import DatasetArguments, write_dataset
 
 TOOL = ROOT / 'tools/image_demo.py'
 

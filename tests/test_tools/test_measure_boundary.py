@@ -3,7 +3,7 @@
 import json
 from functools import partial
 
-from tests.command_line import run_tool
+from tests.helpers.command_line import run_tool
 
 _run = partial(run_tool, 'measure_boundary.py')
 

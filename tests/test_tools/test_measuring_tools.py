@@ -12,8 +12,8 @@ from mmengine.runner import Runner
 from mmengine.runner.checkpoint import save_checkpoint
 from torch import nn
 
-from tests.integration.scenes import make_coco_folder, small_config
-from tests.tiny import ROOT
+from tests.helpers.scenes import make_coco_folder, small_config
+from tests.helpers.tiny import ROOT
 
 
 def _run(*arguments) -> str:

@@ -7,8 +7,8 @@ import pytest
 import torch
 from mmengine.runner.checkpoint import load_checkpoint
 
-from tests.command_line import run_tool
-from tests.tiny import build_model
+from tests.helpers.command_line import run_tool
+from tests.helpers.tiny import build_model
 
 _run = partial(run_tool, 'publish_weights.py')
 

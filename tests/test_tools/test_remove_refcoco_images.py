@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tests.real_layouts import EXPRESSIONS, LEAKS, make_real_layouts
-from tests.tiny import ROOT
+from tests.helpers.real_layouts import EXPRESSIONS, LEAKS, make_real_layouts
+from tests.helpers.tiny import ROOT
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tests.command_line import run_tool
-from tests.tiny import ROOT, save_llama
+from tests.helpers.command_line import run_tool
+from tests.helpers.tiny import ROOT, save_llama
 from visionllm_mm.instructions import TASK_TEMPLATES, Vocabulary, parse_instruction
 
 TOOLS = ROOT / 'tools'

@@ -15,6 +15,7 @@ from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.dataset import Compose
 
+from ..atomic_files import write_files
 from ..datasets.transforms import (
     CaptionInstruction,
     DetectionInstruction,
@@ -24,9 +25,8 @@ from ..datasets.transforms import (
     SegmentationInstruction,
 )
 from ..datasets.transforms.set_instructions import SetInstruction
-from ..datasets.transforms.word_instructions import WordInstruction
+from ..datasets.transforms.text_instructions import WordInstruction
 from ..instructions.vocabulary import IMAGE_PLACEHOLDER
-from ..whole_files import write_files
 from .images import ImageInput, check_image_file, is_video, open_video, to_array
 
 

@@ -3,16 +3,13 @@
 from .captions import CaptionDataset
 from .coco_classes import read_class_names
 from .conversations import ConversationDataset
-from .expressions import ReferringExpressionDataset
 from .keypoints import KeypointCocoDataset, LoadKeypoints
 from .samplers import OneTaskSampler
+from .text_datasets import ReferringExpressionDataset
 from .transforms import (
     AddOutlines,
     CaptionInstruction,
     DetectionInstruction,
-    DrawQuestions,
-    DrawRelation,
-    ExchangeNames,
     GroundingInstruction,
     KeypointInstruction,
     PackInstructionInputs,
@@ -25,8 +22,7 @@ from .transforms import (
 
 __all__ = [
     'AddOutlines', 'CaptionDataset', 'CaptionInstruction', 'ConversationDataset', 'DetectionInstruction',
-    'DrawQuestions', 'DrawRelation', 'ExchangeNames', 'GroundingInstruction', 'KeypointCocoDataset',
-    'KeypointInstruction', 'LoadKeypoints', 'OneTaskSampler', 'PackInstructionInputs', 'QuestionInstruction',
-    'RandomFlipWithWords', 'ReferringExpressionDataset', 'ScrambleWording', 'SeedBySample', 'SegmentationInstruction',
-    'read_class_names'
+    'GroundingInstruction', 'KeypointCocoDataset', 'KeypointInstruction', 'LoadKeypoints', 'OneTaskSampler',
+    'PackInstructionInputs', 'QuestionInstruction', 'RandomFlipWithWords', 'ReferringExpressionDataset',
+    'ScrambleWording', 'SeedBySample', 'SegmentationInstruction', 'read_class_names'
 ]

@@ -1,11 +1,19 @@
-"""Class names of an annotation file."""
+"""Class names of annotation files, and the data sets inside of wrappers."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from torch.utils.data import Dataset
 
-from .wrapped import plain_datasets
+
+def plain_datasets(dataset: Dataset) -> Iterator[Dataset]:
+    """The data sets that a ConcatDataset, a RepeatDataset or the like is made of, at any depth; else the one given."""
+    inner = getattr(dataset, 'datasets', None) or [part for part in [getattr(dataset, 'dataset', None)] if part]
+    if not inner:
+        yield dataset
+    for part in inner:
+        yield from plain_datasets(part)
 
 
 def read_class_names(ann_file: str | Path) -> tuple[str, ...]:

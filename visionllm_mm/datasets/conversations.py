@@ -6,7 +6,7 @@ from pathlib import Path
 from mmdet.registry import DATASETS
 from mmengine.logging import print_log
 
-from .text_dataset import TextDataset
+from .text_datasets import TextDataset
 
 IMAGE_MARK = '<image>'
 

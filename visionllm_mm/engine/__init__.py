@@ -3,13 +3,13 @@
 from .averaged_model import TrainedPartsEMA
 from .hooks import (
     CheckClassNamesHook,
-    DescriptionWarmupHook,
-    FormatWarmupHook,
+    OptimizerFileHook,
+    ReportFailuresHook,
     SampleSeedHook,
-    TextWarmupHook,
+    TolerantVisualizationHook,
 )
 from .loops import MultiTaskTestLoop
 from .optim_wrapper_constructor import TrainedPartsOptimWrapperConstructor
 
-__all__ = ['CheckClassNamesHook', 'DescriptionWarmupHook', 'FormatWarmupHook', 'MultiTaskTestLoop', 'SampleSeedHook',
-           'TextWarmupHook', 'TrainedPartsEMA', 'TrainedPartsOptimWrapperConstructor']
+__all__ = ['CheckClassNamesHook', 'MultiTaskTestLoop', 'OptimizerFileHook', 'ReportFailuresHook', 'SampleSeedHook',
+           'TolerantVisualizationHook', 'TrainedPartsEMA', 'TrainedPartsOptimWrapperConstructor']

@@ -1,6 +1,5 @@
 """Metrics that mmdet lacks."""
 
-from . import lvis_with_numpy2  # noqa: F401 (mends mmdet's LVISMetric)
 from .answer_metric import AnswerMetric
 from .caption_metric import CaptionMetric
 from .class_groups_metric import ClassGroupsMetric

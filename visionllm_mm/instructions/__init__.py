@@ -1,6 +1,5 @@
 """Instructions as plain Python: vocabulary, wordings, builder and parser. Imports no model and no data set."""
 
-from .boundary import decode_boundary, encode_boundary
 from .builder import (
     build_instruction,
     build_text_instruction,
@@ -12,8 +11,9 @@ from .builder import (
 )
 from .exchange import exchange_words
 from .expansion import choose_templates, expand_templates
-from .noise import redraw_format, scramble_wording, separate_notation
 from .parser import Instruction, parse_instruction, states_format
+from .polygons import decode_boundary, encode_boundary
+from .scramble import redraw_format, scramble_wording, separate_notation
 from .templates import (
     CAPTION_TEMPLATES,
     DETECTION_TEMPLATES,

@@ -1,10 +1,10 @@
 """The model's blocks, one file each; importing registers them with mmdet."""
 
-from .assigner import CenterL1Cost, ClassProbabilityCost, ObjectnessFocalCost
+from .backbones.internimage import InternImage
 from .image_tokenizer import LanguageGuidedImageTokenizer
-from .internimage import InternImage
 from .llm import CausalLM
 from .losses import AlignmentLoss, ClassTokenLoss, FormatLoss, LocationTokenLoss, WordLoss
+from .match_costs import CenterL1Cost, ClassProbabilityCost, ObjectnessFocalCost
 from .task_decoder import OpenEndedTaskDecoder
 from .text_encoder import TextEncoder
 from .visionllm import VisionLLM

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from ..structures import ImageTokens, Proposals, SetTargets
-from .layers.denoising import NoisyStarts
+from .auxiliary.denoising import NoisyStarts
 from .prefix import NameSets, Prefix
 
 

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig, DynamicCache
 from transformers.utils import is_bitsandbytes_available
 
-from .hugging_face import load_pretrained, load_tokenizer, unused_weights
 from .layers.block_attention import to_additive
-from .layers.layer_checkpointing import checkpoint_layers
-from .named_base import NamedBaseModule
+from .pretrained.frozen_base import NamedBaseModule
+from .pretrained.hugging_face import load_pretrained, load_tokenizer, unused_weights
+from .pretrained.layer_checkpointing import checkpoint_layers
 
 KeyValues = list[tuple[Tensor, Tensor]]
 """Keys and values per layer, each (B, heads, length, head width)."""

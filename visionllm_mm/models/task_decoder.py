@@ -14,9 +14,9 @@ from .layers.added_tokens import AddedTokens
 from .layers.asked_words import AskedWords
 from .layers.block_attention import blocks_mask, points_mask, prefix_mask
 from .layers.point_places import PointPlaces
-from .layers.token_projector import TokenProjector
 from .llm import CausalLM, KeyValues
 from .prefix import Prefix, PrefixBuilder
+from .token_projector import TokenProjector
 
 
 def asked_texts(instructions: Sequence[Instruction], turns: Sequence[Sequence[str]]) -> list[list[str]]:

@@ -7,7 +7,7 @@ from mmdet.registry import MODELS
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
 
-from .hugging_face import load_pretrained, load_tokenizer, unused_weights
+from .pretrained.hugging_face import load_pretrained, load_tokenizer, unused_weights
 
 
 @MODELS.register_module()

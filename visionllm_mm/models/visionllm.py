@@ -10,15 +10,15 @@ from torch import Tensor
 
 from ..instructions import Instruction, Vocabulary, parse_instruction
 from ..structures import ImageTokens, SetTargets
+from .auxiliary.denoising import NoisyStarts, noisy_starts
 from .criterion import Matches, SetCriterion
 from .format_reader import FormatReader, format_logits
-from .layers.denoising import NoisyStarts, noisy_starts
 from .losses import WordLoss
 from .postprocess import SetPostprocessor
 from .prefix import NameSets, Prefix
 from .targets import set_targets
 from .task_decoder import DecoderState
-from .text_answers import answer_logits, generate
+from .text_decoding import answer_logits, generate
 
 
 @MODELS.register_module()

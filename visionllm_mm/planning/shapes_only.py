@@ -106,5 +106,5 @@ def compiled_attention() -> Iterator[None]:
 
     name = 'multi_scale_deformable_attn_pytorch'
     with (mock.patch(f'mmcv.ops.multi_scale_deform_attn.{name}', attend),
-          mock.patch(f'visionllm_mm.models.layers.dcnv3.{name}', attend)):
+          mock.patch(f'visionllm_mm.models.backbones.dcnv3.{name}', attend)):
         yield

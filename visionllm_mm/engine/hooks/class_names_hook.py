@@ -5,11 +5,10 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
-from ...datasets.coco_classes import compare_class_names, has_class_names
+from ...datasets.coco_classes import compare_class_names, has_class_names, plain_datasets
 from ...datasets.samplers import OneTaskSampler
 from ...datasets.transforms import GroundingInstruction, QuestionInstruction
 from ...datasets.transforms.set_instructions import SetInstruction
-from ...datasets.wrapped import plain_datasets
 from ...instructions import check_class_names
 
 

@@ -8,7 +8,7 @@ from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
 from mmengine.runner import Runner, find_latest_checkpoint
 
-from ...whole_files import write_files
+from ...atomic_files import write_files
 
 SUFFIX = '.optimizer.pth'
 

@@ -9,8 +9,8 @@ from mmengine.dist import all_gather_object
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, Runner
 
+from ...datasets.coco_classes import plain_datasets
 from ...datasets.tolerant_pipeline import TolerantPipeline
-from ...datasets.wrapped import plain_datasets
 
 ENOUGH = 8
 """So many samples without an answer, and no other, are no bad samples but a bad config."""

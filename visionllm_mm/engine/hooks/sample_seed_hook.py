@@ -6,8 +6,8 @@ from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from ...datasets.coco_classes import plain_datasets
 from ...datasets.transforms import SeedBySample
-from ...datasets.wrapped import plain_datasets
 
 
 @HOOKS.register_module()

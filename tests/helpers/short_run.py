@@ -1,0 +1,42 @@
+"""Runs a tool as ``python`` would, with few images and steps: ``python tests/helpers/short_run.py tools/train.py ...``.
+
+MiniScenes have eight images, warm-ups two steps, and epochs of drawn batches two. All else is as the command says.
+"""
+
+import runpy
+import sys
+from pathlib import Path
+
+from mmengine.config import Config
+
+_FROM_FILE = Config.fromfile
+
+
+def _shortened(*args, **kwargs) -> Config:
+    cfg = _FROM_FILE(*args, **kwargs)
+    for hook in cfg.get('custom_hooks', []):
+        if str(hook['type']).endswith('WarmupHook'):
+            hook['num_iters'] = 2
+    sampler = cfg.get('train_dataloader', {}).get('sampler', {})
+    if sampler.get('type') == 'OneTaskSampler':
+        sampler['num_batches'] = 2
+    return cfg
+
+
+def main() -> None:
+    Config.fromfile = _shortened
+    name, *arguments = sys.argv[1:]
+    if name == '-m':
+        sys.argv = arguments
+        sys.path.insert(0, '')
+        runpy.run_module(arguments[0], run_name='__main__', alter_sys=True)
+        return
+    if Path(name).name == 'prepare_miniscenes.py':
+        arguments += ['--num-train', '8', '--num-val', '4']
+    sys.argv = [name, *arguments]
+    sys.path.insert(0, str(Path(name).resolve().parent))
+    runpy.run_path(name, run_name='__main__')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,133 @@
+"""The warm-ups on described images and on output formats as steps of a run."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+
+from tests.helpers.tiny import NAMES, VOCABULARY, build_model
+from visionllm_mm.models.losses import FormatLoss
+from visionllm_mm.small_llm import DescriptionWarmupHook, FormatWarmupHook
+
+
+@pytest.fixture
+def datasets(tmp_path):
+    """Expressions, captions and conversations about three images that exist nowhere."""
+    images = [dict(id=i, file_name=f'{i}.png', width=40, height=30) for i in range(3)]
+    categories = [dict(id=k, name=name) for k, name in enumerate(NAMES)]
+    boxes = [dict(id=i, image_id=i, category_id=i, bbox=[1, 2, 10, 20], area=200, iscrowd=0) for i in range(2)]
+    captions = [dict(id=i, image_id=i, caption=f'a {NAMES[i]}') for i in range(3)]
+    talk = [dict(image=f'{i}.png', conversations=[
+        {'from': 'human', 'value': '<image> What is it?'}, {'from': 'gpt', 'value': NAMES[i]}]) for i in range(3)]
+    meant = [dict(box, category_id=0) for box in boxes]
+    phrases = [dict(image, caption=f'the {NAMES[image["id"]]}', dataset_name='refcoco') for image in images[:2]]
+    for name, content in dict(objects=dict(images=images, annotations=boxes, categories=categories),
+                              captions=dict(images=images, annotations=captions), talk=talk,
+                              phrases=dict(images=phrases, annotations=meant, categories=categories)).items():
+        (tmp_path / f'{name}.json').write_text(json.dumps(content))
+    common = dict(data_root=str(tmp_path), objects=dict(ann_file='objects.json', metainfo=dict(classes=tuple(NAMES))))
+    load = [dict(type='SeedBySample'), dict(type='LoadAnnotations', with_bbox=True)]
+    return [
+        dict(common, type='ReferringExpressionDataset', data_prefix=dict(img=''), ann_file='phrases.json', pipeline=[
+            *load, dict(type='GroundingInstruction', vocabulary=VOCABULARY, training=True),
+            dict(type='PackInstructionInputs')]),
+        dict(common, type='CaptionDataset', ann_file='captions.json', pipeline=load + [
+            dict(type='CaptionInstruction', training=True), dict(type='PackInstructionInputs')]),
+        dict(common, type='ConversationDataset', ann_file='talk.json', pipeline=load + [
+            dict(type='QuestionInstruction', training=True), dict(type='PackInstructionInputs')])
+    ]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Results are kept below the working folder."""
+    (tmp_path / 'run').mkdir()
+    monkeypatch.chdir(tmp_path / 'run')
+
+
+def _run(datasets, model, iteration=0, hook=DescriptionWarmupHook, **kwargs):
+    init_default_scope('mmdet')
+    said = []
+    runner = SimpleNamespace(iter=iteration, model=model, build_dataloader=Runner.build_dataloader,
+                             logger=SimpleNamespace(info=said.append))
+    settings = dict(num_iters=100, batch_size=2) | kwargs
+    hook(datasets, ratios=(1, ) * len(datasets), **settings).before_train(runner)
+    return said
+
+
+def test_the_task_decoder_alone_learns(datasets):
+    model = build_model().train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    said = _run(datasets, model)
+    changed = {name.split('.')[0] for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {'task_decoder'} and model.training
+    assert said[0] == 'warm-up of the task decoder on described images: 100 steps'
+    assert said[1].startswith('warm-up on described images [100/100]  loss: ')
+
+
+def test_a_run_that_goes_on_is_not_warmed_up_again(datasets):
+    model = build_model()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    assert _run(datasets, model, iteration=5) == []
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.slow
+def test_the_result_is_kept_with_all_that_it_depends_on(datasets, tmp_path):
+    first, second = build_model().train(), build_model().train()
+    assert len(_run(datasets, first, num_iters=3)) == 2
+    np.random.seed(7)  # what is drawn outside neither changes the result nor is changed
+    said = _run(datasets, second, num_iters=3)
+    assert len(said) == 1 and said[0].startswith('task decoder warmed up, DescriptionWarmupHook: work_dirs/warmup/')
+    for name, value in first.state_dict().items():
+        assert torch.equal(value, second.state_dict()[name]), name
+    kept = Path('work_dirs/warmup')
+    assert len(list(kept.iterdir())) == 1
+    next(kept.iterdir()).unlink()
+    third = build_model().train()
+    np.random.seed(8)
+    before = np.random.get_state()[1].copy()
+    _run(datasets, third, num_iters=3)
+    assert (np.random.get_state()[1] == before).all()
+    assert all(torch.equal(value, third.state_dict()[name]) for name, value in first.state_dict().items())
+    _run(datasets, build_model(), num_iters=4)
+    captions = tmp_path / 'captions.json'
+    captions.write_text(captions.read_text().replace('"a ', '"the '))
+    _run(datasets, build_model(), num_iters=3)
+    assert len(list(kept.iterdir())) == 3
+
+
+def test_fewer_tokens_and_no_formats(datasets, monkeypatch):
+    model, seen = build_model().train(), []
+    monkeypatch.setattr(model, 'format_loss', lambda samples: pytest.fail('formats are read'))
+    read = model.task_decoder.embed_prefix
+    monkeypatch.setattr(model.task_decoder, 'embed_prefix',
+                        lambda asked, tokens, **kwargs: seen.append(tokens.shape[1]) or read(asked, tokens, **kwargs))
+    _run(datasets, model, num_tokens=3, read_formats=False)
+    assert set(seen) == {3}
+
+
+def test_formats_are_learnt(datasets):
+    model = build_model().train()
+    model.loss_format = FormatLoss()
+    datasets[0]['pipeline'].insert(-1, dict(type='ScrambleWording', max_points=2, prob=1.0, redraw_prob=1.0))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    said = _run(datasets[:1], model, hook=FormatWarmupHook, batch_size=8)
+    losses = [float(line.split()[-1]) for line in said[1:3]]
+    assert [line.split('  ')[0] for line in said[:3]] == [
+        'warm-up of the task decoder on output formats: 100 steps', 'warm-up on output formats [50/100]',
+        'warm-up on output formats [100/100]']
+    assert losses[1] < 0.5 * losses[0]
+    changed = {name.split('.')[0] for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {'task_decoder'} and model.training
+    assert all(weight.grad is None for weight in model.parameters())
+
+
+def test_formats_need_their_loss(datasets):
+    with pytest.raises(ValueError, match=r'FormatWarmupHook needs .*: set criterion\.loss_format'):
+        _run(datasets[:1], build_model(), hook=FormatWarmupHook)

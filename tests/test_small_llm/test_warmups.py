@@ -1,0 +1,57 @@
+"""The text-only warm-up as a function of a decoder."""
+
+import pytest
+import torch
+
+from tests.helpers.tiny import build_decoder
+from visionllm_mm.small_llm.warmups import warm_up
+
+SETTINGS = dict(num_tokens=3, num_iters=2, batch_size=2, lr=1e-3, noise=0.5, seed=0)
+
+
+def _weights(decoder):
+    return {name: p.detach().clone() for name, p in decoder.named_parameters()}
+
+
+def test_same_seed_same_weights():
+    results = []
+    for seed in (0, 0, 1):
+        decoder = build_decoder()
+        warm_up(decoder, **SETTINGS | dict(seed=seed))
+        results.append(_weights(decoder))
+    first, again, other = results
+    for name in first:
+        torch.testing.assert_close(again[name], first[name])
+    assert any((other[name] - first[name]).abs().max() > 1e-5 for name in first)
+
+
+def test_random_numbers_of_the_training_are_not_touched():
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    decoder = build_decoder()
+    torch.manual_seed(7)
+    warm_up(decoder, **SETTINGS)
+    torch.testing.assert_close(torch.rand(3), expected)
+
+
+def test_frozen_weights_stay_as_they_are():
+    decoder = build_decoder(freeze=True)
+    before = _weights(decoder)
+    warm_up(decoder, **SETTINGS)
+    changed = {name for name, p in decoder.named_parameters() if not torch.equal(p, before[name])}
+    assert 'added_tokens.embedding.weight' in changed
+    assert not [name for name in changed if name.startswith('llm.')]
+    assert all(p.grad is None for p in decoder.parameters())
+
+
+def test_progress_is_reported_every_fifty_steps():
+    reports = []
+    accuracy = warm_up(build_decoder(), **SETTINGS | dict(num_iters=100, batch_size=1, num_tokens=1),
+                       report=lambda *values: reports.append(values))
+    assert [step for step, _, _ in reports] == [50, 100]
+    assert all(loss > 0 and 0 <= correct <= 1 for _, loss, correct in reports) and 0 <= accuracy <= 1
+
+
+@pytest.mark.parametrize('num_iters', [0, 1])
+def test_hardly_any_step_is_no_error(num_iters):
+    assert 0 <= warm_up(build_decoder(), **SETTINGS | dict(num_iters=num_iters)) <= 1

@@ -1,0 +1,1 @@
+"""Additions to the losses: one file each, one line of a config each."""

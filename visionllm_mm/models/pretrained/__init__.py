@@ -1,0 +1,1 @@
+"""Pretrained parts: loading, naming by content, and frozen weights that stay out of checkpoints."""

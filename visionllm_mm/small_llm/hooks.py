@@ -1,0 +1,238 @@
+"""What the warm-ups of the task decoder share: each is run once, and its result is kept as a file."""
+
+import copy
+import hashlib
+import json
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmdet.registry import HOOKS
+from mmengine.dist import broadcast_object_list, is_main_process
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from torch import Tensor, nn
+
+from ..atomic_files import write_files
+from ..datasets.required_files import named_files
+from .simulated_tokens import DescribedImages, described_images, warm_up_on_descriptions
+from .warmups import report_means, train_steps, warm_up
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+@contextmanager
+def _own_randomness(seed: int) -> Iterator[None]:
+    """What is drawn inside depends on the seed alone, and changes nothing that is drawn outside."""
+    state = np.random.get_state()
+    np.random.seed(seed)
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            yield
+    finally:
+        np.random.set_state(state)
+
+
+class WarmupHook(Hook):
+    """Trains the task decoder before the first image; skipped when the run resumes.
+
+    The result lies in ``cache_dir`` under a name made from everything that it depends on: settings, files of data, the
+    weights before it, and this package's code of models, instructions and data. So a run that begins again reads it
+    instead; files of wordings are known by their names alone. In a distributed run the first process gives it to all.
+
+    Args:
+        settings: with ``seed``, of all that is drawn at random.
+        cache_dir: folder of the files.
+    """
+    priority = 'LOW'
+
+    def __init__(self, settings: dict, cache_dir: str = 'work_dirs/warmup') -> None:
+        self.settings = settings
+        self.cache_dir = Path(cache_dir)
+
+    @abstractmethod
+    def describe(self, model: nn.Module) -> dict:
+        """All settings that the result depends on, as JSON takes them."""
+
+    @abstractmethod
+    def run(self, runner: Runner, model: nn.Module) -> None:
+        """Trains ``model.task_decoder`` in place."""
+
+    def files(self) -> Iterable[Path]:
+        """Files that the result depends on."""
+        return ()
+
+    def before_train(self, runner: Runner) -> None:
+        if runner.iter > 0:
+            return
+        model = getattr(runner.model, 'module', runner.model)
+        path = self.cache_dir / f'{self._key(model)}.pth'
+        if not path.is_file() and is_main_process():
+            # DDP watches the weights themselves and would take these steps for its own, so a copy learns.
+            learner = copy.deepcopy(model)
+            with _own_randomness(self.settings['seed']):
+                self.run(runner, learner)
+            write_files({path: learner.task_decoder.state_dict()})
+        # Other machines may not see this one's files.
+        states = [torch.load(path, map_location='cpu', weights_only=True) if is_main_process() else None]
+        broadcast_object_list(states)
+        model.task_decoder.load_state_dict(states[0])
+        runner.logger.info(f'task decoder warmed up, {type(self).__name__}: {path}')
+
+    def _key(self, model: nn.Module) -> str:
+        settings = dict(self.describe(model), hook=type(self).__name__,
+                        words=model.task_decoder.llm.tokenizer.get_vocab())
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+        code = [file for part in ('models', 'instructions', 'datasets') for file in (_PACKAGE / part).rglob('*.py')]
+        for file in (*sorted(code), *self.files()):
+            digest.update(file.read_bytes())
+        for name, value in model.task_decoder.state_dict().items():
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+
+class ToldWarmupHook(WarmupHook):
+    """A warm-up on the samples of data sets whose pipelines load no images.
+
+    Args:
+        datasets: configs of the data sets.
+        ratios: how often a batch is of each of them.
+        batch_size: samples per step.
+        settings: with ``num_iters``, too, see :class:`WarmupHook`.
+        kwargs: see :class:`WarmupHook`.
+    """
+
+    def __init__(self, datasets: Sequence[dict], ratios: Sequence[float], batch_size: int, settings: dict,
+                 **kwargs) -> None:
+        super().__init__(settings, **kwargs)
+        self.loader = dict(
+            batch_size=batch_size, num_workers=0, dataset=dict(type='ConcatDataset', datasets=list(datasets)),
+            sampler=dict(type='OneTaskSampler', batch_size=batch_size, ratios=tuple(ratios),
+                         num_batches=settings['num_iters'], seed=settings['seed'], alone=True))
+
+    def describe(self, model: nn.Module) -> dict:
+        return dict(self.settings, loader=self.loader)
+
+    def files(self) -> list[Path]:
+        return [path for path in named_files(self.loader) if path.is_file()]
+
+
+@HOOKS.register_module()
+class TextWarmupHook(WarmupHook):
+    """Warms the task decoder up on text alone before the first image (design 3.3).
+
+    Skipped when the run resumes or loads weights, unless these are of other parts (``tools/convert_weights.py``).
+
+    Args:
+        num_iters, batch_size, lr, noise, seed: see :func:`visionllm_mm.small_llm.warmups.warm_up`.
+        kwargs: see :class:`WarmupHook`.
+    """
+
+    def __init__(self, num_iters: int = 200, batch_size: int = 16, lr: float = 1e-3, noise: float = 0.5,
+                 seed: int = 0, **kwargs) -> None:
+        super().__init__(dict(num_iters=num_iters, batch_size=batch_size, lr=lr, noise=noise, seed=seed), **kwargs)
+        self._decoder_is_new = False
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        names = checkpoint.get('state_dict', checkpoint)
+        self._decoder_is_new = not any('task_decoder.added_tokens.' in name for name in names)
+
+    def before_train(self, runner: Runner) -> None:
+        if not runner._load_from or self._decoder_is_new:
+            super().before_train(runner)
+
+    def describe(self, model: nn.Module) -> dict:
+        return dict(self.settings, num_tokens=model.image_tokenizer.num_tokens)
+
+    def run(self, runner: Runner, model: nn.Module) -> None:
+        count = self.settings['num_iters']
+        runner.logger.info(f'text-only warm-up of the task decoder: {count} steps')
+        accuracy = warm_up(
+            model.task_decoder, **self.describe(model), report=lambda step, loss, correct: runner.logger.info(
+                f'text-only warm-up [{step}/{count}]  loss: {loss:.3f}  accuracy: {correct:.3f}'))
+        runner.logger.info(f'text-only warm-up done, accuracy {accuracy:.3f}')
+
+
+@HOOKS.register_module()
+class FormatWarmupHook(ToldWarmupHook):
+    """Teaches the task decoder to read output formats off instructions, and nothing else (design 3.7).
+
+    Beside other tasks from the start it is hardly learnt (docs/design.md has the measurement).
+
+    Args:
+        datasets: of samples with an ``instruction``; their pipelines load no images.
+        ratios: how often a batch is of each of them.
+        num_iters: optimiser steps.
+        batch_size: instructions per step.
+        lr: peak learning rate, see :func:`train_steps`.
+        seed: seed of what the pipelines draw.
+        kwargs: see :class:`WarmupHook`.
+    """
+
+    def __init__(self, datasets: Sequence[dict], ratios: Sequence[float], num_iters: int = 400, batch_size: int = 16,
+                 lr: float = 1e-3, seed: int = 0, **kwargs) -> None:
+        super().__init__(datasets, ratios, batch_size, dict(num_iters=num_iters, lr=lr, seed=seed), **kwargs)
+
+    def run(self, runner: Runner, model: nn.Module) -> None:
+        if model.loss_format is None:
+            raise ValueError('FormatWarmupHook needs a model that learns to read formats: set criterion.loss_format')
+        total, batches = self.settings['num_iters'], iter(runner.build_dataloader(self.loader))
+        runner.logger.info(f'warm-up of the task decoder on output formats: {total} steps')
+
+        def find_loss() -> Tensor:
+            return model.format_loss(next(batches)['data_samples'])
+
+        report_means(train_steps(model.task_decoder, find_loss, total, self.settings['lr']), every=50,
+                     report=lambda step, loss: runner.logger.info(
+                         f'warm-up on output formats [{step}/{total}]  loss: {loss:.3f}'))
+
+
+@HOOKS.register_module()
+class DescriptionWarmupHook(ToldWarmupHook):
+    """Teaches the task decoder to find and to say what texts ask of described images.
+
+    Several of these hooks are run one after the other, as a curriculum: short wordings first, then all.
+
+    Args:
+        datasets: texts and expressions with ``objects``, see :class:`TextDataset` and
+            :class:`ReferringExpressionDataset`; their pipelines load no images.
+        ratios: how often a batch is of each of them.
+        num_iters, lr, noise, seed, asked_weight: see :func:`warm_up_on_descriptions`.
+        batch_size: texts per step.
+        num_tokens: tokens per image, some of which are objects; None: as many as the model has. Fewer are faster.
+        read_formats: whether the model learns to read output formats, too, where it has a loss for that.
+        kwargs: see :class:`WarmupHook`.
+    """
+
+    def __init__(self, datasets: Sequence[dict], ratios: Sequence[float], num_iters: int = 4000, batch_size: int = 16,
+                 lr: float = 1e-3, noise: float = 0.3, seed: int = 0, num_tokens: int | None = None,
+                 read_formats: bool = True, asked_weight: float = 0.0, **kwargs) -> None:
+        settings = dict(num_iters=num_iters, lr=lr, noise=noise, seed=seed, asked_weight=asked_weight)
+        super().__init__(datasets, ratios, batch_size, settings, **kwargs)
+        self.num_tokens = num_tokens
+        self.read_formats = read_formats
+
+    def describe(self, model: nn.Module) -> dict:
+        formats = model.loss_format.loss_weight if self.read_formats and model.loss_format is not None else 0.0
+        return dict(super().describe(model), formats=formats,
+                    num_tokens=self.num_tokens or model.image_tokenizer.num_tokens)
+
+    def run(self, runner: Runner, model: nn.Module) -> None:
+        count = self.settings['num_iters']
+        runner.logger.info(f'warm-up of the task decoder on described images: {count} steps')
+        warm_up_on_descriptions(
+            model.task_decoder, self._batches(runner), **self.settings,
+            num_tokens=self.num_tokens or model.image_tokenizer.num_tokens,
+            text_loss=model.format_loss if self.read_formats else None,
+            report=lambda step, loss: runner.logger.info(
+                f'warm-up on described images [{step}/{count}]  loss: {loss:.3f}'))
+
+    def _batches(self, runner: Runner) -> Iterator[DescribedImages]:
+        device = next(runner.model.parameters()).device
+        for batch in runner.build_dataloader(self.loader):
+            yield described_images([sample.to(device) for sample in batch['data_samples']])
