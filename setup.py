@@ -63,8 +63,15 @@ LLAMA = ['sentencepiece>=0.2', 'protobuf']
 ONNX = ['onnx>=1.17', 'onnxruntime>=1.20']
 # playwright drives the Chromium that the tests of the page look for; supervision takes our predictions; gguf writes a
 # file for tools/export_gguf.py to read; langchain-core calls our tools.
-DEV = ['pytest>=8', 'ruff>=0.9', 'setuptools>=77', 'playwright>=1.50', 'supervision>=0.25', 'gguf>=0.17',
-       'langchain-core>=1']
+DEV = [
+    'pytest>=8',
+    'ruff>=0.9',
+    'setuptools>=77',
+    'playwright>=1.50',
+    'supervision>=0.25',
+    'gguf>=0.17',
+    'langchain-core>=1',
+]
 
 setup(
     name='visionllm-mmdet',
@@ -87,9 +94,18 @@ setup(
         'pycocotools',
         'contourpy',
     ],
-    extras_require={'onedl': ONEDL, 'mim': MIM, 'captions': CAPTIONS, 'lvis': LVIS, 'web': WEB, 'docs': DOCS,
-                    'llama': LLAMA, 'onnx': ONNX, 'dev': DEV,
-                    'all': ONEDL + MIM + CAPTIONS + LVIS + WEB + DOCS + LLAMA + ONNX + DEV},
+    extras_require={
+        'onedl': ONEDL,
+        'mim': MIM,
+        'captions': CAPTIONS,
+        'lvis': LVIS,
+        'web': WEB,
+        'docs': DOCS,
+        'llama': LLAMA,
+        'onnx': ONNX,
+        'dev': DEV,
+        'all': ONEDL + MIM + CAPTIONS + LVIS + WEB + DOCS + LLAMA + ONNX + DEV,
+    },
     cmdclass={'build_py': BuildWithMim},
     zip_safe=False,
 )

@@ -59,8 +59,13 @@ def test_python_blocks_run(page, checkout, monkeypatch, capsys):
 @pytest.mark.slow
 def test_the_site_is_built_without_warnings(tmp_path):
     """Pages, the API's docstrings, and links between pages with the headings that they name."""
-    done = subprocess.run(['mkdocs', 'build', '--quiet', '--strict', '--site-dir', str(tmp_path / 'site')], cwd=ROOT,
-                          env=os.environ | dict(NO_MKDOCS_2_WARNING='1', PATH=_PATH), capture_output=True, text=True)
+    done = subprocess.run(
+        ['mkdocs', 'build', '--quiet', '--strict', '--site-dir', str(tmp_path / 'site')],
+        cwd=ROOT,
+        env=os.environ | dict(NO_MKDOCS_2_WARNING='1', PATH=_PATH),
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0 and not done.stderr.strip(), done.stderr[-2000:]
     assert (tmp_path / 'site/index.html').is_file()
 

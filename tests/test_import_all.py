@@ -7,9 +7,7 @@ import pytest
 
 import visionllm_mm
 
-MODULES = sorted(
-    module.name for module in pkgutil.walk_packages(visionllm_mm.__path__, 'visionllm_mm.')
-)
+MODULES = sorted(module.name for module in pkgutil.walk_packages(visionllm_mm.__path__, 'visionllm_mm.'))
 
 
 @pytest.mark.parametrize('name', MODULES)

@@ -41,7 +41,8 @@ def test_named_points_are_drawn_and_outlines_are_not_drawn_twice(tmp_path):
     sample = DetDataSample()
     points = torch.tensor([[[20.0, 30.0], [70.0, 40.0]]])
     sample.pred_instances = InstanceData(
-        bboxes=torch.tensor([[10.0, 10.0, 80.0, 50.0]]), scores=torch.tensor([0.9]), labels=torch.tensor([0]))
+        bboxes=torch.tensor([[10.0, 10.0, 80.0, 50.0]]), scores=torch.tensor([0.9]), labels=torch.tensor([0])
+    )
     plain = _draw(sample, tmp_path)
     sample.pred_instances.points = points
     marked = _draw(sample, tmp_path)
@@ -55,8 +56,13 @@ def test_named_points_are_drawn_and_outlines_are_not_drawn_twice(tmp_path):
 def test_small_images_are_drawn_larger(tmp_path):
     sample = DetDataSample()
     sample.pred_instances = InstanceData(
-        bboxes=torch.tensor([[10.0, 10.0, 80.0, 50.0]]), scores=torch.tensor([0.9]), labels=torch.tensor([0]),
-        label_names=['star'], masks=torch.ones(1, 60, 100, dtype=torch.bool), mask_rles=[{}])
+        bboxes=torch.tensor([[10.0, 10.0, 80.0, 50.0]]),
+        scores=torch.tensor([0.9]),
+        labels=torch.tensor([0]),
+        label_names=['star'],
+        masks=torch.ones(1, 60, 100, dtype=torch.bool),
+        mask_rles=[{}],
+    )
     visualizer = InstructionVisualizer(name=f'test_{tmp_path.name}', vis_backends=[], min_size=250)
     visualizer.dataset_meta = dict(classes=('star',), palette=[(255, 0, 0)])
     visualizer.add_datasample('a', IMAGE, sample, draw_gt=False)
@@ -73,8 +79,11 @@ def test_what_reaches_over_the_border_does_not_move_the_picture(tmp_path):
     mask = torch.zeros(1, 60, 100, dtype=torch.bool)
     mask[:, 40:, 70:] = True
     sample.pred_instances = InstanceData(
-        bboxes=torch.tensor([[70.0, 40.0, 110.0, 66.0]]), scores=torch.tensor([0.9]), labels=torch.tensor([0]),
-        masks=mask)
+        bboxes=torch.tensor([[70.0, 40.0, 110.0, 66.0]]),
+        scores=torch.tensor([0.9]),
+        labels=torch.tensor([0]),
+        masks=mask,
+    )
     drawn = _draw(sample, tmp_path)
     np.testing.assert_array_equal(drawn[:30, :60], IMAGE[:30, :60])
     assert (drawn[50:59, 80:99] != IMAGE[50:59, 80:99]).any(axis=2).all()
@@ -86,10 +95,19 @@ def test_what_reaches_over_the_border_does_not_move_the_picture(tmp_path):
 def test_small_objects_of_large_pictures_have_names_that_can_be_read(tmp_path, monkeypatch):
     sizes = []
     write = DetLocalVisualizer.draw_texts
-    monkeypatch.setattr(DetLocalVisualizer, 'draw_texts', lambda self, texts, positions, size, **kwargs: (
-        sizes.append(size), write(self, texts, positions, size, **kwargs))[1])
-    sample = DetDataSample(pred_instances=InstanceData(
-        bboxes=torch.tensor([[-2.0, 10.0, 10.0, 20.0]]), labels=torch.tensor([0]), scores=torch.tensor([0.9])))
+    monkeypatch.setattr(
+        DetLocalVisualizer,
+        'draw_texts',
+        lambda self, texts, positions, size, **kwargs: (
+            sizes.append(size),
+            write(self, texts, positions, size, **kwargs),
+        )[1],
+    )
+    sample = DetDataSample(
+        pred_instances=InstanceData(
+            bboxes=torch.tensor([[-2.0, 10.0, 10.0, 20.0]]), labels=torch.tensor([0]), scores=torch.tensor([0.9])
+        )
+    )
     with warnings.catch_warnings():
         warnings.filterwarnings('error', message='.*out of bounds')
         for factor in (1, 10, 40):

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
 
 def add_shared_arguments(parser: argparse.ArgumentParser, launcher: bool = True) -> None:
-    """Add the arguments that every script of mmdet knows, under mmdet's names; ``launcher``: those of distributed runs.
-    """
+    """Add the arguments that every script of mmdet knows, under its names; ``launcher``: those of distributed runs."""
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -131,8 +130,10 @@ def parse_options(options: Sequence[str] | None) -> dict:
     try:
         return values.parse_args(['--cfg-options', *options]).cfg_options
     except ValueError as error:
-        sys.exit(f"{Path(sys.argv[0]).name}: --cfg-options takes KEY=VALUE without white space, got "
-                 f"{' '.join(options)!r}: {error}")
+        sys.exit(
+            f'{Path(sys.argv[0]).name}: --cfg-options takes KEY=VALUE without white space, got '
+            f'{" ".join(options)!r}: {error}'
+        )
 
 
 def read_config(path: str, options: Sequence[str] | None = None) -> Config:
@@ -208,15 +209,19 @@ def require_weights(cfg: Config) -> None:
     exists = Path.exists if 'runner_type' in cfg else Path.is_file
     for setting, path in wanted.items():
         if path and '://' not in path and not exists(Path(path).expanduser()):
-            sys.exit(f'{name}: {setting} of {cfg.filename} names weights that are missing: {path}. '
-                     "Train or convert them first (the head of the config and docs/weights.md say how), name others, "
-                     f"or begin without: --cfg-options {setting.removesuffix('.checkpoint')}=None")
+            sys.exit(
+                f'{name}: {setting} of {cfg.filename} names weights that are missing: {path}. '
+                'Train or convert them first (the head of the config and docs/weights.md say how), name others, '
+                f'or begin without: --cfg-options {setting.removesuffix(".checkpoint")}=None'
+            )
     deepspeed = (cfg.get('strategy') or {}).get('type') == 'DeepSpeedStrategy'
     if deepspeed and cfg.get('load_from') and not Path(cfg.load_from).expanduser().is_dir():
         # It would stop with an assertion that says nothing.
-        sys.exit(f'{name}: load_from of {cfg.filename} is {cfg.load_from}, but DeepSpeed reads only folders that it '
-                 'wrote. Start from the file by --cfg-options load_from=None model.init_cfg.type=Pretrained '
-                 f'model.init_cfg.checkpoint={cfg.load_from}')
+        sys.exit(
+            f'{name}: load_from of {cfg.filename} is {cfg.load_from}, but DeepSpeed reads only folders that it '
+            'wrote. Start from the file by --cfg-options load_from=None model.init_cfg.type=Pretrained '
+            f'model.init_cfg.checkpoint={cfg.load_from}'
+        )
 
 
 def build_runner(cfg: Config):

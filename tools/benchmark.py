@@ -65,8 +65,10 @@ def main() -> None:
     names = [f'class {i}' for i in range(args.classes)]
     inputs = torch.randn(args.batch, args.tokens, decoder.llm.embed_dims)
     kept = torch.arange(args.kept).expand(args.batch, -1)
-    print(f'M = {args.tokens} tokens, {args.kept} kept, batch {args.batch}, {torch.get_num_threads()} threads, '
-          f'LLM {decoder.llm.base.config.num_hidden_layers} x {decoder.llm.embed_dims}')
+    print(
+        f'M = {args.tokens} tokens, {args.kept} kept, batch {args.batch}, {torch.get_num_threads()} threads, '
+        f'LLM {decoder.llm.base.config.num_hidden_layers} x {decoder.llm.embed_dims}'
+    )
     print('  N  queries one pass  two passes    ms one pass  two passes   ratio')
     with torch.no_grad():
         for num_points in args.points:
@@ -80,8 +82,9 @@ def main() -> None:
             one = median_ms(lambda asked=asked, n=num_points: decoder.decode_one_pass(asked, inputs, n), args.repeat)
             two = median_ms(two_passes, args.repeat)
             queries = args.tokens * (1 + 2 * num_points), args.tokens + args.kept * 2 * num_points
-            print(f'{num_points:>3}  {queries[0]:>16}  {queries[1]:>10}    {one:>11.1f}  {two:>10.1f}  '
-                  f'{one / two:>6.2f}')
+            print(
+                f'{num_points:>3}  {queries[0]:>16}  {queries[1]:>10}    {one:>11.1f}  {two:>10.1f}  {one / two:>6.2f}'
+            )
 
         language = [instruction.language for instruction in asked]
 
@@ -92,8 +95,10 @@ def main() -> None:
 
         anew = median_ms(read_anew, args.repeat)
         cached = median_ms(lambda: (model.text_encoder(language), decoder.read(asked, inputs)), args.repeat)
-    print(f'text encoder and pass 1: {anew:.1f} ms read anew, {cached:.1f} ms with the instruction cached, '
-          f'ratio {anew / cached:.2f}')
+    print(
+        f'text encoder and pass 1: {anew:.1f} ms read anew, {cached:.1f} ms with the instruction cached, '
+        f'ratio {anew / cached:.2f}'
+    )
 
 
 if __name__ == '__main__':

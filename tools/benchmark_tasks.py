@@ -36,8 +36,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         # Two calls of each task don't count.
         pictures = [mmcv.imread(path) for path in draw_scenes(Path(folder), args.repeat + 2)]
-    print(f'{args.repeat} pictures of 128 px, one at a time, on {args.device} with {torch.get_num_threads()} threads; '
-          f'median in ms')
+    print(
+        f'{args.repeat} pictures of 128 px, one at a time, on {args.device} with {torch.get_num_threads()} threads; '
+        f'median in ms'
+    )
     for title, (ask, *what) in questions(model).items():
         waiting = iter(pictures)
         milliseconds = median_ms(lambda ask=ask, what=what, waiting=waiting: ask(next(waiting), *what), args.repeat)

@@ -65,8 +65,8 @@ def check_required(environment: ModuleType) -> list[str]:
         found = environment.installed(requirement)
         problem = environment.version_problem(requirement, found)
         versions = ', '.join(f'{name} {version}' for name, version in found.items())
-        tested = f"wanted {requirement.wanted}, tested {requirement.tested.partition('==')[2]}"
-        show(problem is None, requirement.module, f"{versions or 'not found'} ({tested})")
+        tested = f'wanted {requirement.wanted}, tested {requirement.tested.partition("==")[2]}'
+        show(problem is None, requirement.module, f'{versions or "not found"} ({tested})')
     return environment.version_report()[1]
 
 
@@ -99,9 +99,7 @@ def check_others() -> list[str]:
     show_optional('mim', version_of('onedl-mim', 'openmim'), 'mim train, mim test')
     show_optional('java', shutil.which('java'), 'the reference tokenizer for caption scores')
     needed = {'pycocotools': coco, 'opencv-python': opencv, '--no-deps -e .': plugin}
-    return [
-        f'{sys.executable} -m pip install {name}' for name, found in needed.items() if not found
-    ]
+    return [f'{sys.executable} -m pip install {name}' for name, found in needed.items() if not found]
 
 
 def main() -> int:

@@ -35,9 +35,7 @@ ARCHITECTURE = (
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config of the model that the weights are for')
     parser.add_argument('--detector', metavar='PTH', help="checkpoint of mmdet's DeformableDETR")
     parser.add_argument(
@@ -49,7 +47,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--backbone',
         metavar='PTH',
-        help="weights of the backbone alone, or of a classifier or detector with it, such as the official files of "
+        help='weights of the backbone alone, or of a classifier or detector with it, such as the official files of '
         "InternImage; the detector's backbone and neck are left out then",
     )
     parser.add_argument('--text-encoder', metavar='DIR', help='Hugging Face folder of a BERT')
@@ -80,7 +78,7 @@ def check_arguments(args: argparse.Namespace) -> tuple[Path, Path]:
     report = out.with_suffix('.json')
     existing = [str(path) for path in (out, report) if path.exists()]
     if existing and not args.force:
-        sys.exit(f"{NAME}: {', '.join(existing)} exist: --force writes over them")
+        sys.exit(f'{NAME}: {", ".join(existing)} exist: --force writes over them')
     return out, report
 
 
@@ -142,8 +140,8 @@ def backbone_weights(path: str, model: VisionLLM):
         found = source.get(prefix + wrong[0])
         there = 'missing' if found is None else str(tuple(found.shape))
         raise ValueError(
-            f"{path} does not fit the backbone, {type(model.backbone).__name__}: {len(wrong)} of {len(own)} tensors "
-            f"are missing or of another shape, first {wrong[0]}: {there} in the file and "
+            f'{path} does not fit the backbone, {type(model.backbone).__name__}: {len(wrong)} of {len(own)} tensors '
+            f'are missing or of another shape, first {wrong[0]}: {there} in the file and '
             f"{tuple(own[wrong[0]].shape)} in the model. Set model.backbone of the config as the file's"
         )
     weights = {f'backbone.{name}': source[prefix + name] for name in own if prefix + name in source}
@@ -241,8 +239,12 @@ def make_report(args: argparse.Namespace, model: VisionLLM, found: dict[str, tup
         if name == CONSTANT or name.endswith('base_source'):
             continue
         status = 'loaded' if name in origin else 'config' if read_by_config(name, model) else 'new'
-        tensors[name] = dict(part=part_of(name), status=status, source=origin.get(name) or read_by_config(name, model),
-                             parameters=value.numel())
+        tensors[name] = dict(
+            part=part_of(name),
+            status=status,
+            source=origin.get(name) or read_by_config(name, model),
+            parameters=value.numel(),
+        )
     sources = {}
     for option, (path, converted) in found.items():
         sources[option] = dict(path=path, notes=converted.notes, unused=converted.unused)
@@ -251,18 +253,18 @@ def make_report(args: argparse.Namespace, model: VisionLLM, found: dict[str, tup
 
 def print_report(report: dict, verbose: bool) -> None:
     tensors = report['tensors'].values()
-    print(f"{'part':<16}" + ''.join(f'{status:>26}' for status in ('loaded', 'read by the config', 'new')))
+    print(f'{"part":<16}' + ''.join(f'{status:>26}' for status in ('loaded', 'read by the config', 'new')))
     for part in [*dict.fromkeys(entry['part'] for entry in tensors), 'all']:
         line = f'{part:<16}'
         for status in ('loaded', 'config', 'new'):
             counts = [e['parameters'] for e in tensors if e['status'] == status and part in (e['part'], 'all')]
-            line += f"{len(counts):>8} {f'({sum(counts):,})':>17}"
+            line += f'{len(counts):>8} {f"({sum(counts):,})":>17}'
         print(line)
     print('(tensors and, in brackets, numbers in them)')
     for option, source in report['sources'].items():
         for reason, count in Counter(source['unused'].values()).items():
             some = [name for name, why in source['unused'].items() if why == reason]
-            print(f"--{option}: {count} tensors not used, {some[0]}{' ...' if count > 1 else ''}: {reason}")
+            print(f'--{option}: {count} tensors not used, {some[0]}{" ..." if count > 1 else ""}: {reason}')
         for note in source['notes']:
             print(f'--{option}: {note}')
     new = [name for name, entry in report['tensors'].items() if entry['status'] == 'new']
@@ -270,7 +272,7 @@ def print_report(report: dict, verbose: bool) -> None:
     print('new: ' + ', '.join(f'{group} ({count})' for group, count in groups.items()))
     if verbose:
         for name, entry in report['tensors'].items():
-            print(f"{entry['status']:<7} {name} {entry['parameters']}" + (f" {entry['source'] or ''}").rstrip())
+            print(f'{entry["status"]:<7} {name} {entry["parameters"]}' + (f' {entry["source"] or ""}').rstrip())
         for option, source in report['sources'].items():
             for name in source['unused']:
                 print(f'unused  {name} of --{option}')

@@ -1,6 +1,6 @@
 """Asks one picture everything that the released small model can do, and writes a page about it.
 
-    python tools/demo.py --out-dir work_dirs/demo
+python tools/demo.py --out-dir work_dirs/demo
 """
 
 from __future__ import annotations
@@ -76,8 +76,13 @@ def main() -> None:
         prediction, file = result['predictions'][0], f'{number}.png'
         Image.fromarray(result['visualization'][0]).save(out / file)
         answer = to_text(prediction, args.score_thr)
-        shown = dict(picture=file, title=title, answer=answer, instruction=prediction['instruction'],
-                     output_format=prediction['output_format'])
+        shown = dict(
+            picture=file,
+            title=title,
+            answer=answer,
+            instruction=prediction['instruction'],
+            output_format=prediction['output_format'],
+        )
         sections.append(SECTION.format(seconds=seconds, **{key: html.escape(text) for key, text in shown.items()}))
         first, *_ = answer.splitlines() or ['(no words)']
         print(f'{title} ({seconds:.2f} s): {first}')

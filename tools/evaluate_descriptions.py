@@ -50,9 +50,10 @@ def answer(model: VisionLLM, samples: SampleList, strangers: list[str], noise: f
 
     decoder, count = model.task_decoder, model.image_tokenizer.num_tokens
     objects = described_images(samples).objects
-    slots = [torch.randperm(count, generator=generator)[:len(target)] for target in objects]
-    tokens = describe(decoder, [sample.object_names for sample in samples], objects, slots, strangers, count, noise,
-                      generator)
+    slots = [torch.randperm(count, generator=generator)[: len(target)] for target in objects]
+    tokens = describe(
+        decoder, [sample.object_names for sample in samples], objects, slots, strangers, count, noise, generator
+    )
     instructions = model.parse_instructions(samples)
     if instructions[0].asks_for_words:
         histories = [sample.get('history', ()) for sample in samples]
@@ -76,11 +77,11 @@ def main() -> None:
     from mmengine.evaluator import Evaluator
     from mmengine.runner import Runner
 
-
     cfg = load_config(args)
     if 'told_tasks' not in cfg:
-        raise SystemExit(f'evaluate_descriptions.py: {args.config} has no told_tasks; '
-                         'visionllm-tiny_miniscenes-multitask.py has')
+        raise SystemExit(
+            f'evaluate_descriptions.py: {args.config} has no told_tasks; visionllm-tiny_miniscenes-multitask.py has'
+        )
     require_data(cfg, 'told_tasks')
     cfg.load_from = args.checkpoint
     runner = Runner.from_cfg(cfg)
@@ -89,9 +90,14 @@ def main() -> None:
     strangers = sorted(model.task_decoder.llm.plain_words())
     np.random.seed(0)
     for name, dataset in cfg.told_tasks.items():
-        loader = Runner.build_dataloader(dict(
-            batch_size=args.batch_size, num_workers=0, dataset=dataset,
-            sampler=dict(type='DefaultSampler', shuffle=False)))
+        loader = Runner.build_dataloader(
+            dict(
+                batch_size=args.batch_size,
+                num_workers=0,
+                dataset=dataset,
+                sampler=dict(type='DefaultSampler', shuffle=False),
+            )
+        )
         evaluator = Evaluator(cfg.test_cfg.tasks[name].evaluator)
         with torch.no_grad():
             for batch in loader:

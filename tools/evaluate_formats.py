@@ -20,8 +20,13 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument('--wordings', nargs='+', default=HELD_OUT, metavar='FILE',
-                        help='text files, a wording with placeholders per line')
+    parser.add_argument(
+        '--wordings',
+        nargs='+',
+        default=HELD_OUT,
+        metavar='FILE',
+        help='text files, a wording with placeholders per line',
+    )
     parser.add_argument('--repeats', type=int, default=3, help='fillings of each wording (default: 3)')
     parser.add_argument('--work-dir', help='folder for logs')
     add_shared_arguments(parser, launcher=False)
@@ -43,7 +48,7 @@ def fill_wording(wording: str, classes: Sequence[str], vocabulary, rng) -> tuple
     count = int(rng.integers(1, min(len(classes), vocabulary.num_classes) + 1))
     names = [classes[i] for i in rng.permutation(len(classes))[:count]]
     if '<points>' in wording:
-        points = KEYPOINTS[:int(rng.integers(1, min(len(KEYPOINTS), vocabulary.max_points) + 1))]
+        points = KEYPOINTS[: int(rng.integers(1, min(len(KEYPOINTS), vocabulary.max_points) + 1))]
         return build_instruction(wording, names, point_format(len(points)), vocabulary, points), len(points)
     num_points = int(rng.integers(2, vocabulary.max_points + 1))
     return build_instruction(wording, names, point_format(num_points), vocabulary), num_points
@@ -61,10 +66,13 @@ def read(reader, wordings: Sequence[str], classes: Sequence[str], repeats: int) 
 
     rng = np.random.default_rng(0)
     wrong = {wording: [] for wording in wordings}
-    asked = [(wording, *fill_wording(wording, classes, reader.vocabulary, rng))
-             for wording in wordings for _ in range(repeats)]
+    asked = [
+        (wording, *fill_wording(wording, classes, reader.vocabulary, rng))
+        for wording in wordings
+        for _ in range(repeats)
+    ]
     for start in range(0, len(asked), 16):
-        part = asked[start:start + 16]
+        part = asked[start : start + 16]
         for (wording, text, count), found in zip(part, reader.generate([text for _, text, _ in part]), strict=True):
             if (len(found) - 1) // 2 != count:
                 wrong[wording].append(f'{(len(found) - 1) // 2} points instead of {count}: {text}')

@@ -18,8 +18,12 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
-    parser.add_argument('--wordings', metavar='FILE', help='ask with these wordings alone, one per line with '
-                        'the placeholders <class> <format> <range> <image>, instead of (a) to (c)')
+    parser.add_argument(
+        '--wordings',
+        metavar='FILE',
+        help='ask with these wordings alone, one per line with '
+        'the placeholders <class> <format> <range> <image>, instead of (a) to (c)',
+    )
     parser.add_argument('--work-dir', help='folder for logs')
     parser.add_argument('--orders', type=int, default=3, help='random class orders to try (default: 3)')
     parser.add_argument('--score-thr', type=float, default=0.3, help='score of a detection that counts (default: 0.3)')
@@ -66,11 +70,17 @@ class Evaluation:
                     sample.set_metainfo(dict(instruction=text, class_labels=labels))
                 for sample in self.model.test_step(data):
                     found = sample.pred_instances.cpu()
-                    for box, score, label in zip(found.bboxes.tolist(), found.scores.tolist(), found.labels.tolist(),
-                                                 strict=True):
-                        results.append(dict(
-                            image_id=sample.img_id, category_id=self.category_ids[label], score=score,
-                            bbox=[box[0], box[1], box[2] - box[0], box[3] - box[1]]))
+                    for box, score, label in zip(
+                        found.bboxes.tolist(), found.scores.tolist(), found.labels.tolist(), strict=True
+                    ):
+                        results.append(
+                            dict(
+                                image_id=sample.img_id,
+                                category_id=self.category_ids[label],
+                                score=score,
+                                bbox=[box[0], box[1], box[2] - box[0], box[3] - box[1]],
+                            )
+                        )
         return results
 
     def average_precision(self, results: list[dict], categories: list[int] | None = None) -> float:
@@ -122,14 +132,20 @@ def main() -> None:
 
     templates = read_wordings(args.wordings) if args.wordings else DETECTION_TEMPLATES
     wordings = [evaluation.average_precision(evaluation.predict(template, names, names)) for template in templates]
-    print(f'box AP with {len(wordings)} wordings: ' + ' '.join(f'{ap:.3f}' for ap in wordings) +
-          f'  (largest difference {max(wordings) - min(wordings):.3f})')
+    print(
+        f'box AP with {len(wordings)} wordings: '
+        + ' '.join(f'{ap:.3f}' for ap in wordings)
+        + f'  (largest difference {max(wordings) - min(wordings):.3f})'
+    )
     if args.wordings:
         return
     reference = evaluation.predict(DETECTION_TEMPLATES[0], names, names)
     orders = _random_orders(evaluation, names, args.orders)
-    print(f'box AP with the classes in {args.orders} random orders: ' + ' '.join(f'{ap:.3f}' for ap in orders) +
-          f'  (in file order {wordings[0]:.3f})')
+    print(
+        f'box AP with the classes in {args.orders} random orders: '
+        + ' '.join(f'{ap:.3f}' for ap in orders)
+        + f'  (in file order {wordings[0]:.3f})'
+    )
     print(f'one class left out (objects hit: share covered by a detection of score >= {args.score_thr}):')
     for label, name in enumerate(names):
         _leave_out(evaluation, reference, names, label, name, args.score_thr)
@@ -141,12 +157,17 @@ def _random_orders(evaluation: Evaluation, names: list[str], count: int) -> list
     from visionllm_mm.instructions import DETECTION_TEMPLATES
 
     rng = np.random.default_rng(0)
-    return [evaluation.average_precision(evaluation.predict(
-        DETECTION_TEMPLATES[0], [names[i] for i in rng.permutation(len(names))], names)) for _ in range(count)]
+    return [
+        evaluation.average_precision(
+            evaluation.predict(DETECTION_TEMPLATES[0], [names[i] for i in rng.permutation(len(names))], names)
+        )
+        for _ in range(count)
+    ]
 
 
-def _leave_out(evaluation: Evaluation, reference: list[dict], names: list[str], label: int, name: str,
-               score_thr: float) -> None:
+def _leave_out(
+    evaluation: Evaluation, reference: list[dict], names: list[str], label: int, name: str, score_thr: float
+) -> None:
     from visionllm_mm.instructions import DETECTION_TEMPLATES
 
     rest = [other for other in names if other != name]
@@ -155,10 +176,12 @@ def _leave_out(evaluation: Evaluation, reference: list[dict], names: list[str], 
     category = evaluation.category_ids[label]
     others = [c for c in evaluation.category_ids if c != category]
     results = evaluation.predict(DETECTION_TEMPLATES[0], rest, names)
-    print(f'  without {name}: objects hit {evaluation.objects_hit(reference, category, score_thr):.3f} -> '
-          f'{evaluation.objects_hit(results, category, score_thr):.3f}, AP of the others '
-          f'{evaluation.average_precision(reference, others):.3f} -> '
-          f'{evaluation.average_precision(results, others):.3f}')
+    print(
+        f'  without {name}: objects hit {evaluation.objects_hit(reference, category, score_thr):.3f} -> '
+        f'{evaluation.objects_hit(results, category, score_thr):.3f}, AP of the others '
+        f'{evaluation.average_precision(reference, others):.3f} -> '
+        f'{evaluation.average_precision(results, others):.3f}'
+    )
 
 
 if __name__ == '__main__':

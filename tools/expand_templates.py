@@ -41,15 +41,22 @@ def load_generator(path: str, seed: int):
 
     def generate(prompt: str) -> str:
         if tokenizer.chat_template:
-            inputs = tokenizer.apply_chat_template([dict(role='user', content=prompt)], add_generation_prompt=True,
-                                                   return_tensors='pt', return_dict=True)
+            inputs = tokenizer.apply_chat_template(
+                [dict(role='user', content=prompt)], add_generation_prompt=True, return_tensors='pt', return_dict=True
+            )
         else:
             inputs = tokenizer(prompt, return_tensors='pt')
         inputs.pop('token_type_ids', None)
         with torch.inference_mode():
-            output = model.generate(**inputs, max_new_tokens=300, do_sample=True, temperature=0.9, top_p=0.95,
-                                    pad_token_id=tokenizer.eos_token_id)
-        return tokenizer.decode(output[0, inputs['input_ids'].shape[1]:], skip_special_tokens=True)
+            output = model.generate(
+                **inputs,
+                max_new_tokens=300,
+                do_sample=True,
+                temperature=0.9,
+                top_p=0.95,
+                pad_token_id=tokenizer.eos_token_id,
+            )
+        return tokenizer.decode(output[0, inputs['input_ids'].shape[1] :], skip_special_tokens=True)
 
     return generate
 

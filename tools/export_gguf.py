@@ -36,8 +36,10 @@ def main() -> None:
         del model.config.quantization_config
     model.save_pretrained(args.out)
     tokenizer.save_pretrained(args.out)
-    print(f'{args.out}: {model.config.model_type}, {model.num_parameters() / 1e6:.1f} M parameters, '
-          f'{len(tokenizer)} words')
+    print(
+        f'{args.out}: {model.config.model_type}, {model.num_parameters() / 1e6:.1f} M parameters, '
+        f'{len(tokenizer)} words'
+    )
 
 
 if __name__ == '__main__':

@@ -24,8 +24,9 @@ OUTPUTS = ('embeddings', 'centers', 'objectness', 'sizes')
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--out', default='work_dirs/tokenizer.onnx', help='file to write')
-    parser.add_argument('--size', type=int, nargs=2, default=(128, 128), metavar=('H', 'W'),
-                        help='of the image, px (default: 128 128)')
+    parser.add_argument(
+        '--size', type=int, nargs=2, default=(128, 128), metavar=('H', 'W'), help='of the image, px (default: 128 128)'
+    )
     parser.add_argument('--words', type=int, default=64, help='T, the most tokens of an instruction (default: 64)')
     return parse_with_model(parser, device=False)
 
@@ -47,14 +48,17 @@ def as_module(model, size: tuple[int, int]):
     from torch import nn
 
     class ImageTokens(nn.Module):
-
         def __init__(self) -> None:
             super().__init__()
             self.backbone, self.neck, self.tokenizer = model.backbone, model.neck, model.image_tokenizer
 
         def forward(self, image, language, language_padding):
-            samples = [SimpleNamespace(metainfo=dict(batch_input_shape=size, img_shape=size), batch_input_shape=size,
-                                       img_shape=size) for _ in range(image.shape[0])]
+            samples = [
+                SimpleNamespace(
+                    metainfo=dict(batch_input_shape=size, img_shape=size), batch_input_shape=size, img_shape=size
+                )
+                for _ in range(image.shape[0])
+            ]
             tokens = self.tokenizer(self.neck(self.backbone(image)), language, language_padding, samples)
             outputs = (tokens.embeddings[-1], tokens.centers_norm[-1], tokens.objectness[-1])
             return outputs if tokens.sizes_norm is None else (*outputs, tokens.sizes_norm[-1])
@@ -81,8 +85,14 @@ def main() -> None:
         warnings.simplefilter('ignore')  # what is traced as a constant is one: sizes are fixed
         # The exporter that is based on torch.export fails on mmcv's deformable attention.
         torch.onnx.export(
-            as_module(model, size), (torch.zeros(1, 3, *size), language, padding), args.out, dynamo=False,
-            opset_version=17, input_names=['image', 'language', 'language_padding'], output_names=outputs)
+            as_module(model, size),
+            (torch.zeros(1, 3, *size), language, padding),
+            args.out,
+            dynamo=False,
+            opset_version=17,
+            input_names=['image', 'language', 'language_padding'],
+            output_names=outputs,
+        )
     print(f'{args.out}: {Path(args.out).stat().st_size / 2**20:.1f} MB')
 
 

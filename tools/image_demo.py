@@ -47,8 +47,9 @@ def parse_args() -> argparse.Namespace:
 
 def ask(inferencer, args: argparse.Namespace) -> list[dict]:
     """The predictions for what the command line asks."""
-    common = dict(batch_size=args.batch_size, out_dir=args.out_dir, no_save_pred=not args.out_dir,
-                  pred_score_thr=args.score_thr)
+    common = dict(
+        batch_size=args.batch_size, out_dir=args.out_dir, no_save_pred=not args.out_dir, pred_score_thr=args.score_thr
+    )
     if args.detect:
         result = inferencer.detect(args.image, args.detect, **common)
     elif args.segment:
@@ -71,8 +72,11 @@ def describe(prediction: dict, score_thr: float) -> list[str]:
     if 'text' in prediction:
         return [prediction['text']]
     objects = zip(prediction['label_names'], prediction['scores'], prediction['bboxes'], strict=True)
-    lines = [f'{name} {score:.2f} at {", ".join(f"{v:.0f}" for v in box)}'
-             for name, score, box in objects if score >= score_thr]
+    lines = [
+        f'{name} {score:.2f} at {", ".join(f"{v:.0f}" for v in box)}'
+        for name, score, box in objects
+        if score >= score_thr
+    ]
     return lines or [f'nothing with a score of {score_thr} or more']
 
 

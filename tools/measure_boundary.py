@@ -56,8 +56,11 @@ def encode_all(coco, num_points: int) -> tuple[list[dict], dict[int, list[float]
         decoded = decode_boundary(encode_boundary(mask, num_points), *mask.shape)
         overlap = coco_mask.iou([decoded], [coco.annToRLE(annotation)], [0])[0, 0]
         overlaps[annotation['category_id']].append(float(overlap))
-        results.append(dict(image_id=annotation['image_id'], category_id=annotation['category_id'], score=1.0,
-                            segmentation=decoded))
+        results.append(
+            dict(
+                image_id=annotation['image_id'], category_id=annotation['category_id'], score=1.0, segmentation=decoded
+            )
+        )
     return results, overlaps
 
 

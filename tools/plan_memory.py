@@ -17,14 +17,24 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config file of a VisionLLM')
     parser.add_argument('--gpus', type=int, default=1, help='processes of data-parallel training (default: 1)')
     parser.add_argument('--batch', type=int, default=1, help='images per GPU (default: 1)')
-    parser.add_argument('--image-size', type=int, nargs=2, default=[800, 1333], metavar=('H', 'W'),
-                        help='height and width of the padded images, px (default: 800 1333)')
+    parser.add_argument(
+        '--image-size',
+        type=int,
+        nargs=2,
+        default=[800, 1333],
+        metavar=('H', 'W'),
+        help='height and width of the padded images, px (default: 800 1333)',
+    )
     parser.add_argument('--num-classes', type=int, default=80, help='classes in the instruction (default: 80)')
     parser.add_argument('--points', type=int, default=2, help='N, points per object (default: 2)')
     parser.add_argument('--objects', type=int, default=7, help='objects per image while training (default: 7)')
     parser.add_argument('--kept', type=int, help='tokens whose points are decoded while predicting (default: all)')
-    parser.add_argument('--ops', choices=('compiled', 'pytorch'), help="deformable attention: mmcv's compiled operator "
-                        'as on GPUs, or its PyTorch form as on CPUs (default: compiled; with --measure pytorch)')
+    parser.add_argument(
+        '--ops',
+        choices=('compiled', 'pytorch'),
+        help="deformable attention: mmcv's compiled operator "
+        'as on GPUs, or its PyTorch form as on CPUs (default: compiled; with --measure pytorch)',
+    )
     parser.add_argument('--measure', action='store_true', help='train for real on the CPU with random weights, compare')
     parser.add_argument('--json', action='store_true', help='print one JSON object instead of tables')
     parser.add_argument('--cfg-options', nargs='+', metavar='KEY=VALUE', help='override settings')
@@ -68,12 +78,16 @@ def main() -> None:
     if args.json:
         print(json.dumps(result))
         return
-    print(f'{args.config}: {args.gpus} GPUs x {args.batch} images of {work.image_size[0]} x {work.image_size[1]} px, '
-          f'{work.num_classes} classes, {work.num_points} points, {work.objects} objects')
+    print(
+        f'{args.config}: {args.gpus} GPUs x {args.batch} images of {work.image_size[0]} x {work.image_size[1]} px, '
+        f'{work.num_classes} classes, {work.num_points} points, {work.objects} objects'
+    )
     for name in ('llm', 'text_encoder'):
         if known := architecture(cfg, name):
-            print(f'{name}: {cfg.model[name].path}, taken to be {known["model_type"]} of {known["num_hidden_layers"]} '
-                  f'layers of width {known["hidden_size"]}')
+            print(
+                f'{name}: {cfg.model[name].path}, taken to be {known["model_type"]} of {known["num_hidden_layers"]} '
+                f'layers of width {known["hidden_size"]}'
+            )
     print()
     print(report.parameters_table(result), report.flops_table(result), report.memory_table(result), sep='\n\n')
     if args.measure:

@@ -13,16 +13,37 @@ SECONDS_BETWEEN_REPORTS = 3.0
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--out', type=Path, default=Path('data/miniscenes'), metavar='FOLDER',
-                        help='folder of the data set (default: %(default)s)')
-    parser.add_argument('--num-train', type=_integer_from(1), default=4000, metavar='N',
-                        help='number of training images (default: %(default)s)')
-    parser.add_argument('--num-val', type=_integer_from(1), default=500, metavar='N',
-                        help='number of validation images (default: %(default)s)')
-    parser.add_argument('--seed', type=_integer_from(0), default=0,
-                        help='another seed gives other scenes (default: %(default)s)')
-    parser.add_argument('--size', type=_integer_from(64), default=128, metavar='PX',
-                        help='width and height of the images (default: %(default)s)')
+    parser.add_argument(
+        '--out',
+        type=Path,
+        default=Path('data/miniscenes'),
+        metavar='FOLDER',
+        help='folder of the data set (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--num-train',
+        type=_integer_from(1),
+        default=4000,
+        metavar='N',
+        help='number of training images (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--num-val',
+        type=_integer_from(1),
+        default=500,
+        metavar='N',
+        help='number of validation images (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--seed', type=_integer_from(0), default=0, help='another seed gives other scenes (default: %(default)s)'
+    )
+    parser.add_argument(
+        '--size',
+        type=_integer_from(64),
+        default=128,
+        metavar='PX',
+        help='width and height of the images (default: %(default)s)',
+    )
     return parser.parse_args()
 
 
@@ -99,12 +120,16 @@ def import_miniscenes():
 def print_summary(out: Path, arguments, description: dict, seconds: float) -> None:
     total = sum(arguments.num_images.values())
     baselines = description['baselines_val']
-    print(f'{arguments.num_train} training and {arguments.num_val} validation images of '
-          f'{arguments.size} px in {seconds:.1f} s ({1000 * seconds / total:.1f} ms each)')
-    print(f'trivial baselines on val: most frequent answer '
-          f'{baselines["most_frequent_answer"]["all"]:.3f}, grounding by a random object '
-          f'{baselines["random_object"].get("all", 0):.3f}, box AP of random boxes '
-          f'{baselines["random_boxes_ap"]:.4f}')
+    print(
+        f'{arguments.num_train} training and {arguments.num_val} validation images of '
+        f'{arguments.size} px in {seconds:.1f} s ({1000 * seconds / total:.1f} ms each)'
+    )
+    print(
+        f'trivial baselines on val: most frequent answer '
+        f'{baselines["most_frequent_answer"]["all"]:.3f}, grounding by a random object '
+        f'{baselines["random_object"].get("all", 0):.3f}, box AP of random boxes '
+        f'{baselines["random_boxes_ap"]:.4f}'
+    )
     print(f'fingerprint {description["fingerprint"][:16]}; look at {out / "contact_sheet.png"}')
 
 

@@ -35,9 +35,7 @@ TESTS = tuple(
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         'files',
         nargs='*',
@@ -126,8 +124,8 @@ def main() -> None:
         removed = {key: len(content[key]) - len(rest[key]) for key in ('images', 'annotations')}
         write(target, rest)
         print(
-            f"{target}: {removed['images']} of {len(content['images'])} entries of images and "
-            f"{removed['annotations']} of {len(content['annotations'])} annotations removed"
+            f'{target}: {removed["images"]} of {len(content["images"])} entries of images and '
+            f'{removed["annotations"]} of {len(content["annotations"])} annotations removed'
         )
 
 

@@ -17,8 +17,9 @@ from _launch import import_plugin, read_config, require_file
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file of a VisionLLM')
-    parser.add_argument('--image-size', type=int, nargs=2, default=[800, 1333], metavar=('H', 'W'),
-                        help='px (default: 800 1333)')
+    parser.add_argument(
+        '--image-size', type=int, nargs=2, default=[800, 1333], metavar=('H', 'W'), help='px (default: 800 1333)'
+    )
     parser.add_argument('--num-classes', type=int, default=80, help='classes in the instruction (default: 80)')
     parser.add_argument('--objects', type=int, default=7, help='objects: their tokens are decoded (default: 7)')
     parser.add_argument('--points', type=int, default=2, help='N, points per object (default: 2)')
@@ -51,8 +52,10 @@ def main() -> None:
         return result
 
     torch.manual_seed(0)
-    print(f'{args.config}, {args.image_size[0]} x {args.image_size[1]} px, {args.num_classes} classes, N = '
-          f'{args.points}, {args.objects} objects, {torch.get_num_threads()} threads')
+    print(
+        f'{args.config}, {args.image_size[0]} x {args.image_size[1]} px, {args.num_classes} classes, N = '
+        f'{args.points}, {args.objects} objects, {torch.get_num_threads()} threads'
+    )
     model = timed('build', lambda: build_model(cfg))
     work = Workload(1, tuple(args.image_size), args.num_classes, args.points, args.objects)
     images = torch.rand(1, 3, *work.image_size)
@@ -76,17 +79,23 @@ def predict(model, work, images, timed: Callable) -> None:
         best = tokens.objectness[-1].topk(work.objects).indices
         timed(f'LLM: a new text, prefix, pass 1 ({num_tokens} queries)', lambda: decoder.read(instructions, inputs))
         state = timed('LLM: the same, the text is known', lambda: decoder.read(instructions, inputs))
-        two = timed(f'LLM: pass 2 ({work.objects * 2 * work.num_points} queries)',
-                    lambda: decoder.point_logits(state, best, work.num_points))
-        classes, one = timed(f'LLM: in one pass ({num_tokens * (1 + 2 * work.num_points)} queries)',
-                             lambda: decoder.decode_one_pass(instructions, inputs, work.num_points))
+        two = timed(
+            f'LLM: pass 2 ({work.objects * 2 * work.num_points} queries)',
+            lambda: decoder.point_logits(state, best, work.num_points),
+        )
+        classes, one = timed(
+            f'LLM: in one pass ({num_tokens * (1 + 2 * work.num_points)} queries)',
+            lambda: decoder.decode_one_pass(instructions, inputs, work.num_points),
+        )
         one = one.gather(1, best[:, :, None, None, None].expand_as(two))
         passes = {'class': (classes, decoder.class_logits(state)), 'location': (one, two)}
         for token, (one, two) in passes.items():
             apart = (one.softmax(dim=-1) - two.softmax(dim=-1)).abs().max()
             same = (one.argmax(dim=-1) == two.argmax(dim=-1)).float().mean()
-            print(f'one pass and two: probabilities of {one.shape[-1]} {token} tokens differ by {apart:.5f} at '
-                  f'most, the likeliest is the same for {same:.1%}')
+            print(
+                f'one pass and two: probabilities of {one.shape[-1]} {token} tokens differ by {apart:.5f} at '
+                f'most, the likeliest is the same for {same:.1%}'
+            )
         result = timed('predict(): all answers, the text is known', lambda: model.predict(images, asked))
     print(f'{len(result[0].pred_instances)} predictions')
 

@@ -28,16 +28,16 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument(
         '--work-dir',
-        help="folder for logs and metrics (default: the config's work_dir, "
-        "else work_dirs/<config name>)",
+        help="folder for logs and metrics (default: the config's work_dir, else work_dirs/<config name>)",
     )
-    parser.add_argument('--out', metavar='FILE.pkl', help='write the predictions to a pickle file; of several '
-                        'tasks, to FILE_<task>.pkl each')
+    parser.add_argument(
+        '--out',
+        metavar='FILE.pkl',
+        help='write the predictions to a pickle file; of several tasks, to FILE_<task>.pkl each',
+    )
     parser.add_argument('--show', action='store_true', help='show each prediction in a window')
     parser.add_argument('--show-dir', metavar='DIR', help='draw each prediction into this folder')
-    parser.add_argument(
-        '--wait-time', type=float, default=2, help='seconds a window stays with --show (default: 2)'
-    )
+    parser.add_argument('--wait-time', type=float, default=2, help='seconds a window stays with --show (default: 2)')
     add_shared_arguments(parser)
     args = parser.parse_args()
     require_file(args.config, 'config')
@@ -52,7 +52,7 @@ def enable_drawing(cfg: Config, args: argparse.Namespace) -> None:
     hook = cfg.get('default_hooks', {}).get('visualization')
     if not hook:
         sys.exit(
-            "test.py: --show and --show-dir need "
+            'test.py: --show and --show-dir need '
             f"default_hooks.visualization=dict(type='DetVisualizationHook') in {cfg.filename}"
         )
     hook.draw = True

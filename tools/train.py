@@ -27,8 +27,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config file')
     parser.add_argument(
         '--work-dir',
-        help="folder for checkpoints and logs (default: the config's work_dir, "
-        "else work_dirs/<config name>)",
+        help="folder for checkpoints and logs (default: the config's work_dir, else work_dirs/<config name>)",
     )
     parser.add_argument('--amp', action='store_true', help='mixed precision (needs a GPU)')
     parser.add_argument(
@@ -80,10 +79,7 @@ def train_in_float32_without_gpu(cfg: Config) -> None:
 
 def enable_auto_scale_lr(cfg: Config) -> None:
     if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
-        sys.exit(
-            'train.py: --auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) '
-            f'in {cfg.filename}'
-        )
+        sys.exit(f'train.py: --auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in {cfg.filename}')
     cfg.auto_scale_lr.enable = True
 
 

@@ -6,11 +6,13 @@ Its text: our instruction templates, class names of well-known data sets as mmde
 import argparse
 from pathlib import Path
 
-WORDS = ('red green blue yellow purple orange cyan pink white black gray brown circle square triangle star ring cross '
-         'crescent heart diamond hexagon small large big little left right above below top bottom largest smallest '
-         'leftmost rightmost topmost bottommost one two three four five six seven eight nine ten zero yes no many none '
-         'empty scene picture image photo object objects shape shapes color colors there here is are the a an of in on '
-         'to and with how what which where who does do it its than more less same other next beside near')
+WORDS = (
+    'red green blue yellow purple orange cyan pink white black gray brown circle square triangle star ring cross '
+    'crescent heart diamond hexagon small large big little left right above below top bottom largest smallest '
+    'leftmost rightmost topmost bottommost one two three four five six seven eight nine ten zero yes no many none '
+    'empty scene picture image photo object objects shape shapes color colors there here is are the a an of in on '
+    'to and with how what which where who does do it its than more less same other next beside near'
+)
 
 
 def corpus() -> list[str]:
@@ -61,19 +63,28 @@ def main() -> None:
 
     tokenizer = Tokenizer(models.BPE(unk_token='<unk>'))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
-        pre_tokenizers.Split(Regex(r'\s+'), behavior='removed'),
-        # Words, numbers and runs of punctuation such as '":' are pieces. All have one form, that with a space before
-        # them: a class name, the word in a question and the answer are the same tokens.
-        pre_tokenizers.Split(Regex(r'\p{L}+|\d+|[^\p{L}\d\s]+'), behavior='isolated'),
-        pre_tokenizers.ByteLevel(add_prefix_space=True, use_regex=False),
-    ])
-    tokenizer.decoder = decoders.Sequence([
-        decoders.ByteLevel(), decoders.Replace(Regex(r' (?=[,.;:?!)\'])'), ''), decoders.Strip(' ', 1, 0)])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(r'\s+'), behavior='removed'),
+            # Words, numbers and runs of punctuation such as '":' are pieces. All have one form, that with a space
+            # before them: a class name, the word in a question and the answer are the same tokens.
+            pre_tokenizers.Split(Regex(r'\p{L}+|\d+|[^\p{L}\d\s]+'), behavior='isolated'),
+            pre_tokenizers.ByteLevel(add_prefix_space=True, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.ByteLevel(), decoders.Replace(Regex(r' (?=[,.;:?!)\'])'), ''), decoders.Strip(' ', 1, 0)]
+    )
     tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
-    tokenizer.train_from_iterator(corpus(), trainers.BpeTrainer(
-        vocab_size=args.vocab_size, special_tokens=['<pad>', '<s>', '</s>', '<unk>'],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False))
+    tokenizer.train_from_iterator(
+        corpus(),
+        trainers.BpeTrainer(
+            vocab_size=args.vocab_size,
+            special_tokens=['<pad>', '<s>', '</s>', '<unk>'],
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        ),
+    )
     Path(args.out).parent.mkdir(parents=True, exist_ok=True)
     tokenizer.save(args.out)
     print(f'{args.out}: {tokenizer.get_vocab_size()} tokens')

@@ -39,11 +39,10 @@ def main() -> None:
     inferencer.visualizer.min_size = 512
     with tempfile.TemporaryDirectory(prefix='visionllm_page_') as folder:
         examples = draw_scenes(Path(folder), 8)
-        page = build_page(inferencer, inferencer.model.dataset_meta['classes'],
-                          KEYPOINTS, Path(folder), examples)
+        page = build_page(inferencer, inferencer.model.dataset_meta['classes'], KEYPOINTS, Path(folder), examples)
         page.queue(max_size=64).launch(
-            server_name=args.host, server_port=args.port, max_file_size=f'{args.max_mb}mb', share=False,
-            footer_links=[])
+            server_name=args.host, server_port=args.port, max_file_size=f'{args.max_mb}mb', share=False, footer_links=[]
+        )
 
 
 if __name__ == '__main__':

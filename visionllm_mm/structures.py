@@ -17,6 +17,7 @@ class Proposals:
         priors: (B, S, 3), x, y and stride of the position in px of the unpadded image.
         sizes_norm: (B, S, 2), width and height of the object in [0, 1]; None: the model refines centres alone.
     """
+
     embeddings: Tensor
     centers_norm: Tensor
     objectness: Tensor
@@ -41,6 +42,7 @@ class ImageTokens:
         sizes_norm: (layers, B, M, 2), width and height of the object in [0, 1]; None: the model refines centres alone.
         extra: further tokens that began at places given to the tokenizer; None: there were none.
     """
+
     embeddings: Tensor
     centers_norm: Tensor
     objectness: Tensor
@@ -71,6 +73,7 @@ class SetTargets:
         outlines_norm: (K + U, P, 2), P boundary points of the objects and then of the distractors, whatever the
             instruction asks for; NaN where an object has no outline; None: not known, P = 0.
     """
+
     class_index: Tensor
     points_norm: Tensor
     image_size: Tensor
@@ -125,5 +128,6 @@ class SetTargets:
 def _corners(points: Tensor) -> Tensor:
     """(K, N, 2) -> (K, 2, 2), top-left and bottom-right corner around the points that are labelled."""
     unknown = points.isnan()
-    return torch.stack([points.masked_fill(unknown, torch.inf).amin(dim=1),
-                        points.masked_fill(unknown, -torch.inf).amax(dim=1)], dim=1)
+    return torch.stack(
+        [points.masked_fill(unknown, torch.inf).amin(dim=1), points.masked_fill(unknown, -torch.inf).amax(dim=1)], dim=1
+    )

@@ -34,8 +34,15 @@ class InstructionVisualizer(DetLocalVisualizer):
         # What reaches over the border would make room for itself around the picture.
         self.ax_save.autoscale(False)
 
-    def add_datasample(self, name: str, image: np.ndarray, data_sample: DetDataSample | None = None,
-                       draw_gt: bool = True, draw_pred: bool = True, **kwargs) -> None:
+    def add_datasample(
+        self,
+        name: str,
+        image: np.ndarray,
+        data_sample: DetDataSample | None = None,
+        draw_gt: bool = True,
+        draw_pred: bool = True,
+        **kwargs,
+    ) -> None:
         """Draws an image (H, W, 3; RGB) with its sample, see mmdet's DetLocalVisualizer."""
         factor = math.ceil(self.min_size / max(image.shape[:2]))
         if factor > 1:
@@ -46,16 +53,22 @@ class InstructionVisualizer(DetLocalVisualizer):
             image = write_below(image, [*asked, data_sample.pred_text])
         super().add_datasample(name, image, data_sample, draw_gt, draw_pred, **kwargs)
 
-    def draw_texts(self, texts: str | list[str], positions: np.ndarray | Tensor,
-                   font_sizes: int | list[int] | None = None, **kwargs) -> 'InstructionVisualizer':
+    def draw_texts(
+        self,
+        texts: str | list[str],
+        positions: np.ndarray | Tensor,
+        font_sizes: int | list[int] | None = None,
+        **kwargs,
+    ) -> 'InstructionVisualizer':
         """Writes texts, see mmengine's Visualizer; names and scores as large as can be read on a large picture."""
         if isinstance(font_sizes, int):
             # mmdet writes 6 pt on all that is smaller than 170 x 170 px, and 13 on the rest.
             font_sizes = max(font_sizes, min(13, round(min(self.height, self.width) / 50)))
         return super().draw_texts(texts, positions, font_sizes, **kwargs)
 
-    def _draw_instances(self, image: np.ndarray, instances: InstanceData, classes: list[str] | None,
-                        palette: list[tuple] | str | None) -> np.ndarray:
+    def _draw_instances(
+        self, image: np.ndarray, instances: InstanceData, classes: list[str] | None, palette: list[tuple] | str | None
+    ) -> np.ndarray:
         # The class set of an instruction may be longer than the data set's list of colors.
         if isinstance(palette, list) and len(instances):
             palette = list(islice(cycle(palette), int(instances.labels.max()) + 1))
@@ -72,8 +85,13 @@ class InstructionVisualizer(DetLocalVisualizer):
         self.set_image(image)
         radius = max(1.0, min(image.shape[:2]) / 100)
         points = points[~np.isnan(points).any(axis=1)]
-        self.draw_circles(points, radius=np.full(len(points), radius), face_colors='white', edge_colors='black',
-                          line_widths=radius / 2)
+        self.draw_circles(
+            points,
+            radius=np.full(len(points), radius),
+            face_colors='white',
+            edge_colors='black',
+            line_widths=radius / 2,
+        )
         return self.get_image()
 
 

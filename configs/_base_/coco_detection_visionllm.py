@@ -20,9 +20,10 @@ resize_or_crop = dict(
         [
             dict(type='RandomChoiceResize', scales=[(400, 4200), (500, 4200), (600, 4200)], keep_ratio=True),
             dict(type='RandomCrop', crop_type='absolute_range', crop_size=(384, 600), allow_negative_crop=True),
-            resize
-        ]
-    ])
+            resize,
+        ],
+    ],
+)
 
 train_pipeline = [
     dict(type='SeedBySample'),
@@ -31,7 +32,7 @@ train_pipeline = [
     flip,
     resize_or_crop,
     dict(type='DetectionInstruction', vocabulary=vocabulary, training=True),
-    dict(type='PackInstructionInputs')
+    dict(type='PackInstructionInputs'),
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -41,8 +42,9 @@ test_pipeline = [
         type='DetectionInstruction',
         vocabulary=vocabulary,
         # For inference; while testing, the data set brings them.
-        classes=mmdet.datasets.CocoDataset.METAINFO['classes']),
-    dict(type='PackInstructionInputs')
+        classes=mmdet.datasets.CocoDataset.METAINFO['classes'],
+    ),
+    dict(type='PackInstructionInputs'),
 ]
 
 # The paper: 32 GPUs with 1 image each.
@@ -60,7 +62,9 @@ train_dataloader = dict(
         # Images without objects are training data, too.
         filter_cfg=dict(filter_empty_gt=False),
         return_classes=True,
-        pipeline=train_pipeline))
+        pipeline=train_pipeline,
+    ),
+)
 val_dataloader = dict(
     batch_size=1,
     num_workers=2,
@@ -74,7 +78,9 @@ val_dataloader = dict(
         data_prefix=dict(img='val2017/'),
         test_mode=True,
         return_classes=True,
-        pipeline=test_pipeline))
+        pipeline=test_pipeline,
+    ),
+)
 test_dataloader = val_dataloader
 
 val_evaluator = dict(type='CocoMetric', ann_file=data_root + 'annotations/instances_val2017.json', metric='bbox')

@@ -26,34 +26,37 @@ train_coco = dict(
     ann_file=annotations + 'instances_train2017_norefcoco.json',
     data_prefix=dict(img='train2017/'),
     filter_cfg=dict(filter_empty_gt=False),
-    return_classes=True)
+    return_classes=True,
+)
 train_expressions = dict(
     type='MDETRStyleRefCocoDataset',
     data_root=data_root,
     data_prefix=dict(img='train2014/'),
-    pipeline=load + boxes + change_size + [dict(ground, training=True)] + pack)
+    pipeline=load + boxes + change_size + [dict(ground, training=True)] + pack,
+)
 # Karpathy's file names its folders itself; they stand here so that missing ones are found before the training.
 captions = dict(
     type='CaptionDataset',
     data_root=data_root,
     ann_file=annotations + 'dataset_coco.json',
-    data_prefix=dict(img='', train='train2014/', val='val2014/'))
+    data_prefix=dict(img='', train='train2014/', val='val2014/'),
+)
 train_sets = [
     dict(train_coco, pipeline=load + boxes + change_all + [dict(detect, training=True)] + pack),
-    dict(
-        train_coco,
-        pipeline=load + masks + change_all + [dict(segment, num_points=(8, 24), training=True)] + pack),
+    dict(train_coco, pipeline=load + masks + change_all + [dict(segment, num_points=(8, 24), training=True)] + pack),
     dict(
         type='ConcatDataset',
         datasets=[
             dict(train_expressions, ann_file=expressions + 'refcoco_train_norefcoco.json'),
             dict(train_expressions, ann_file=expressions + 'refcoco+_train_norefcoco.json'),
-            dict(train_expressions, ann_file=expressions + 'refcocog_train_norefcoco.json')
-        ]),
+            dict(train_expressions, ann_file=expressions + 'refcocog_train_norefcoco.json'),
+        ],
+    ),
     dict(
         captions,
         splits=('train', 'restval'),
-        pipeline=load + change_size + [dict(type='CaptionInstruction', training=True)] + pack),
+        pipeline=load + change_size + [dict(type='CaptionInstruction', training=True)] + pack,
+    ),
     dict(
         type='ConversationDataset',
         data_root=data_root,
@@ -61,7 +64,8 @@ train_sets = [
         data_prefix=dict(img='train2017/'),
         # Nobody has read the real file with this code yet: a few bad entries shall not stop it.
         max_bad=100,
-        pipeline=load + change_size + [dict(type='QuestionInstruction', training=True)] + pack)
+        pipeline=load + change_size + [dict(type='QuestionInstruction', training=True)] + pack,
+    ),
 ]
 # The paper does not say how often each task is drawn. Without num_batches, an epoch has as many images as the five
 # sets together.
@@ -73,7 +77,8 @@ train_dataloader = dict(
     # Detection, segmentation, grounding, captions, conversations.
     sampler=dict(type='OneTaskSampler', batch_size=1, ratios=(1, 1, 1, 1, 1)),
     # One of them is itself made of several: without the key, mmdet's ConcatDataset fails in some processes.
-    dataset=dict(type='ConcatDataset', datasets=train_sets, ignore_keys=['cumulative_sizes']))
+    dataset=dict(type='ConcatDataset', datasets=train_sets, ignore_keys=['cumulative_sizes']),
+)
 
 load = load[1:] + [dict(type='Resize', scale={{_base_.image_scale}}, keep_ratio=True)]
 pack = pack[1:]
@@ -82,26 +87,27 @@ loader = dict(
     num_workers=2,
     persistent_workers=False,
     drop_last=False,
-    sampler=dict(type='DefaultSampler', shuffle=False))
+    sampler=dict(type='DefaultSampler', shuffle=False),
+)
 test_coco = dict(
     type='CocoDataset',
     data_root=data_root,
     ann_file=annotations + 'instances_val2017.json',
     data_prefix=dict(img='val2017/'),
     test_mode=True,
-    return_classes=True)
+    return_classes=True,
+)
 test_cfg = dict(
     type='MultiTaskTestLoop',
     tasks=dict(
         segmentation=dict(
             dataloader=dict(
-                loader,
-                dataset=dict(
-                    test_coco, pipeline=load + boxes + [dict(segment, num_points=24)] + pack)),
+                loader, dataset=dict(test_coco, pipeline=load + boxes + [dict(segment, num_points=24)] + pack)
+            ),
             evaluator=dict(
-                type='CocoMetric',
-                ann_file=data_root + annotations + 'instances_val2017.json',
-                metric=['bbox', 'segm'])),
+                type='CocoMetric', ann_file=data_root + annotations + 'instances_val2017.json', metric=['bbox', 'segm']
+            ),
+        ),
         grounding=dict(
             dataloader=dict(
                 loader,
@@ -111,17 +117,21 @@ test_cfg = dict(
                     ann_file=expressions + 'refcoco_val.json',
                     data_prefix=dict(img='train2014/'),
                     test_mode=True,
-                    pipeline=load + boxes + [ground] + pack)),
-            evaluator=dict(type='GroundingMetric', ann_file=data_root + expressions + 'refcoco_val.json')),
+                    pipeline=load + boxes + [ground] + pack,
+                ),
+            ),
+            evaluator=dict(type='GroundingMetric', ann_file=data_root + expressions + 'refcoco_val.json'),
+        ),
         caption=dict(
             dataloader=dict(
                 loader,
                 dataset=dict(
-                    captions,
-                    splits=('test', ),
-                    test_mode=True,
-                    pipeline=load + [dict(type='CaptionInstruction')] + pack)),
-            evaluator=dict(type='CaptionMetric'))),
+                    captions, splits=('test',), test_mode=True, pipeline=load + [dict(type='CaptionInstruction')] + pack
+                ),
+            ),
+            evaluator=dict(type='CaptionMetric'),
+        ),
+    ),
     # VisionLLM-R50 with one set of weights for all tasks (paper, table 2).
     references={
         'detection/coco/bbox_mAP': dict(paper=0.446),
@@ -132,8 +142,9 @@ test_cfg = dict(
         'segmentation/coco/segm_mAP_75': dict(paper=0.224),
         'grounding/grounding/P@0.5': dict(paper=0.806),
         'caption/caption/BLEU-4': dict(paper=0.310),
-        'caption/caption/CIDEr': dict(paper=1.125)
-    })
+        'caption/caption/CIDEr': dict(paper=1.125),
+    },
+)
 # The parts are in their places: as variables they would only stand in every dumped config once more.
 del load, boxes, masks, change_all, change_size, pack, detect, segment, ground, annotations, expressions
 del train_coco, train_expressions, captions, train_sets, loader, test_coco

@@ -8,16 +8,18 @@ ask = dict(type='DetectionInstruction', vocabulary={{_base_.vocabulary}}, max_cl
 train_pipeline = [
     dict(type='SeedBySample'),
     dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations', with_bbox=True), {{_base_.flip}}, {{_base_.resize_or_crop}},
+    dict(type='LoadAnnotations', with_bbox=True),
+    {{_base_.flip}},
+    {{_base_.resize_or_crop}},
     dict(ask, training=True, max_classes=70, subset_prob=0.0),
-    dict(type='PackInstructionInputs')
+    dict(type='PackInstructionInputs'),
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale={{_base_.image_scale}}, keep_ratio=True),
     dict(type='LoadAnnotations', with_bbox=True),
     ask,
-    dict(type='PackInstructionInputs')
+    dict(type='PackInstructionInputs'),
 ]
 # The annotation files name the folders; they stand here so that missing ones are found before the training.
 train_dataloader = dict(
@@ -25,16 +27,21 @@ train_dataloader = dict(
         type='LVISV1Dataset',
         ann_file='lvis_v1/annotations/lvis_v1_train.json',
         data_prefix=dict(img='', train='train2017/'),
-        pipeline=train_pipeline))
+        pipeline=train_pipeline,
+    )
+)
 val_dataloader = dict(
     dataset=dict(
         type='LVISV1Dataset',
         ann_file='lvis_v1/annotations/lvis_v1_val.json',
         # The validation set has images of both.
         data_prefix=dict(img='', train='train2017/', val='val2017/'),
-        pipeline=test_pipeline))
+        pipeline=test_pipeline,
+    )
+)
 test_dataloader = val_dataloader
 
 val_evaluator = dict(
-    _delete_=True, type='LVISMetric', ann_file=data_root + 'lvis_v1/annotations/lvis_v1_val.json', metric='bbox')
+    _delete_=True, type='LVISMetric', ann_file=data_root + 'lvis_v1/annotations/lvis_v1_val.json', metric='bbox'
+)
 test_evaluator = val_evaluator

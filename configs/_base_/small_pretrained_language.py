@@ -1,7 +1,6 @@
 # MiniLM, of BERT's architecture, as the text encoder, and SmolLM2-135M-Instruct, of LLaMA's, frozen but for LoRA, as
 # the LLM. $BERT and $LLM name them on the Hugging Face hub, or are folders (docs/weights.md makes some without it).
-small_text_encoder = dict(
-    _delete_=True, type='TextEncoder', path='{{$BERT:sentence-transformers/all-MiniLM-L6-v2}}')
+small_text_encoder = dict(_delete_=True, type='TextEncoder', path='{{$BERT:sentence-transformers/all-MiniLM-L6-v2}}')
 small_llm = dict(
     _delete_=True,
     type='CausalLM',
@@ -9,7 +8,8 @@ small_llm = dict(
     freeze=True,
     dtype='bfloat16',
     # Twice r, for a learning rate that is not that of a 7B LLM's either.
-    lora=dict(r=64, lora_alpha=128, target_modules=['q_proj', 'k_proj', 'v_proj', 'o_proj']))
+    lora=dict(r=64, lora_alpha=128, target_modules=['q_proj', 'k_proj', 'v_proj', 'o_proj']),
+)
 
 # What lies at these paths, for tools/plan_memory.py, which loads no weights.
 planning = dict(
@@ -23,7 +23,8 @@ planning = dict(
         num_key_value_heads=3,
         vocab_size=49152,
         max_position_embeddings=8192,
-        tie_word_embeddings=True),
+        tie_word_embeddings=True,
+    ),
     text_encoder=dict(
         path='sentence-transformers/all-MiniLM-L6-v2',
         model_type='bert',
@@ -32,4 +33,6 @@ planning = dict(
         num_hidden_layers=6,
         num_attention_heads=12,
         vocab_size=30522,
-        max_position_embeddings=512))
+        max_position_embeddings=512,
+    ),
+)

@@ -14,7 +14,8 @@ model = dict(
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True,
-        pad_size_divisor=1),
+        pad_size_divisor=1,
+    ),
     backbone=dict(
         type='ResNet',
         depth=18,
@@ -24,7 +25,8 @@ model = dict(
         frozen_stages=-1,
         norm_cfg=norm_cfg,
         norm_eval=False,
-        style='pytorch'),
+        style='pytorch',
+    ),
     neck=dict(
         type='ChannelMapper',
         in_channels=[64, 128, 256],
@@ -32,7 +34,8 @@ model = dict(
         out_channels=embed_dims,
         act_cfg=None,
         norm_cfg=dict(type='GN', num_groups=32),
-        num_outs=num_levels),
+        num_outs=num_levels,
+    ),
     text_encoder=dict(
         type='TextEncoder',
         tokenizer='builtin',
@@ -44,7 +47,9 @@ model = dict(
             intermediate_size=256,
             max_position_embeddings=512,
             hidden_dropout_prob=0.0,
-            attention_probs_dropout_prob=0.0)),
+            attention_probs_dropout_prob=0.0,
+        ),
+    ),
     image_tokenizer=dict(
         type='LanguageGuidedImageTokenizer',
         num_tokens=num_tokens,
@@ -56,16 +61,21 @@ model = dict(
             num_layers=2,
             layer_cfg=dict(
                 self_attn_cfg=dict(embed_dims=embed_dims, num_levels=num_levels, num_points=2, dropout=0.0),
-                ffn_cfg=dict(embed_dims=embed_dims, feedforward_channels=256, ffn_drop=0.0))),
+                ffn_cfg=dict(embed_dims=embed_dims, feedforward_channels=256, ffn_drop=0.0),
+            ),
+        ),
         decoder=dict(
             num_layers=2,
             return_intermediate=True,
             layer_cfg=dict(
                 self_attn_cfg=dict(embed_dims=embed_dims, num_heads=8, dropout=0.0),
                 cross_attn_cfg=dict(embed_dims=embed_dims, num_levels=num_levels, num_points=2, dropout=0.0),
-                ffn_cfg=dict(embed_dims=embed_dims, feedforward_channels=256, ffn_drop=0.0)),
-            post_norm_cfg=None),
-        positional_encoding=dict(num_feats=embed_dims // 2, normalize=True, offset=-0.5)),
+                ffn_cfg=dict(embed_dims=embed_dims, feedforward_channels=256, ffn_drop=0.0),
+            ),
+            post_norm_cfg=None,
+        ),
+        positional_encoding=dict(num_feats=embed_dims // 2, normalize=True, offset=-0.5),
+    ),
     llm=dict(
         type='CausalLM',
         tokenizer='builtin',
@@ -82,15 +92,18 @@ model = dict(
             tie_word_embeddings=True,
             bos_token_id=1,
             eos_token_id=2,
-            pad_token_id=0)),
+            pad_token_id=0,
+        ),
+    ),
     criterion=dict(
         assigner=dict(
             type='HungarianAssigner',
             match_costs=[
                 dict(type='ObjectnessFocalCost', weight=2.0),
                 dict(type='CenterL1Cost', weight=5.0),
-                dict(type='ClassProbabilityCost', weight=1.0)
-            ]),
+                dict(type='ClassProbabilityCost', weight=1.0),
+            ],
+        ),
         proposal_assigner=dict(type='PointAssigner', scale=4, pos_num=3),
         loss_objectness=dict(type='FocalLoss', use_sigmoid=True, gamma=2.0, alpha=0.25, loss_weight=2.0),
         loss_center=dict(type='L1Loss', loss_weight=5.0),
@@ -98,6 +111,8 @@ model = dict(
         loss_iou=dict(type='GIoULoss', loss_weight=2.0),
         loss_class=dict(type='ClassTokenLoss', loss_weight=1.0, none_weight=0.1),
         loss_location=dict(type='LocationTokenLoss', loss_weight=1.0, sigma=0.5, error_weight=20.0),
-        loss_alignment=dict(type='AlignmentLoss', loss_weight=1.0, scale=10.0)),
+        loss_alignment=dict(type='AlignmentLoss', loss_weight=1.0, scale=10.0),
+    ),
     denoising=dict(copies=3, noise=0.5),
-    test_cfg=dict(max_per_img=100, objectness_power=0.1, certainty_power=0.5))
+    test_cfg=dict(max_per_img=100, objectness_power=0.1, certainty_power=0.5),
+)

@@ -1,8 +1,10 @@
 # mmdet's own DeformableDETR beside visionllm-tiny on any COCO-format folder:
 #   DATA_ROOT=dir python tools/train.py configs/baselines/deformable-detr_r18_custom-coco.py
 _base_ = [
-    '../_base_/deformable-detr_r18.py', '../_base_/custom_coco_detection.py', '../_base_/schedule_60e.py',
-    '../_base_/default_runtime.py'
+    '../_base_/deformable-detr_r18.py',
+    '../_base_/custom_coco_detection.py',
+    '../_base_/schedule_60e.py',
+    '../_base_/default_runtime.py',
 ]
 
 # mmdet can't return more predictions than queries x classes, and there may be one class.

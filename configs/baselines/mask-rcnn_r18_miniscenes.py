@@ -1,8 +1,10 @@
 # mmdet's own Mask R-CNN with visionllm-tiny's backbone, images and augmentation. Needs mmcv's compiled ops
 # (make install-ops).
 _base_ = [
-    'mmdet::_base_/models/mask-rcnn_r50_fpn.py', '../_base_/miniscenes_detection.py', '../_base_/schedule_short.py',
-    '../_base_/default_runtime.py'
+    'mmdet::_base_/models/mask-rcnn_r50_fpn.py',
+    '../_base_/miniscenes_detection.py',
+    '../_base_/schedule_short.py',
+    '../_base_/default_runtime.py',
 ]
 
 model = dict(
@@ -13,7 +15,8 @@ model = dict(
         frozen_stages=-1,
         norm_cfg=dict(type='BN', requires_grad=True),
         norm_eval=False,
-        init_cfg=None),
+        init_cfg=None,
+    ),
     neck=dict(in_channels=[32, 64, 128, 256], out_channels=128),
     # Objects are 22 to 64 px wide.
     rpn_head=dict(in_channels=128, feat_channels=128, anchor_generator=dict(scales=[4])),
@@ -21,9 +24,11 @@ model = dict(
         bbox_roi_extractor=dict(out_channels=128, finest_scale=28),
         bbox_head=dict(in_channels=128, fc_out_channels=256, num_classes=8),
         mask_roi_extractor=dict(out_channels=128, finest_scale=28),
-        mask_head=dict(in_channels=128, conv_out_channels=128, num_classes=8)),
+        mask_head=dict(in_channels=128, conv_out_channels=128, num_classes=8),
+    ),
     # For six objects at most: an eighth of mmdet's RoIs and a quarter of its proposals, a sixth of the time.
-    train_cfg=dict(rpn_proposal=dict(nms_pre=500), rcnn=dict(sampler=dict(num=64))))
+    train_cfg=dict(rpn_proposal=dict(nms_pre=500), rcnn=dict(sampler=dict(num=64))),
+)
 
 train_pipeline = [
     dict(type='SeedBySample'),
@@ -31,7 +36,7 @@ train_pipeline = [
     dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
     dict(type='RandomFlip', prob=0.5),
     dict(type='Resize', scale={{_base_.image_scale}}, keep_ratio=True),
-    dict(type='PackDetInputs')
+    dict(type='PackDetInputs'),
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_evaluator = dict(metric=['bbox', 'segm'])

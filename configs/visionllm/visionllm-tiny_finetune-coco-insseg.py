@@ -14,16 +14,14 @@ train_pipeline = [
     dict(type='RandomCrop', crop_size={{_base_.image_scale}}, allow_negative_crop=True),
     dict(type='SegmentationInstruction', vocabulary={{_base_.vocabulary}}, num_points=(8, 24), training=True),
     dict(type='AddOutlines', num_points=(8, 24)),
-    dict(type='PackInstructionInputs')
+    dict(type='PackInstructionInputs'),
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale={{_base_.image_scale}}, keep_ratio=True),
     dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
-    dict(
-        type='SegmentationInstruction', vocabulary={{_base_.vocabulary}}, num_points=24,
-        classes={{_base_.classes}}),
-    dict(type='PackInstructionInputs')
+    dict(type='SegmentationInstruction', vocabulary={{_base_.vocabulary}}, num_points=24, classes={{_base_.classes}}),
+    dict(type='PackInstructionInputs'),
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))

@@ -11,12 +11,21 @@ model = dict(
     image_tokenizer=dict(encoder=dict(num_layers=1)),
     llm=dict(config=dict(num_hidden_layers=4)),
     task_decoder=dict(
-        start_with_question=True, asked_phrases=3, place_points=True, place_octaves=3, tell_objectness=True))
+        start_with_question=True, asked_phrases=3, place_points=True, place_octaves=3, tell_objectness=True
+    ),
+)
 
 max_epochs = 30
 train_cfg = dict(max_epochs=max_epochs, val_interval=10)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
-    dict(type='CosineAnnealingLR', eta_min=0, begin=0, end=max_epochs, T_max=max_epochs, by_epoch=True,
-         convert_to_iter_based=True)
+    dict(
+        type='CosineAnnealingLR',
+        eta_min=0,
+        begin=0,
+        end=max_epochs,
+        T_max=max_epochs,
+        by_epoch=True,
+        convert_to_iter_based=True,
+    ),
 ]

@@ -11,14 +11,14 @@ train_pipeline = [
     # No flip: "left" would become wrong.
     dict(type='Resize', scale={{_base_.image_scale}}, keep_ratio=True),
     dict(type='GroundingInstruction', vocabulary={{_base_.vocabulary}}, training=True),
-    dict(type='PackInstructionInputs')
+    dict(type='PackInstructionInputs'),
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale={{_base_.image_scale}}, keep_ratio=True),
     dict(type='LoadAnnotations', with_bbox=True),
     dict(type='GroundingInstruction', vocabulary={{_base_.vocabulary}}),
-    dict(type='PackInstructionInputs')
+    dict(type='PackInstructionInputs'),
 ]
 data_root = '{{$MINISCENES_ROOT:data/miniscenes}}/'
 train_dataloader = dict(
@@ -28,7 +28,9 @@ train_dataloader = dict(
         data_root=data_root,
         ann_file='annotations/refexp_train.json',
         data_prefix=dict(img='train/'),
-        pipeline=train_pipeline))
+        pipeline=train_pipeline,
+    )
+)
 val_dataloader = dict(
     dataset=dict(
         _delete_=True,
@@ -37,7 +39,9 @@ val_dataloader = dict(
         ann_file='annotations/refexp_val.json',
         data_prefix=dict(img='val/'),
         test_mode=True,
-        pipeline=test_pipeline))
+        pipeline=test_pipeline,
+    )
+)
 test_dataloader = val_dataloader
 
 val_evaluator = dict(_delete_=True, type='GroundingMetric', ann_file=data_root + 'annotations/refexp_val.json')

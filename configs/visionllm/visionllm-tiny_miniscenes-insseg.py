@@ -9,9 +9,8 @@ train_pipeline = [
     dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
     dict(type='RandomFlip', prob=0.5),
     dict(type='Resize', scale={{_base_.image_scale}}, keep_ratio=True),
-    dict(
-        type='SegmentationInstruction', vocabulary={{_base_.vocabulary}}, num_points=(8, 24), training=True),
-    dict(type='PackInstructionInputs')
+    dict(type='SegmentationInstruction', vocabulary={{_base_.vocabulary}}, num_points=(8, 24), training=True),
+    dict(type='PackInstructionInputs'),
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -21,8 +20,9 @@ test_pipeline = [
         type='SegmentationInstruction',
         vocabulary={{_base_.vocabulary}},
         num_points=num_points,
-        classes={{_base_.classes}}),
-    dict(type='PackInstructionInputs')
+        classes={{_base_.classes}},
+    ),
+    dict(type='PackInstructionInputs'),
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))

@@ -22,11 +22,13 @@ model = dict(
         loss_format=dict(type='FormatLoss', loss_weight=1.0),
         # Boxes are exact by now, outlines are not.
         loss_outline=dict(loss_weight=2.0, error_weight=40.0),
-        loss_asked=dict(type='AskedObjectsLoss', loss_weight=5.0)),
+        loss_asked=dict(type='AskedObjectsLoss', loss_weight=5.0),
+    ),
     # What a pretrained LLM would find by itself.
     task_decoder=dict(start_with_question=True, asked_phrases=3, tell_objectness=True),
     format_source='llm',
-    test_cfg=dict(words=dict(max_length=60)))
+    test_cfg=dict(words=dict(max_length=60)),
+)
 
 # Randomness of the instructions: wordings, class sets, their order and numbers of points; each can be fixed for an
 # ablation, by templates=[one wording], subset_prob=0.0, shuffle=False and num_points=24.
@@ -44,7 +46,9 @@ flip_words = [
         direction=['horizontal', 'vertical', 'diagonal'],
         words=dict(
             horizontal=(('left', 'right'), ('leftmost', 'rightmost')),
-            vertical=(('above', 'below'), ('topmost', 'bottommost'))))
+            vertical=(('above', 'below'), ('topmost', 'bottommost')),
+        ),
+    )
 ]
 pack = [dict(type='ScrambleWording', max_points=24, prob=0.5), dict(type='PackInstructionInputs')]
 # Outlines are known of all objects, whatever is asked for.
@@ -55,14 +59,22 @@ ground = dict(type='GroundingInstruction', vocabulary=vocabulary)
 locate = dict(type='KeypointInstruction', vocabulary=vocabulary, point_names=point_names)
 
 # Words of one kind, and the plural of the second; and random questions about all that was said of objects.
-exchanged = (('red', 'star', 'stars'), ('green', 'heart', 'hearts'), ('blue', 'triangle', 'triangles'),
-             ('yellow', 'ring', 'rings'), ('purple', 'square', 'squares'), ('orange', 'crescent', 'crescents'),
-             ('cyan', 'circle', 'circles'), ('white', 'cross', 'crosses'))
+exchanged = (
+    ('red', 'star', 'stars'),
+    ('green', 'heart', 'hearts'),
+    ('blue', 'triangle', 'triangles'),
+    ('yellow', 'ring', 'rings'),
+    ('purple', 'square', 'squares'),
+    ('orange', 'crescent', 'crescents'),
+    ('cyan', 'circle', 'circles'),
+    ('white', 'cross', 'crosses'),
+)
 draw = dict(
     type='DrawQuestions',
     plurals={one: many for _, one, many in exchanged},
     parts=('color', 'shape'),
-    kinds=('place', 'size', 'more', 'count', 'exists', 'part', 'part'))
+    kinds=('place', 'size', 'more', 'count', 'exists', 'part', 'part'),
+)
 
 train_coco = dict(
     type='CocoDataset',
@@ -71,43 +83,60 @@ train_coco = dict(
     ann_file='annotations/instances_train.json',
     data_prefix=dict(img='train/'),
     filter_cfg=dict(filter_empty_gt=False),
-    return_classes=True)
+    return_classes=True,
+)
 # What the images of texts show is known, and teaches the image tokens.
 train_texts = dict(
     data_root=data_root,
     data_prefix=dict(img='train/'),
-    objects=dict(metainfo=dict(classes=seen_pairs), ann_file='annotations/instances_pairs_train.json'))
+    objects=dict(metainfo=dict(classes=seen_pairs), ann_file='annotations/instances_pairs_train.json'),
+)
 train_sets = [
     dict(train_coco, pipeline=load + masks + flip + resize + [dict(detect, training=True)] + learn),
     dict(
         train_coco,
         metainfo=dict(classes=seen_pairs),
         ann_file='annotations/instances_pairs_train.json',
-        pipeline=load + masks + flip + resize + [dict(detect, training=True)] + learn),
+        pipeline=load + masks + flip + resize + [dict(detect, training=True)] + learn,
+    ),
     dict(
-        train_coco,
-        pipeline=load + masks + flip + resize + [dict(segment, num_points=(8, 24), training=True)] + learn),
+        train_coco, pipeline=load + masks + flip + resize + [dict(segment, num_points=(8, 24), training=True)] + learn
+    ),
     dict(
         train_texts,
         type='ReferringExpressionDataset',
         ann_file='annotations/refexp_train.json',
-        pipeline=load + masks + [dict(type='DrawRelation', prob=0.3)] + flip_words + resize +
-        [dict(ground, training=True)] + learn),
+        pipeline=load
+        + masks
+        + [dict(type='DrawRelation', prob=0.3)]
+        + flip_words
+        + resize
+        + [dict(ground, training=True)]
+        + learn,
+    ),
     dict(
         train_coco,
         type='KeypointCocoDataset',
-        pipeline=load + keypoints + resize + [dict(locate, training=True)] + learn),
+        pipeline=load + keypoints + resize + [dict(locate, training=True)] + learn,
+    ),
     dict(
         train_texts,
         type='CaptionDataset',
         ann_file='annotations/captions_train.json',
-        pipeline=load + masks + resize + [dict(type='CaptionInstruction', training=True)] + learn),
+        pipeline=load + masks + resize + [dict(type='CaptionInstruction', training=True)] + learn,
+    ),
     dict(
         train_texts,
         type='ConversationDataset',
         ann_file='annotations/conversations_train.json',
-        pipeline=load + masks + [dict(draw, prob=0.4)] + flip_words + resize +
-        [dict(type='QuestionInstruction', training=True, shuffle_turns=True)] + learn)
+        pipeline=load
+        + masks
+        + [dict(draw, prob=0.4)]
+        + flip_words
+        + resize
+        + [dict(type='QuestionInstruction', training=True, shuffle_turns=True)]
+        + learn,
+    ),
 ]
 train_dataloader = dict(
     _delete_=True,
@@ -116,7 +145,8 @@ train_dataloader = dict(
     persistent_workers=True,
     # Shapes, pairs, segmentation, grounding, keypoints, captions, questions.
     sampler=dict(type='OneTaskSampler', batch_size=8, ratios=(0.5, 1.5, 3.2, 3, 0.7, 0.8, 1.7), num_batches=420),
-    dataset=dict(type='ConcatDataset', datasets=train_sets))
+    dataset=dict(type='ConcatDataset', datasets=train_sets),
+)
 
 val_coco = dict(
     type='CocoDataset',
@@ -124,23 +154,27 @@ val_coco = dict(
     metainfo=dict(classes=classes),
     ann_file='annotations/instances_val.json',
     data_prefix=dict(img='val/'),
-    test_mode=True)
+    test_mode=True,
+)
 val_words = dict(data_root=data_root, data_prefix=dict(img='val/'), test_mode=True)
 loader = dict(
     batch_size=16,
     num_workers=1,
     persistent_workers=False,
     drop_last=False,
-    sampler=dict(type='DefaultSampler', shuffle=False))
+    sampler=dict(type='DefaultSampler', shuffle=False),
+)
 load = load[1:]
 segmentation = {
     f'segmentation-{n}': dict(
         dataloader=dict(
             loader,
             dataset=dict(
-                val_coco,
-                pipeline=load + resize + masks + [dict(segment, num_points=n, classes=classes)] + pack[1:])),
-        evaluator=dict(type='CocoMetric', ann_file=annotations + 'instances_val.json', metric=['bbox', 'segm']))
+                val_coco, pipeline=load + resize + masks + [dict(segment, num_points=n, classes=classes)] + pack[1:]
+            ),
+        ),
+        evaluator=dict(type='CocoMetric', ann_file=annotations + 'instances_val.json', metric=['bbox', 'segm']),
+    )
     for n in (8, 14, 16, 24)
 }
 pairs_pipeline = load + resize + boxes + [dict(detect, classes=pairs)] + pack[1:]
@@ -155,9 +189,13 @@ test_cfg = dict(
                     val_words,
                     type='MDETRStyleRefCocoDataset',
                     ann_file='annotations/refexp_val.json',
-                    pipeline=load + resize + boxes + [ground] + pack[1:])),
+                    pipeline=load + resize + boxes + [ground] + pack[1:],
+                ),
+            ),
             evaluator=dict(
-                type='GroundingMetric', ann_file=annotations + 'refexp_val.json', group_key='expression_type')),
+                type='GroundingMetric', ann_file=annotations + 'refexp_val.json', group_key='expression_type'
+            ),
+        ),
         caption=dict(
             dataloader=dict(
                 loader,
@@ -165,11 +203,14 @@ test_cfg = dict(
                     val_words,
                     type='CaptionDataset',
                     ann_file='annotations/captions_val.json',
-                    pipeline=load + resize + [dict(type='CaptionInstruction')] + pack[1:])),
+                    pipeline=load + resize + [dict(type='CaptionInstruction')] + pack[1:],
+                ),
+            ),
             evaluator=[
                 dict(type='CaptionMetric'),
-                dict(type='NamedObjectsMetric', ann_file=annotations + 'instances_pairs_val.json')
-            ]),
+                dict(type='NamedObjectsMetric', ann_file=annotations + 'instances_pairs_val.json'),
+            ],
+        ),
         vqa=dict(
             dataloader=dict(
                 loader,
@@ -177,14 +218,18 @@ test_cfg = dict(
                     val_words,
                     type='ConversationDataset',
                     ann_file='annotations/conversations_val.json',
-                    pipeline=load + resize + [dict(type='QuestionInstruction')] + pack[1:])),
-            evaluator=dict(type='AnswerMetric')),
+                    pipeline=load + resize + [dict(type='QuestionInstruction')] + pack[1:],
+                ),
+            ),
+            evaluator=dict(type='AnswerMetric'),
+        ),
         keypoints=dict(
             dataloader=dict(
                 loader,
-                dataset=dict(
-                    val_coco, pipeline=load + resize + boxes + [dict(locate, classes=classes)] + pack[1:])),
-            evaluator=dict(type='KeypointMetric', ann_file=annotations + 'instances_val.json')),
+                dataset=dict(val_coco, pipeline=load + resize + boxes + [dict(locate, classes=classes)] + pack[1:]),
+            ),
+            evaluator=dict(type='KeypointMetric', ann_file=annotations + 'instances_val.json'),
+        ),
         pairs=dict(
             dataloader=dict(
                 loader,
@@ -192,12 +237,17 @@ test_cfg = dict(
                     val_coco,
                     metainfo=dict(classes=pairs),
                     ann_file='annotations/instances_pairs_val.json',
-                    pipeline=pairs_pipeline)),
+                    pipeline=pairs_pipeline,
+                ),
+            ),
             evaluator=dict(
                 type='ClassGroupsMetric',
                 ann_file=annotations + 'instances_pairs_val.json',
                 metric='bbox',
-                groups=dict(seen=seen_pairs, unseen=unseen_pairs)))),
+                groups=dict(seen=seen_pairs, unseen=unseen_pairs),
+            ),
+        ),
+    ),
     # The paper's figures are VisionLLM-R50's on COCO and RefCOCO. The trivial ones are those of dataset.json (per type
     # of question and expression, too), random boxes, and "a picture of a red circle and a blue square" as every
     # caption. The bounds are those of the true masks as so many points (docs/design.md).
@@ -225,15 +275,23 @@ test_cfg = dict(
         'vqa/vqa/first_turn_accuracy': dict(),
         'keypoints/keypoints/AP': dict(trivial=0.0),
         'pairs/coco/bbox_mAP_seen': dict(trivial=0.0),
-        'pairs/coco/bbox_mAP_unseen': dict(trivial=0.0)
-    })
+        'pairs/coco/bbox_mAP_unseen': dict(trivial=0.0),
+    },
+)
 
 max_epochs = 6
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
-    dict(type='CosineAnnealingLR', eta_min=0, begin=0, end=max_epochs, T_max=max_epochs, by_epoch=True,
-         convert_to_iter_based=True)
+    dict(
+        type='CosineAnnealingLR',
+        eta_min=0,
+        begin=0,
+        end=max_epochs,
+        T_max=max_epochs,
+        by_epoch=True,
+        convert_to_iter_based=True,
+    ),
 ]
 optim_wrapper = dict(optimizer=dict(lr=6e-4))
 # Which parts learn depends on the task of the batch.
@@ -254,7 +312,8 @@ ask = dict(type='QuestionInstruction', training=True, shuffle_turns=True)
 # First in few words and with few tokens, which takes half the time: what left, larger or how many mean.
 short_expressions = dict(
     told_expressions,
-    pipeline=relate + [dict(ground, training=True, templates=['<class> <format> <range> <image>']), pack[1]])
+    pipeline=relate + [dict(ground, training=True, templates=['<class> <format> <range> <image>']), pack[1]],
+)
 short_ask = [dict(ask, templates=['<question> <image>']), pack[1]]
 short_questions = dict(told_questions, pipeline=told + flip_words + short_ask)
 short_findings = dict(told_questions, pipeline=find + short_ask)
@@ -265,8 +324,9 @@ told_scenes = [
         train_texts,
         type='CaptionDataset',
         ann_file='annotations/captions_train.json',
-        pipeline=told + [dict(type='CaptionInstruction', training=True)] + tell),
-    dict(told_questions, pipeline=ask_anything + [ask] + tell)
+        pipeline=told + [dict(type='CaptionInstruction', training=True)] + tell,
+    ),
+    dict(told_questions, pipeline=ask_anything + [ask] + tell),
 ]
 warmup = dict(type='DescriptionWarmupHook', num_tokens=8, batch_size=32, read_formats=False)
 custom_hooks = [
@@ -274,14 +334,26 @@ custom_hooks = [
     dict(type='CheckClassNamesHook', priority='VERY_HIGH'),
     dict(warmup, datasets=[short_expressions], ratios=(1,), num_iters=700, asked_weight=5.0),
     dict(warmup, datasets=[short_expressions, short_questions], ratios=(0.4, 1), num_iters=1000, asked_weight=5.0),
-    dict(warmup, datasets=[short_expressions, short_questions, short_findings], ratios=(0.1, 0.25, 1), num_iters=600,
-         batch_size=16, asked_weight=5.0),
+    dict(
+        warmup,
+        datasets=[short_expressions, short_questions, short_findings],
+        ratios=(0.1, 0.25, 1),
+        num_iters=600,
+        batch_size=16,
+        asked_weight=5.0,
+    ),
     # Which of two is further left or larger is learnt where nothing else is asked (docs/design.md).
     dict(warmup, datasets=[short_comparisons], ratios=(1,), num_iters=200, batch_size=16, asked_weight=5.0),
     # Output formats are learnt where nothing else is, and late: parts without them make the LLM forget them.
-    dict(type='FormatWarmupHook', datasets=told_scenes[:1], ratios=(1, ), num_iters=900),
-    dict(type='DescriptionWarmupHook', datasets=told_scenes, ratios=(3, 0.7, 2.5), num_iters=1300, batch_size=16,
-         asked_weight=5.0)
+    dict(type='FormatWarmupHook', datasets=told_scenes[:1], ratios=(1,), num_iters=900),
+    dict(
+        type='DescriptionWarmupHook',
+        datasets=told_scenes,
+        ratios=(3, 0.7, 2.5),
+        num_iters=1300,
+        batch_size=16,
+        asked_weight=5.0,
+    ),
 ]
 
 # What tools/evaluate_descriptions.py asks about scenes that are told, by the names of the test tasks with its metrics.
@@ -291,9 +363,12 @@ told_tasks = dict(
         told_val,
         type='ReferringExpressionDataset',
         ann_file='annotations/refexp_val.json',
-        pipeline=boxes + [dict(ground, training=True), pack[1]]),
+        pipeline=boxes + [dict(ground, training=True), pack[1]],
+    ),
     vqa=dict(
         told_val,
         type='ConversationDataset',
         ann_file='annotations/conversations_val.json',
-        pipeline=boxes + [dict(type='QuestionInstruction'), pack[1]]))
+        pipeline=boxes + [dict(type='QuestionInstruction'), pack[1]],
+    ),
+)

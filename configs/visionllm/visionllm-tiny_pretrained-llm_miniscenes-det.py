@@ -9,5 +9,5 @@ optim_wrapper = dict(constructor='TrainedPartsOptimWrapperConstructor')
 custom_hooks = [
     dict(type='SampleSeedHook'),
     dict(type='CheckClassNamesHook', priority='VERY_HIGH'),
-    dict(type='TextWarmupHook', num_iters=200, batch_size=8, lr=2e-3)
+    dict(type='TextWarmupHook', num_iters=200, batch_size=8, lr=2e-3),
 ]

@@ -11,5 +11,7 @@ model = dict(
         arch='H',
         out_indices=(1, 2, 3),
         with_cp=True,
-        init_cfg=dict(type='Pretrained', checkpoint='{{$INTERNIMAGE_H:checkpoints/internimage_h_jointto22k_384.pth}}')),
-    neck=dict(in_channels=[640, 1280, 2560]))
+        init_cfg=dict(type='Pretrained', checkpoint='{{$INTERNIMAGE_H:checkpoints/internimage_h_jointto22k_384.pth}}'),
+    ),
+    neck=dict(in_channels=[640, 1280, 2560]),
+)

@@ -10,9 +10,11 @@ strategy = dict(
     config=dict(torch_autocast=dict(enabled=True, dtype='bfloat16')),
     gradient_clipping=0.1,
     # The frozen LLM stays out of the checkpoints.
-    exclude_frozen_parameters=True)
+    exclude_frozen_parameters=True,
+)
 optim_wrapper = dict(
     _delete_=True,
     type='DeepSpeedOptimWrapper',
     constructor='TrainedPartsOptimWrapperConstructor',
-    optimizer=dict(type='AdamW', lr=2e-4, weight_decay=1e-4))
+    optimizer=dict(type='AdamW', lr=2e-4, weight_decay=1e-4),
+)

@@ -13,4 +13,6 @@ planning = dict(
         num_key_value_heads=8,
         vocab_size=128256,
         max_position_embeddings=131072,
-        tie_word_embeddings=True))
+        tie_word_embeddings=True,
+    )
+)

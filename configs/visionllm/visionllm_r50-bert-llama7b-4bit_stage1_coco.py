@@ -3,5 +3,5 @@
 _base_ = ['./visionllm_r50-bert-llama7b_stage1_coco.py']
 
 model = dict(
-    llm=dict(
-        quantization=dict(load_in_4bit=True, bnb_4bit_quant_type='nf4', bnb_4bit_compute_dtype='bfloat16')))
+    llm=dict(quantization=dict(load_in_4bit=True, bnb_4bit_quant_type='nf4', bnb_4bit_compute_dtype='bfloat16'))
+)

@@ -5,8 +5,10 @@
 #   torchrun --nproc-per-node 8 --nnodes 4 ... tools/train.py \
 #       configs/visionllm/visionllm_r50-bert-llama7b_stage1_coco.py --launcher pytorch
 _base_ = [
-    '../_base_/visionllm_r50.py', '../_base_/coco_detection_visionllm.py', '../_base_/schedule_visionllm.py',
-    '../_base_/runtime_visionllm.py'
+    '../_base_/visionllm_r50.py',
+    '../_base_/coco_detection_visionllm.py',
+    '../_base_/schedule_visionllm.py',
+    '../_base_/runtime_visionllm.py',
 ]
 
 load_from = '{{$START:work_dirs/start/visionllm_r50.pth}}'

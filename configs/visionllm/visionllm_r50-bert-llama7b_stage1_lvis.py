@@ -1,7 +1,9 @@
 # VisionLLM-R50 on LVIS v1, detection of 1203 classes in groups, as the paper's table of a large vocabulary.
 _base_ = [
-    '../_base_/visionllm_r50.py', '../_base_/lvis_v1_detection_visionllm.py', '../_base_/schedule_visionllm.py',
-    '../_base_/runtime_visionllm.py'
+    '../_base_/visionllm_r50.py',
+    '../_base_/lvis_v1_detection_visionllm.py',
+    '../_base_/schedule_visionllm.py',
+    '../_base_/runtime_visionllm.py',
 ]
 
 load_from = '{{$START:work_dirs/start/visionllm_r50.pth}}'

@@ -1,7 +1,9 @@
 # VisionLLM-R50, stage 2: all tasks, the visual backbone frozen, from the weights of stage 1.
 _base_ = [
-    '../_base_/visionllm_r50.py', '../_base_/coco_multitask_visionllm.py', '../_base_/schedule_visionllm.py',
-    '../_base_/runtime_visionllm.py'
+    '../_base_/visionllm_r50.py',
+    '../_base_/coco_multitask_visionllm.py',
+    '../_base_/schedule_visionllm.py',
+    '../_base_/runtime_visionllm.py',
 ]
 
 load_from = 'work_dirs/visionllm_r50-bert-llama7b_stage1_coco/epoch_25.pth'
@@ -10,6 +12,7 @@ model = dict(
     backbone=dict(frozen_stages=4, init_cfg=None),
     criterion=dict(loss_format=dict(type='FormatLoss', loss_weight=0.5)),
     format_source='llm',
-    test_cfg=dict(words=dict(max_length=50, num_beams=3)))
+    test_cfg=dict(words=dict(max_length=50, num_beams=3)),
+)
 # Which parts learn depends on the task of the batch.
 model_wrapper_cfg = dict(type='MMDistributedDataParallel', find_unused_parameters=True)

@@ -33,8 +33,16 @@ def run(command: str, folder: Path) -> None:
     start = time.perf_counter()
     env = {name: value for name, value in os.environ.items() if name in ('PATH', 'HOME', 'LANG', 'PIP_CACHE_DIR')}
     env['PATH'] = ':'.join(part for part in env['PATH'].split(':') if '.venv' not in part)
-    result = subprocess.run(command, shell=True, cwd=folder, env=env, text=True, stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT, check=False)
+    result = subprocess.run(
+        command,
+        shell=True,
+        cwd=folder,
+        env=env,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
     say(result.stdout.rstrip())
     say(f'[{time.perf_counter() - start:.0f} s]\n')
     if result.returncode:
@@ -72,8 +80,9 @@ def main() -> None:
     picture = args.folder.resolve() / 'own.png'
     Image.fromarray(make_example(seed=3, split='val', index=0, size=128).image).save(picture)
     say('$ make web')
-    server = subprocess.Popen(['make', 'web'], cwd=args.folder, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT,
-                              start_new_session=True)
+    server = subprocess.Popen(
+        ['make', 'web'], cwd=args.folder, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT, start_new_session=True
+    )
     try:
         wait_for_server(server, ADDRESS)
         with sync_playwright() as playwright:

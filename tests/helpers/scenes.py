@@ -38,14 +38,22 @@ def make_coco_folder(root: Path, num_train: int = 8, num_val: int = 4, size: int
                     cv2.rectangle(picture, (x, y), (x + side - 1, y + side - 1), (20, 20, 230), -1)
                 else:
                     cv2.circle(picture, (x + side // 2, y + side // 2), side // 2, (230, 60, 20), -1)
-                annotations.append(dict(
-                    id=len(annotations) + 1, image_id=i + 1, category_id=label + 1, bbox=[x, y, side, side],
-                    area=side * side, iscrowd=0))
+                annotations.append(
+                    dict(
+                        id=len(annotations) + 1,
+                        image_id=i + 1,
+                        category_id=label + 1,
+                        bbox=[x, y, side, side],
+                        area=side * side,
+                        iscrowd=0,
+                    )
+                )
             cv2.imwrite(str(root / split / f'{i + 1}.png'), picture)
             images.append(dict(id=i + 1, file_name=f'{i + 1}.png', width=size, height=size))
         categories = [dict(id=k + 1, name=name) for k, name in enumerate(NAMES)]
-        (root / f'{split}.json').write_text(json.dumps(dict(
-            images=images, annotations=annotations, categories=categories)))
+        (root / f'{split}.json').write_text(
+            json.dumps(dict(images=images, annotations=annotations, categories=categories))
+        )
     return root
 
 
@@ -97,8 +105,11 @@ def small_multitask_config(work_dir: Path) -> Config:
     cfg.update(work_dir=str(work_dir), load_from=None, param_scheduler=[], experiment_name=work_dir.name)
     cfg.train_dataloader.update(batch_size=2, num_workers=0, persistent_workers=False)
     cfg.train_dataloader.sampler.update(batch_size=2, num_batches=12)
-    for loader in (cfg.val_dataloader, cfg.test_dataloader,
-                   *(task['dataloader'] for task in cfg.test_cfg.tasks.values())):
+    for loader in (
+        cfg.val_dataloader,
+        cfg.test_dataloader,
+        *(task['dataloader'] for task in cfg.test_cfg.tasks.values()),
+    ):
         loader.update(batch_size=2, num_workers=0, persistent_workers=False)
     cfg.test_cfg.tasks.caption.evaluator[0].tokenizer = 'simple'
     cfg.train_cfg.update(max_epochs=1)
@@ -152,11 +163,19 @@ def launch(cfg: Config, work_dir: Path, processes: int, *arguments: str) -> None
     work_dir.mkdir(exist_ok=True)
     cfg.dump(work_dir / 'config.py')
     torchrun = ['-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', str(processes)]
-    command = [sys.executable, *(torchrun if processes > 1 else []), str(ROOT / 'tools/train.py'),
-               str(work_dir / 'config.py'), '--work-dir', str(work_dir), *arguments]
+    command = [
+        sys.executable,
+        *(torchrun if processes > 1 else []),
+        str(ROOT / 'tools/train.py'),
+        str(work_dir / 'config.py'),
+        '--work-dir',
+        str(work_dir),
+        *arguments,
+    ]
     command += ['--launcher', 'pytorch'] if processes > 1 else []
-    done = subprocess.run(command, capture_output=True, text=True, timeout=1800, cwd=ROOT,
-                          env=os.environ | {'OMP_NUM_THREADS': '1'})
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=1800, cwd=ROOT, env=os.environ | {'OMP_NUM_THREADS': '1'}
+    )
     assert done.returncode == 0, done.stderr[-2000:]
 
 

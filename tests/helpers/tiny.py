@@ -24,20 +24,45 @@ ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / 'configs/visionllm/visionllm-tiny_miniscenes-det.py'
 NAMES = ['circle', 'square', 'star', 'red ring']
 VOCABULARY = dict(num_classes=8, coord_range=16, max_points=24)
-LLM = dict(tokenizer='builtin', freeze=False, config=dict(
-    hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
-    max_position_embeddings=2048, tie_word_embeddings=True, bos_token_id=1, eos_token_id=2, pad_token_id=0))
+LLM = dict(
+    tokenizer='builtin',
+    freeze=False,
+    config=dict(
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=2048,
+        tie_word_embeddings=True,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=0,
+    ),
+)
 LORA = dict(r=4, lora_alpha=8, target_modules=['q_proj', 'k_proj', 'v_proj', 'o_proj'])
 
 
-def build_decoder(seed: int = 0, start_with_question: bool = False, place_points: bool = False,
-                  tell_objectness: bool = False, asked_phrases: int = 0, **llm) -> OpenEndedTaskDecoder:
+def build_decoder(
+    seed: int = 0,
+    start_with_question: bool = False,
+    place_points: bool = False,
+    tell_objectness: bool = False,
+    asked_phrases: int = 0,
+    **llm,
+) -> OpenEndedTaskDecoder:
     """A task decoder with weights large enough for answers to differ."""
     torch.manual_seed(seed)
     decoder = OpenEndedTaskDecoder(
-        llm=CausalLM(**(LLM | llm)), vocabulary=Vocabulary(**VOCABULARY), token_dims=16, block_chunk=3,
-        start_with_question=start_with_question, asked_phrases=asked_phrases, place_points=place_points,
-        tell_objectness=tell_objectness)
+        llm=CausalLM(**(LLM | llm)),
+        vocabulary=Vocabulary(**VOCABULARY),
+        token_dims=16,
+        block_chunk=3,
+        start_with_question=start_with_question,
+        asked_phrases=asked_phrases,
+        place_points=place_points,
+        tell_objectness=tell_objectness,
+    )
     for parameter in decoder.parameters():
         if parameter.dim() > 1:
             torch.nn.init.normal_(parameter.data, std=0.3)
@@ -48,8 +73,12 @@ def save_llama(folder: Path, seed: int = 0, **config) -> tuple[LlamaForCausalLM,
     """A LLaMA with random weights and its tokenizer, saved as Hugging Face saves them."""
     torch.manual_seed(seed)
     tokenizer = CausalLM(**LLM).tokenizer
-    saved = LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), **(
-        LLM['config'] | dict(tie_word_embeddings=False, num_key_value_heads=4) | config))).eval()
+    saved = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            **(LLM['config'] | dict(tie_word_embeddings=False, num_key_value_heads=4) | config),
+        )
+    ).eval()
     saved.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return saved, tokenizer
@@ -57,8 +86,11 @@ def save_llama(folder: Path, seed: int = 0, **config) -> tuple[LlamaForCausalLM,
 
 def save_bert(folder: Path, **config) -> None:
     """A BERT with random weights and its tokenizer, saved as Hugging Face saves them."""
-    encoder = TextEncoder(tokenizer='builtin', config=dict(
-        model_type='bert', hidden_size=32, num_hidden_layers=1, num_attention_heads=4, intermediate_size=48) | config)
+    encoder = TextEncoder(
+        tokenizer='builtin',
+        config=dict(model_type='bert', hidden_size=32, num_hidden_layers=1, num_attention_heads=4, intermediate_size=48)
+        | config,
+    )
     encoder.encoder.save_pretrained(folder)
     encoder.tokenizer.save_pretrained(folder)
 
@@ -76,8 +108,13 @@ def instructions(count: int, num_points: int = 2, names: list[str] | None = None
     vocabulary = Vocabulary(**VOCABULARY)
     names = names or NAMES
     texts = [
-        build_instruction(DETECTION_TEMPLATES[i % len(DETECTION_TEMPLATES)], names[:1 + (i + 1) % len(names)],
-                          point_format(num_points), vocabulary) for i in range(count)
+        build_instruction(
+            DETECTION_TEMPLATES[i % len(DETECTION_TEMPLATES)],
+            names[: 1 + (i + 1) % len(names)],
+            point_format(num_points),
+            vocabulary,
+        )
+        for i in range(count)
     ]
     return [parse_instruction(text, vocabulary) for text in texts]
 
@@ -104,8 +141,9 @@ def build_model(seed: int = 0, llm: dict | None = None) -> VisionLLM:
     return model
 
 
-def batch(counts: list[int], size: int = 64, seed: int = 0, names: list[str] | None = None,
-          text: str | None = None) -> tuple[torch.Tensor, list[DetDataSample]]:
+def batch(
+    counts: list[int], size: int = 64, seed: int = 0, names: list[str] | None = None, text: str | None = None
+) -> tuple[torch.Tensor, list[DetDataSample]]:
     """Random images and samples with ``counts`` objects each, packed as the pipeline packs them."""
     rng = np.random.RandomState(seed)
     vocabulary = Vocabulary(num_classes=64, coord_range=64, max_points=24)
@@ -113,14 +151,23 @@ def batch(counts: list[int], size: int = 64, seed: int = 0, names: list[str] | N
     samples = []
     for i, count in enumerate(counts):
         wording = DETECTION_TEMPLATES[i % len(DETECTION_TEMPLATES)]
-        sample = DetDataSample(metainfo=dict(
-            img_id=i, noise_seed=i, img_shape=(size, size), ori_shape=(size, size), batch_input_shape=(size, size),
-            scale_factor=(1.0, 1.0), instruction=text or build_instruction(
-                wording, names, point_format(2), vocabulary)))
+        sample = DetDataSample(
+            metainfo=dict(
+                img_id=i,
+                noise_seed=i,
+                img_shape=(size, size),
+                ori_shape=(size, size),
+                batch_input_shape=(size, size),
+                scale_factor=(1.0, 1.0),
+                instruction=text or build_instruction(wording, names, point_format(2), vocabulary),
+            )
+        )
         corners = np.sort(rng.uniform(0, size, (count, 2, 2)), axis=1).astype(np.float32)
         sample.gt_instances = InstanceData(
-            labels=torch.from_numpy(rng.randint(0, len(names), count)), points=torch.from_numpy(corners),
-            bboxes=torch.from_numpy(corners.reshape(-1, 4)))
+            labels=torch.from_numpy(rng.randint(0, len(names), count)),
+            points=torch.from_numpy(corners),
+            bboxes=torch.from_numpy(corners.reshape(-1, 4)),
+        )
         samples.append(sample)
     images = torch.from_numpy(rng.standard_normal((len(counts), 3, size, size)).astype(np.float32))
     return images, samples

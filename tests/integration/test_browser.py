@@ -26,8 +26,12 @@ def address(tmp_path_factory):
     """The page of tools/web_demo.py with the released weights, in a process of its own."""
     log = tmp_path_factory.mktemp('page') / 'log.txt'
     with log.open('w') as out:
-        process = subprocess.Popen([sys.executable, 'tools/web_demo.py', '--port', str(PORT), '--max-mb', '1'],
-                                   cwd=ROOT, stdout=out, stderr=out)
+        process = subprocess.Popen(
+            [sys.executable, 'tools/web_demo.py', '--port', str(PORT), '--max-mb', '1'],
+            cwd=ROOT,
+            stdout=out,
+            stderr=out,
+        )
         address = f'http://127.0.0.1:{PORT}'
         wait_for_server(process, address)
         yield address
@@ -90,10 +94,17 @@ def test_the_page_opens_soon(browser, address):
     assert max(seconds) < 30
 
 
-@pytest.mark.parametrize('tab, name, says', [
-    ('Detect', 'detect', '<c'), ('Segment', 'segment', '<c'), ('Ground', 'ground', '<c0> <p'),
-    ('Keypoints', 'keypoints', '<c'), ('Caption', 'caption', 'a '), ('Instruction', 'instruction', ''),
-])
+@pytest.mark.parametrize(
+    'tab, name, says',
+    [
+        ('Detect', 'detect', '<c'),
+        ('Segment', 'segment', '<c'),
+        ('Ground', 'ground', '<c0> <p'),
+        ('Keypoints', 'keypoints', '<c'),
+        ('Caption', 'caption', 'a '),
+        ('Instruction', 'instruction', ''),
+    ],
+)
 def test_each_task(page, tab, name, says):
     _choose_example(page)
     ask(page, tab, name)

@@ -14,9 +14,10 @@ CONFIGS = sorted(path for path in (ROOT / 'configs').glob('*/*.py') if path.pare
 SLOW = 'visionllm_r18-minilm-smollm2_miniscenes-multitask'
 
 
-@pytest.mark.parametrize('path', [
-    pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if path.stem == SLOW else []) for path in CONFIGS
-])
+@pytest.mark.parametrize(
+    'path',
+    [pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if path.stem == SLOW else []) for path in CONFIGS],
+)
 def test_config_builds(path, tmp_path, monkeypatch):
     monkeypatch.setenv('DATA_ROOT', str(make_coco_folder(tmp_path / 'coco', 1, 1)))
     save_llama(tmp_path / 'llm')

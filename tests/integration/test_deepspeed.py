@@ -30,8 +30,9 @@ def test_deepspeed_equals_ddp_and_goes_on(tmp_path, monkeypatch):
     ours = Config.fromfile(CONFIG)
     cfg.update(runner_type=ours.runner_type, strategy=ours.strategy)
     cfg.strategy.config.torch_autocast.enabled = False  # to compare with float32
-    cfg.optim_wrapper = dict(ours.optim_wrapper, optimizer=ddp.optim_wrapper.optimizer,
-                             paramwise_cfg=ddp.optim_wrapper.paramwise_cfg)
+    cfg.optim_wrapper = dict(
+        ours.optim_wrapper, optimizer=ddp.optim_wrapper.optimizer, paramwise_cfg=ddp.optim_wrapper.paramwise_cfg
+    )
     first = copy.deepcopy(cfg)
     first.train_cfg.max_epochs = 1
 
@@ -45,8 +46,10 @@ def test_deepspeed_equals_ddp_and_goes_on(tmp_path, monkeypatch):
 
     # Its weights load as those of DDP do, and the frozen LLM is in neither.
     allow_mmengine_checkpoints()
-    mine, its = (load_from_local_safely(str(tmp_path / name))['state_dict']
-                 for name in ('whole/epoch_2.pth/mp_rank_00_model_states.pt', 'ddp/epoch_2.pth'))
+    mine, its = (
+        load_from_local_safely(str(tmp_path / name))['state_dict']
+        for name in ('whole/epoch_2.pth/mp_rank_00_model_states.pt', 'ddp/epoch_2.pth')
+    )
     assert mine.keys() == its.keys()
     base = [name for name in mine if 'llm.base.' in name]
     assert len(base) == 16 and all('lora_' in name for name in base)

@@ -94,8 +94,9 @@ def test_classes_of_a_prompt_keep_their_labels_in_any_order(detector, data):
 @pytest.mark.parametrize('size', [(1, 1), (3, 200), (200, 3)])
 def test_odd_image_sizes_are_answered(detector, tmp_path, size):
     cv2.imwrite(str(tmp_path / 'odd.png'), np.zeros((*size, 3), np.uint8))
-    found = inference_detector(detector, str(tmp_path / 'odd.png'), text_prompt=PROMPT,
-                               custom_entities=True).pred_instances
+    found = inference_detector(
+        detector, str(tmp_path / 'odd.png'), text_prompt=PROMPT, custom_entities=True
+    ).pred_instances
     assert found.bboxes.isfinite().all() and found.scores.isfinite().all()
     limits = torch.tensor([size[1], size[0]] * 2) + 1e-2
     assert (found.bboxes >= 0).all() and (found.bboxes <= limits).all()
@@ -121,11 +122,15 @@ def test_broken_training_image_stops_the_training_with_its_name(tmp_path, monkey
         train(small_config(monkeypatch, data, tmp_path / 'work'))
 
 
-@pytest.mark.parametrize('prompt, message', [
-    ('a . a', r"\['a'\] are listed more than once"), (' . ', 'class set is empty'),
-    (' . '.join(f'n{i}' for i in range(65)), '65 classes, but the vocabulary has only 64'),
-    (' . '.join(f'name {i} with rather many words in it' for i in range(64)), 'list fewer classes'),
-])
+@pytest.mark.parametrize(
+    'prompt, message',
+    [
+        ('a . a', r"\['a'\] are listed more than once"),
+        (' . ', 'class set is empty'),
+        (' . '.join(f'n{i}' for i in range(65)), '65 classes, but the vocabulary has only 64'),
+        (' . '.join(f'name {i} with rather many words in it' for i in range(64)), 'list fewer classes'),
+    ],
+)
 def test_bad_prompts_are_errors(detector, inferencer, data, prompt, message):
     image = str(data / 'val/1.png')
     with pytest.raises(ValueError, match=message):
@@ -169,8 +174,9 @@ def test_an_array_is_answered_as_its_file(config, weights, data):
     # mmdet rewrites the pipeline of a detector that was given an array, so the file comes first.
     detector, image = init_detector(copy.deepcopy(config), weights, device='cpu', cfg_options={}), data / 'val/1.png'
     from_file = inference_detector(detector, str(image), text_prompt=PROMPT, custom_entities=True).pred_instances
-    from_array = inference_detector(detector, cv2.imread(str(image)), text_prompt=PROMPT,
-                                    custom_entities=True).pred_instances
+    from_array = inference_detector(
+        detector, cv2.imread(str(image)), text_prompt=PROMPT, custom_entities=True
+    ).pred_instances
     torch.testing.assert_close(from_array.bboxes, from_file.bboxes)
     torch.testing.assert_close(from_array.scores, from_file.scores)
 
@@ -180,6 +186,7 @@ def test_unusual_image_channels_load_like_any_other(inferencer, tmp_path):
     picture = np.random.default_rng(0).integers(0, 256, (64, 64, 4), dtype=np.uint8)
     cv2.imwrite(str(tmp_path / 'grey.png'), picture[..., 0])
     cv2.imwrite(str(tmp_path / 'alpha.png'), picture)
-    found = _listed(inferencer, [str(tmp_path / 'grey.png'), str(tmp_path / 'alpha.png')], texts=PROMPT,
-                    custom_entities=True)
+    found = _listed(
+        inferencer, [str(tmp_path / 'grey.png'), str(tmp_path / 'alpha.png')], texts=PROMPT, custom_entities=True
+    )
     assert [len(f['scores']) > 0 for f in found] == [True, True]

@@ -60,6 +60,7 @@ def test_two_processes_learn_all_tasks_as_one(tmp_path, monkeypatch):
     assert worst < 1e-3, worst
     weights = [torch.load(tmp_path / name / 'epoch_1.pth', weights_only=True)['state_dict'] for name in ('one', 'two')]
     worst = max(float((weights[0][key].float() - weights[1][key].float()).abs().max()) for key in weights[0])
-    moved = max(float((weights[0][f'task_decoder.{key}'] - value).abs().max())
-                for key, value in warm_ups['one'].items())
+    moved = max(
+        float((weights[0][f'task_decoder.{key}'] - value).abs().max()) for key, value in warm_ups['one'].items()
+    )
     assert worst < 1e-6 and moved > 1e-4, (worst, moved)

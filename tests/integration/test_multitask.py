@@ -31,9 +31,17 @@ def test_every_task_trains_and_is_tested(cfg):
     cfg.load_from = f'{cfg.work_dir}/epoch_1.pth'
     cfg.experiment_name += 'test'
     metrics = Runner.from_cfg(cfg).test()
-    for name in ('detection/coco/bbox_mAP', 'segmentation-8/coco/segm_mAP', 'segmentation-24/coco/segm_mAP',
-                 'grounding/grounding/P@0.5', 'keypoints/keypoints/AP', 'caption/caption/CIDEr (simple tokenizer)',
-                 'caption/caption/all_objects_named', 'vqa/vqa/accuracy', 'pairs/coco/bbox_mAP'):
+    for name in (
+        'detection/coco/bbox_mAP',
+        'segmentation-8/coco/segm_mAP',
+        'segmentation-24/coco/segm_mAP',
+        'grounding/grounding/P@0.5',
+        'keypoints/keypoints/AP',
+        'caption/caption/CIDEr (simple tokenizer)',
+        'caption/caption/all_objects_named',
+        'vqa/vqa/accuracy',
+        'pairs/coco/bbox_mAP',
+    ):
         assert name in metrics, name
 
 
@@ -46,8 +54,10 @@ def test_batches_are_of_one_task(cfg):
     loader = Runner.build_dataloader(cfg.train_dataloader)
     kinds = set()
     for batch in loader:
-        asked = {('answer' in sample, getattr(sample.gt_instances, 'points', np.zeros((0, 0))).shape[1:])
-                 for sample in batch['data_samples']}
+        asked = {
+            ('answer' in sample, getattr(sample.gt_instances, 'points', np.zeros((0, 0))).shape[1:])
+            for sample in batch['data_samples']
+        }
         assert len({words for words, _ in asked}) == 1
         kinds |= {words for words, _ in asked}
     assert kinds == {True, False}

@@ -23,8 +23,9 @@ def test_overfits_one_batch(tmp_path, monkeypatch):
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-3, total_steps=800, pct_start=0.1)
     # The images as evaluation shows them; only wording and order of the classes change.
-    dataset.pipeline.transforms = [t for t in dataset.pipeline.transforms
-                                   if type(t).__name__ not in ('SeedBySample', 'RandomFlip', 'RandomCrop')]
+    dataset.pipeline.transforms = [
+        t for t in dataset.pipeline.transforms if type(t).__name__ not in ('SeedBySample', 'RandomFlip', 'RandomCrop')
+    ]
     for transform in dataset.pipeline.transforms:
         if type(transform).__name__ == 'RandomResize':
             transform.ratio_range = (1.0, 1.0)

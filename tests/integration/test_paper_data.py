@@ -79,10 +79,18 @@ def evaluate(cfg: Config) -> dict:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name', [
-    'r50-bert-llama7b_stage1_coco', 'r50-bert-llama7b_stage2_multitask', 'r50-bert-llama7b_stage1_lvis',
-    'internimage-h-bert-llama7b_stage1_coco', 'internimage-h-bert-llama7b_stage2_multitask',
-    'r50-bert-llama32-1b_stage1_coco', 'r50-bert-llama7b-4bit_stage1_coco'])
+@pytest.mark.parametrize(
+    'name',
+    [
+        'r50-bert-llama7b_stage1_coco',
+        'r50-bert-llama7b_stage2_multitask',
+        'r50-bert-llama7b_stage1_lvis',
+        'internimage-h-bert-llama7b_stage1_coco',
+        'internimage-h-bert-llama7b_stage2_multitask',
+        'r50-bert-llama32-1b_stage1_coco',
+        'r50-bert-llama7b-4bit_stage1_coco',
+    ],
+)
 def test_the_papers_own_configs(coco, tmp_path, monkeypatch, name):
     """As they are but for the sizes of LLM, BERT, InternImage and images, on a CPU; test_llm.py has the 4 bits."""
     monkeypatch.setattr(Config, 'pretty_text', '')
@@ -98,8 +106,9 @@ def test_the_papers_own_configs(coco, tmp_path, monkeypatch, name):
     cfg.model.image_tokenizer.num_tokens = 10
     cfg.merge_from_dict({'model.test_cfg.words.max_length': 5})
     cfg.train_cfg.update(max_epochs=1, val_interval=1)
-    cfg.optim_wrapper = dict(type='OptimWrapper', **{
-        key: cfg.optim_wrapper[key] for key in ('constructor', 'optimizer', 'clip_grad')})
+    cfg.optim_wrapper = dict(
+        type='OptimWrapper', **{key: cfg.optim_wrapper[key] for key in ('constructor', 'optimizer', 'clip_grad')}
+    )
     for part in ('train_dataloader', 'val_dataloader', 'test_dataloader', 'test_cfg'):
         shrink(cfg[part])
     cfg.train_dataloader.batch_size = 2

@@ -27,7 +27,7 @@ LEAST = {
     'vqa/vqa/comparison_accuracy': 0.83,
     'vqa/vqa/count_accuracy': 0.70,
     'vqa/vqa/existence_accuracy': 0.88,
-    'vqa/vqa/relation_accuracy': 0.80
+    'vqa/vqa/relation_accuracy': 0.80,
 }
 
 

@@ -67,16 +67,14 @@ def test_module_sorts_before_its_metadata(wheel_names):
 def test_model_index_names_configs_that_exist_once(wheel_names, repo_root):
     index = yaml.safe_load((repo_root / 'model-index.yml').read_text())
     models = [
-        model
-        for metafile in index['Import']
-        for model in yaml.safe_load((repo_root / metafile).read_text())['Models']
+        model for metafile in index['Import'] for model in yaml.safe_load((repo_root / metafile).read_text())['Models']
     ]
     for model in models:
-        assert f"visionllm_mm/.mim/{model['Config']}" in wheel_names, model['Name']
+        assert f'visionllm_mm/.mim/{model["Config"]}' in wheel_names, model['Name']
         assert Path(model['Config']).stem == model['Name']
     stems = [name for name in wheel_names if '/.mim/configs/' in name and name.endswith('.py')]
     assert len({Path(name).name for name in stems}) == len(stems), 'mim finds configs by name alone'
-    named = {f"visionllm_mm/.mim/{model['Config']}" for model in models}
+    named = {f'visionllm_mm/.mim/{model["Config"]}' for model in models}
     assert named == {name for name in stems if '/_base_/' not in name}, 'configs that the model index lacks'
 
 

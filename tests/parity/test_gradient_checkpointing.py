@@ -40,11 +40,14 @@ def _gradients(decoder, compute):
 
 
 @pytest.mark.parametrize('compute', [_two_passes, _words])
-@pytest.mark.parametrize('llm', [
-    dict(freeze=True, lora=LORA | dict(lora_dropout=0.3)),
-    dict(freeze=True, lora=LORA, dtype='bfloat16'),
-    dict(freeze=False),
-])
+@pytest.mark.parametrize(
+    'llm',
+    [
+        dict(freeze=True, lora=LORA | dict(lora_dropout=0.3)),
+        dict(freeze=True, lora=LORA, dtype='bfloat16'),
+        dict(freeze=False),
+    ],
+)
 @pytest.mark.parametrize('autocast', [False, True])
 def test_same_losses_and_gradients_with_less_kept(compute, llm, autocast):
     results = []

@@ -65,7 +65,8 @@ def test_shorter_format_is_a_prefix_of_a_longer_one():
     state = decoder.read(instructions(1), torch.randn(1, 6, 32))
     kept = torch.tensor([[1, 2]])
     torch.testing.assert_close(
-        decoder.point_logits(state, kept, 8), decoder.point_logits(state, kept, 24)[:, :, :8], atol=1e-5, rtol=1e-5)
+        decoder.point_logits(state, kept, 8), decoder.point_logits(state, kept, 24)[:, :, :8], atol=1e-5, rtol=1e-5
+    )
 
 
 def test_points_of_formats_of_different_lengths():
@@ -113,8 +114,7 @@ def test_point_places_start_as_nothing_and_tell_points_apart():
     flat = embedded.flatten(0, 1)[:8].detach()
     assert torch.cdist(flat, flat).add(torch.eye(8) * 9).min() > 1
     # A quarter of the way around is the third of eight points and the fifth of 16; only N differs.
-    torch.testing.assert_close(
-        embedded[0, 2] - embedded[0, 0], embedded[1, 4] - embedded[1, 0], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(embedded[0, 2] - embedded[0, 0], embedded[1, 4] - embedded[1, 0], atol=1e-4, rtol=1e-4)
 
 
 def test_point_places_tell_the_outlines_of_tokens_apart():
@@ -139,7 +139,7 @@ def test_padding_changes_nothing():
     assert len({len(i.text) for i in asked}) > 1
     together = decoder.class_logits(decoder.read(asked, inputs))
     for i in range(3):
-        alone = decoder.class_logits(decoder.read(asked[i:i + 1], inputs[i:i + 1]))
+        alone = decoder.class_logits(decoder.read(asked[i : i + 1], inputs[i : i + 1]))
         size = len(asked[i].class_names)
         torch.testing.assert_close(together[i, :, :size], alone[0, :, :size], atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(together[i, :, -1], alone[0, :, -1], atol=1e-5, rtol=1e-5)

@@ -39,11 +39,25 @@ from tests.helpers.tiny import ROOT
 
 FOLDER = Path(__file__).parent
 CONFIGS = ROOT / 'configs'
-PINNED_CONFIGS = sorted(str(path.relative_to(CONFIGS)) for folder in ('visionllm', 'baselines')
-                        for path in (CONFIGS / folder).glob('*.py'))
+PINNED_CONFIGS = sorted(
+    str(path.relative_to(CONFIGS)) for folder in ('visionllm', 'baselines') for path in (CONFIGS / folder).glob('*.py')
+)
 DET, STAGE1, MULTITASK = (f'visionllm/visionllm-tiny_miniscenes-{name}.py' for name in ('det', 'stage1', 'multitask'))
-INITIALIZED = [DET, STAGE1, MULTITASK, *(f'visionllm/visionllm-tiny_{name}.py' for name in (
-    'miniscenes-grounding', 'miniscenes-insseg', 'custom-coco', 'finetune-coco', 'finetune-coco-insseg'))]
+INITIALIZED = [
+    DET,
+    STAGE1,
+    MULTITASK,
+    *(
+        f'visionllm/visionllm-tiny_{name}.py'
+        for name in (
+            'miniscenes-grounding',
+            'miniscenes-insseg',
+            'custom-coco',
+            'finetune-coco',
+            'finetune-coco-insseg',
+        )
+    ),
+]
 WARMED_UP = [DET, STAGE1, MULTITASK]
 WEIGHTS = ROOT / 'checkpoints/visionllm-tiny_miniscenes-multitask.pth'
 BATCH = 4
@@ -104,10 +118,15 @@ def _state_dict(model: str) -> dict:
     with ShapesOnly():
         built = MODELS.build(ConfigDict(json.loads(model)))
     shapes = {name: tuple(value.shape) for name, value in built.state_dict().items()}
-    parts = {part: {name: shape for name, shape in shapes.items() if name.split('.')[0] == part}
-             for part in sorted({name.split('.')[0] for name in shapes})}
-    return dict(count=len(shapes), digest=_digest(shapes), parts={
-        part: f'{len(inside)} {_digest(inside)}' for part, inside in parts.items()})
+    parts = {
+        part: {name: shape for name, shape in shapes.items() if name.split('.')[0] == part}
+        for part in sorted({name.split('.')[0] for name in shapes})
+    }
+    return dict(
+        count=len(shapes),
+        digest=_digest(shapes),
+        parts={part: f'{len(inside)} {_digest(inside)}' for part, inside in parts.items()},
+    )
 
 
 def _digest(shapes: dict[str, tuple[int, ...]]) -> str:
@@ -120,21 +139,26 @@ _SHAPES = ['circle', 'square', 'triangle', 'star', 'ring', 'cross', 'crescent', 
 ASKED = {
     'detect': lambda ask, images, **kw: ask.detect(images, _SHAPES, **kw),
     'detect pairs in groups': lambda ask, images, **kw: ask.detect(
-        images, [f'{color} {shape}' for color in ('red', 'blue', 'cyan') for shape in _SHAPES], **kw),
+        images, [f'{color} {shape}' for color in ('red', 'blue', 'cyan') for shape in _SHAPES], **kw
+    ),
     'segment, 8 points': lambda ask, images, **kw: ask.segment(images, _SHAPES, num_points=8, **kw),
     'segment, 24 points': lambda ask, images, **kw: ask.segment(images, _SHAPES, **kw),
     'ground': lambda ask, images, **kw: ask.ground(images, 'the leftmost object', **kw),
     'keypoints': lambda ask, images, **kw: ask.keypoints(
-        images, _SHAPES, ['center', 'top', 'right', 'bottom', 'left'], **kw),
+        images, _SHAPES, ['center', 'top', 'right', 'bottom', 'left'], **kw
+    ),
     'caption': lambda ask, images, **kw: ask.caption(images, **kw),
     'caption, 8 words': lambda ask, images, **kw: ask.caption(images, max_words=8, **kw),
     'answer, count': lambda ask, images, **kw: ask.answer(images, 'How many objects are there?', **kw),
     'answer, existence': lambda ask, images, **kw: ask.answer(images, 'Is there a star?', **kw),
     'answer, second turn': lambda ask, images, **kw: ask.answer(
-        images, 'Is there a circle?', history=['yes', 'What color is the largest object?'], **kw),
+        images, 'Is there a circle?', history=['yes', 'What color is the largest object?'], **kw
+    ),
     'free instruction': lambda ask, images, **kw: ask(
-        images, instruction='Boxes of {"circle": <c0>, "crescent": <c1>} in <image> please, as '
-        '(c, x1, y1, x2, y2), range 64.', **kw),
+        images,
+        instruction='Boxes of {"circle": <c0>, "crescent": <c1>} in <image> please, as (c, x1, y1, x2, y2), range 64.',
+        **kw,
+    ),
 }
 
 
@@ -156,7 +180,7 @@ def _best(found: dict) -> dict:
         kept['number'] = sum(score > 0.1 for score in found['scores'])
         for key in ('scores', 'label_names', 'tokens', 'bboxes', 'polygons', 'keypoints'):
             if key in found:
-                kept[key] = found[key][:min(kept['number'], 4)]
+                kept[key] = found[key][: min(kept['number'], 4)]
     return kept
 
 
@@ -203,9 +227,14 @@ def initial_weights(name: str) -> dict[str, list[float]]:
     for key, value in sorted(new_model(read_config(name)).named_parameters()):
         parts.setdefault(key.split('.')[0], []).append(value.detach().double().flatten())
     joined = {part: torch.cat(values) for part, values in parts.items()}
-    return {part: [values.sum().item(), values.abs().sum().item(),
-                   (values * torch.linspace(-1, 1, len(values), dtype=torch.float64)).sum().item()]
-            for part, values in joined.items()}
+    return {
+        part: [
+            values.sum().item(),
+            values.abs().sum().item(),
+            (values * torch.linspace(-1, 1, len(values), dtype=torch.float64)).sum().item(),
+        ]
+        for part, values in joined.items()
+    }
 
 
 # Warm-ups.
@@ -254,8 +283,11 @@ def warmups(name: str) -> list[dict]:
             runner.model.train()
             with loss_of_each_step() as steps:
                 hook.before_train(runner)
-            change = sum(float((value.double() - start[key].double()).abs().sum())
-                         for key, value in runner.model.state_dict().items() if value.is_floating_point())
+            change = sum(
+                float((value.double() - start[key].double()).abs().sum())
+                for key, value in runner.model.state_dict().items()
+                if value.is_floating_point()
+            )
             found.append(dict(hook=type(hook).__name__, losses=steps, change=change))
     return found
 
@@ -283,5 +315,3 @@ def rounded(value):
     if isinstance(value, float) and math.isfinite(value):
         return float(f'{value:.9g}')
     return value
-
-

@@ -17,9 +17,22 @@ def _prediction(**more):
     outline = [[10.0, 5.0], [20.0, 5.0], [20.0, 15.0], [10.0, 15.0]]
     rle = coco_mask.merge(coco_mask.frPyObjects([np.ravel(outline).tolist()], 30, 40))
     rle['counts'] = rle['counts'].decode()
-    return dict(img_path='/pictures/a.png', ori_shape=[30, 40], instruction='', output_format='<cls> <x1> <y1>',
-                bboxes=[[10.0, 5.0, 20.0, 15.0], [0.0, 0.0, 4.0, 8.0]], scores=[0.9, 0.2], labels=[1, 0],
-                label_names=['red star', 'ring'], tokens=['', ''], polygons=[outline, outline], masks=[rle, rle]) | more
+    return (
+        dict(
+            img_path='/pictures/a.png',
+            ori_shape=[30, 40],
+            instruction='',
+            output_format='<cls> <x1> <y1>',
+            bboxes=[[10.0, 5.0, 20.0, 15.0], [0.0, 0.0, 4.0, 8.0]],
+            scores=[0.9, 0.2],
+            labels=[1, 0],
+            label_names=['red star', 'ring'],
+            tokens=['', ''],
+            polygons=[outline, outline],
+            masks=[rle, rle],
+        )
+        | more
+    )
 
 
 WORDS = dict(img_path=None, ori_shape=[8, 9], instruction='', output_format='<bos>', text='a star')
@@ -39,7 +52,7 @@ def test_coco_reads_what_was_found(tmp_path):
         coco = COCO(tmp_path / 'found.json')
     assert [coco.imgs[i]['file_name'] for i in (1, 2)] == ['a.png', '00000002.png']
     assert coco.imgs[1]['height'] == 30 and coco.imgs[1]['width'] == 40
-    annotation, = coco.anns.values()
+    (annotation,) = coco.anns.values()
     assert annotation['bbox'] == [10, 5, 10, 10] and annotation['score'] == 0.9 and annotation['area'] == 100
     assert coco.cats[annotation['category_id']]['name'] == 'red star'
     assert coco.annToMask(annotation).sum() == 100
@@ -57,7 +70,7 @@ def test_coco_keeps_named_points():
 def test_labelme():
     outlines = to_labelme(_prediction(), score_thr=0.5)
     assert outlines['imagePath'] == 'a.png' and (outlines['imageHeight'], outlines['imageWidth']) == (30, 40)
-    shape, = outlines['shapes']
+    (shape,) = outlines['shapes']
     assert shape['label'] == 'red star' and shape['shape_type'] == 'polygon' and len(shape['points']) == 4
     boxes = _prediction(keypoints=[[[1.0, 2.0]], [[5.0, 6.0]]], point_names=['top'])
     del boxes['polygons'], boxes['masks']

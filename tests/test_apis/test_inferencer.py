@@ -69,8 +69,11 @@ def test_each_task_answers_in_its_format(inferencer, image):
     assert np.shape(points['keypoints']) == (len(points['scores']), 2, 2) and 'masks' not in points
     assert points['point_names'] == ['center', 'top']
 
-    for words in (inferencer.caption(image, max_words=3), inferencer.answer(image, 'Is there a box?'),
-                  inferencer.answer(image, 'Is there a box?', history=('yes', 'What color is it?'))):
+    for words in (
+        inferencer.caption(image, max_words=3),
+        inferencer.answer(image, 'Is there a box?'),
+        inferencer.answer(image, 'Is there a box?', history=('yes', 'What color is it?')),
+    ):
         words = _one(words)
         assert words['output_format'] == '<bos>' and isinstance(words['text'], str) and 'bboxes' not in words
 
@@ -81,8 +84,12 @@ def test_free_text_gives_the_boxes_of_mmdets_api(inferencer, config, weights, im
     detector = init_detector(copy.deepcopy(config), weights, device='cpu', cfg_options={})
     plain = inference_detector(detector, image).pred_instances
     assert len(plain)
-    for found in (free, _one(inferencer.detect(image, NAMES)), _one(inferencer(image)),
-                  _one(inferencer(image, texts=' . '.join(NAMES), custom_entities=True))):
+    for found in (
+        free,
+        _one(inferencer.detect(image, NAMES)),
+        _one(inferencer(image)),
+        _one(inferencer(image, texts=' . '.join(NAMES), custom_entities=True)),
+    ):
         np.testing.assert_allclose(found['bboxes'], plain.bboxes.numpy(), atol=1e-3)
         assert found['label_names'] == list(plain.label_names) and found['instruction'] == text
 
@@ -104,8 +111,15 @@ def test_more_classes_than_the_data_set_has_colors(config, weights, image):
 
 def test_boxes_are_those_of_the_test_tool(inferencer, config, weights, tmp_path):
     config.dump(str(tmp_path / 'config.py'))
-    done = run_tool('test.py', str(tmp_path / 'config.py'), weights, '--out', str(tmp_path / 'found.pkl'),
-                    '--work-dir', str(tmp_path / 'work'))
+    done = run_tool(
+        'test.py',
+        str(tmp_path / 'config.py'),
+        weights,
+        '--out',
+        str(tmp_path / 'found.pkl'),
+        '--work-dir',
+        str(tmp_path / 'work'),
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     tested = load(tmp_path / 'found.pkl')
     assert len(tested) == 4
@@ -160,28 +174,35 @@ def test_files(inferencer, config, tmp_path, image):
     assert cv2.imread(str(tmp_path / 'vis/1.png')).shape[2] == 3
 
 
-@pytest.mark.parametrize('ask, error, message', [
-    (lambda i, image: i(image, instruction='Find {"box": <c0>} (c, x1, y1, x2, y2)'), ValueError, '<image>'),
-    (lambda i, image: i(image, instruction=3), TypeError, 'the instruction must be a string, got 3'),
-    (lambda i, image: i.detect(image, 'box'), TypeError, "the string 'box': put it in a list"),
-    (lambda i, image: i.detect(image, []), ValueError, 'class'),
-    (lambda i, image: i.segment(image, ['box'], num_points=2), ValueError, '3 .. 24'),
-    (lambda i, image: i.ground(image, ' '), ValueError, 'expression'),
-    (lambda i, image: i.answer(image, ''), ValueError, 'the question is empty'),
-    (lambda i, image: i.answer(image, None), TypeError, 'the question must be a string, got None'),
-    (lambda i, image: i.answer(image, 'Is it?', history=(1, 'Is it?')), TypeError, 'must be strings, got 1'),
-    (lambda i, image: i.keypoints(image, ['box'], 'center'), TypeError, "the string 'center': put it in a list"),
-    (lambda i, image: i.answer(image, 'Is it?', history=('yes',)), ValueError, 'ends with the question asked now'),
-    (lambda i, image: i.answer(image, 'Is it?', history=('yes', ' ')), ValueError, 'a turn of the history is empty'),
-    (lambda i, image: i.answer(image, 'Is it?', history=('yes', '<image>?')), ValueError, 'or holds <image>'),
-    (lambda i, image: i.detect('/no/such.png', ['box']), FileNotFoundError, 'no image /no/such.png'),
-    (lambda i, image: i.detect(3, ['box']), TypeError, 'an image is a path'),
-    (lambda i, image: i.detect(np.zeros((8, 8)), ['box']), ValueError, r'\(8, 8\) of float64'),
-    (lambda i, image: i.detect(image, ['box'], batch_size=0), ValueError, 'batch_size must be at least 1, got 0'),
-    (lambda i, image: i('a.mp4', texts='box', custom_entities=True), ValueError, 'a.mp4 is a video: ask it with'),
-    (lambda i, image: i.detect([], ['box']), ValueError, 'there is no image in'),
-    (lambda i, image: i.detect([image, image], ['box'], out_dir='out'), ValueError, "several are called '1'"),
-])
+@pytest.mark.parametrize(
+    'ask, error, message',
+    [
+        (lambda i, image: i(image, instruction='Find {"box": <c0>} (c, x1, y1, x2, y2)'), ValueError, '<image>'),
+        (lambda i, image: i(image, instruction=3), TypeError, 'the instruction must be a string, got 3'),
+        (lambda i, image: i.detect(image, 'box'), TypeError, "the string 'box': put it in a list"),
+        (lambda i, image: i.detect(image, []), ValueError, 'class'),
+        (lambda i, image: i.segment(image, ['box'], num_points=2), ValueError, '3 .. 24'),
+        (lambda i, image: i.ground(image, ' '), ValueError, 'expression'),
+        (lambda i, image: i.answer(image, ''), ValueError, 'the question is empty'),
+        (lambda i, image: i.answer(image, None), TypeError, 'the question must be a string, got None'),
+        (lambda i, image: i.answer(image, 'Is it?', history=(1, 'Is it?')), TypeError, 'must be strings, got 1'),
+        (lambda i, image: i.keypoints(image, ['box'], 'center'), TypeError, "the string 'center': put it in a list"),
+        (lambda i, image: i.answer(image, 'Is it?', history=('yes',)), ValueError, 'ends with the question asked now'),
+        (
+            lambda i, image: i.answer(image, 'Is it?', history=('yes', ' ')),
+            ValueError,
+            'a turn of the history is empty',
+        ),
+        (lambda i, image: i.answer(image, 'Is it?', history=('yes', '<image>?')), ValueError, 'or holds <image>'),
+        (lambda i, image: i.detect('/no/such.png', ['box']), FileNotFoundError, 'no image /no/such.png'),
+        (lambda i, image: i.detect(3, ['box']), TypeError, 'an image is a path'),
+        (lambda i, image: i.detect(np.zeros((8, 8)), ['box']), ValueError, r'\(8, 8\) of float64'),
+        (lambda i, image: i.detect(image, ['box'], batch_size=0), ValueError, 'batch_size must be at least 1, got 0'),
+        (lambda i, image: i('a.mp4', texts='box', custom_entities=True), ValueError, 'a.mp4 is a video: ask it with'),
+        (lambda i, image: i.detect([], ['box']), ValueError, 'there is no image in'),
+        (lambda i, image: i.detect([image, image], ['box'], out_dir='out'), ValueError, "several are called '1'"),
+    ],
+)
 def test_bad_requests_name_what_is_wrong(inferencer, image, ask, error, message):
     with pytest.raises(error, match=message):
         ask(inferencer, image)
@@ -191,7 +212,7 @@ def test_arrays_are_drawn_in_their_own_colors(inferencer, image):
     """They are BGR, as mmdet has them; what is drawn is RGB."""
     array = cv2.imread(image)
     array[:8] = (255, 0, 0)
-    drawn, = inferencer.detect(array, ['box'], return_vis=True, pred_score_thr=1.0)['visualization']
+    (drawn,) = inferencer.detect(array, ['box'], return_vis=True, pred_score_thr=1.0)['visualization']
     assert np.abs(drawn[..., ::-1].astype(int) - array).mean() < 8
 
 
@@ -280,8 +301,12 @@ def test_files_that_are_no_images(inferencer, tmp_path, image):
     (tmp_path / 'text.png').write_text('not a picture')
     (tmp_path / 'cut.png').write_bytes(Path(image).read_bytes()[:200])
     Image.new('1', (20000, 20000)).save(tmp_path / 'huge.png')
-    for name, message in (('empty.png', 'empty.png is empty'), ('text.png', 'text.png is not an image'),
-                          ('cut.png', 'cut.png is truncated'), ('huge.png', 'huge.png is too large')):
+    for name, message in (
+        ('empty.png', 'empty.png is empty'),
+        ('text.png', 'text.png is not an image'),
+        ('cut.png', 'cut.png is truncated'),
+        ('huge.png', 'huge.png is too large'),
+    ):
         with pytest.raises(ValueError, match=message):
             inferencer.detect(tmp_path / name, NAMES)
     with pytest.raises(ValueError, match='too large: 3 x 4 are more than 11 pixels'):

@@ -22,8 +22,13 @@ def tool(folder, tmp_path_factory):
         config = small_config(patch, folder, run)
     config.dump(str(run / 'config.py'))
     save_untrained(config, run / 'random.pth')
-    return VisionLLMTool(device='cpu', config=str(run / 'config.py'), weights=str(run / 'random.pth'),
-                         out_dir=str(run / 'image'), score_thr=0.0)
+    return VisionLLMTool(
+        device='cpu',
+        config=str(run / 'config.py'),
+        weights=str(run / 'random.pth'),
+        out_dir=str(run / 'image'),
+        score_thr=0.0,
+    )
 
 
 @pytest.fixture(scope='module')
@@ -55,10 +60,14 @@ def test_is_built_as_interngpt_builds_it(folder, tmp_path, monkeypatch):
 
 def test_each_tool_takes_a_string_and_returns_text_or_a_picture(tools, folder):
     image = f'{folder}/val/1.png'
-    for name, request in (('Detect Objects In The Image', 'boxes, the star and ring'),
-                          ('Segment Objects In The Image', 'box'),
-                          ('Follow A Vision Instruction',
-                           'Boxes of {"box": <c0>, "star": <c1>} in <image>, as (c, x1, y1, x2, y2), range 64')):
+    for name, request in (
+        ('Detect Objects In The Image', 'boxes, the star and ring'),
+        ('Segment Objects In The Image', 'box'),
+        (
+            'Follow A Vision Instruction',
+            'Boxes of {"box": <c0>, "star": <c1>} in <image>, as (c, x1, y1, x2, y2), range 64',
+        ),
+    ):
         assert cv2.imread(tools[name](f'{image}, {request}')).shape == (64, 64, 3)
     box = tools['Locate What Is Described'](f'{image}, the largest box')
     assert len([int(value) for value in box.split(', ')]) == 4

@@ -51,13 +51,17 @@ def image(folder):
 
 def test_every_task(client, image):
     for name, inputs, output_format in (
-            ('detect', (['box', 'star'],), '<cls> <x1> <y1> <x2> <y2>'),
-            ('segment', (['box'], 3), '<cls> <x1> <y1> <x2> <y2> <x3> <y3>'),
-            ('ground', ('the box on the left',), '<cls> <x1> <y1> <x2> <y2>'),
-            ('keypoints', (['box'], ['top']), '<cls> <x1> <y1>'),
-            ('caption', (3,), '<bos>'),
-            ('instruction', ('Find {"ring": <c0>} in <image>: (c, x1, y1, x2, y2), range 64',),
-             '<cls> <x1> <y1> <x2> <y2>')):
+        ('detect', (['box', 'star'],), '<cls> <x1> <y1> <x2> <y2>'),
+        ('segment', (['box'], 3), '<cls> <x1> <y1> <x2> <y2> <x3> <y3>'),
+        ('ground', ('the box on the left',), '<cls> <x1> <y1> <x2> <y2>'),
+        ('keypoints', (['box'], ['top']), '<cls> <x1> <y1>'),
+        ('caption', (3,), '<bos>'),
+        (
+            'instruction',
+            ('Find {"ring": <c0>} in <image>: (c, x1, y1, x2, y2), range 64',),
+            '<cls> <x1> <y1> <x2> <y2>',
+        ),
+    ):
         picture, instruction, read, said, seconds, file = client.predict(image, 0.0, *inputs, api_name=f'/{name}')
         assert read == output_format and '<image>' in instruction and re.fullmatch(r'\d+\.\d\d s', seconds)
         answer = json.loads(Path(file['value'] if isinstance(file, dict) else file).read_text())
@@ -74,14 +78,22 @@ def test_messages_instead_of_stack_traces(client, image, folder, tmp_path):
     (tmp_path / 'empty.png').touch()
     (tmp_path / 'film.mp4').write_bytes((folder / 'val/1.png').read_bytes()[:64])
     Image.new('1', (200, 200)).save(tmp_path / 'large.png')
-    files = [((handle_file(str(tmp_path / name)), 0.3, ['box']), 'detect', message) for name, message in (
-        ('text.png', 'not an image'), ('empty.png', 'has 0 bytes'), ('film.mp4', 'not an image'),
-        ('large.png', '200 x 200 are more than 10000 pixels'))]
+    files = [
+        ((handle_file(str(tmp_path / name)), 0.3, ['box']), 'detect', message)
+        for name, message in (
+            ('text.png', 'not an image'),
+            ('empty.png', 'has 0 bytes'),
+            ('film.mp4', 'not an image'),
+            ('large.png', '200 x 200 are more than 10000 pixels'),
+        )
+    ]
     for inputs, name, message in (
-            ((None, 0.3, ['box']), 'detect', 'Choose or upload a picture'),
-            ((image, 0.3, []), 'detect', 'class'),
-            ((image, 0.3, ['<b>x</b>', '<b>x</b>']), 'detect', '&lt;b&gt;x&lt;/b&gt;'),
-            ((image, 0.3, ''), 'instruction', 'instruction'), *files):
+        ((None, 0.3, ['box']), 'detect', 'Choose or upload a picture'),
+        ((image, 0.3, []), 'detect', 'class'),
+        ((image, 0.3, ['<b>x</b>', '<b>x</b>']), 'detect', '&lt;b&gt;x&lt;/b&gt;'),
+        ((image, 0.3, ''), 'instruction', 'instruction'),
+        *files,
+    ):
         with pytest.raises(AppError, match=re.escape(message)) as caught:
             client.predict(*inputs, api_name=f'/{name}')
         assert 'Traceback' not in str(caught.value) and '/' not in str(caught.value).replace('&lt;/b', '')
@@ -97,12 +109,17 @@ def test_pictures_of_other_kinds_and_many_classes(client, folder, tmp_path):
     picture.convert('CMYK').save(tmp_path / 'print.jpg')
     picture.crop((0, 0, 64, 48)).save(tmp_path / 'turned.jpg', exif=turned)
     Image.fromarray(np.full((64, 64), 40000, np.uint16)).save(tmp_path / 'deep.png')
-    for name, size in (('alpha.png', (64, 64)), ('print.jpg', (64, 64)), ('turned.jpg', (48, 64)),
-                       ('deep.png', (64, 64))):
+    for name, size in (
+        ('alpha.png', (64, 64)),
+        ('print.jpg', (64, 64)),
+        ('turned.jpg', (48, 64)),
+        ('deep.png', (64, 64)),
+    ):
         drawn, *_ = client.predict(handle_file(str(tmp_path / name)), 0.3, ['box'], api_name='/detect')
         assert Image.open(drawn).size == size, name
-    many = client.predict(handle_file(str(tmp_path / 'alpha.png')), 0.0, [f'thing {i}' for i in range(600)],
-                          api_name='/detect')
+    many = client.predict(
+        handle_file(str(tmp_path / 'alpha.png')), 0.0, [f'thing {i}' for i in range(600)], api_name='/detect'
+    )
     assert re.match(r'thing \d+, \d\.\d\d:  <c', many[3])
 
 

@@ -10,14 +10,21 @@ from visionllm_mm.datasets import ConversationDataset
 def _dataset(tmp_path, conversations, test_mode=True, **kwargs):
     path = tmp_path / 'talk.json'
     path.write_text(json.dumps(conversations))
-    return ConversationDataset(ann_file='talk.json', data_root=str(tmp_path), data_prefix=dict(img='images/'),
-                               test_mode=test_mode, **kwargs)
+    return ConversationDataset(
+        ann_file='talk.json', data_root=str(tmp_path), data_prefix=dict(img='images/'), test_mode=test_mode, **kwargs
+    )
 
 
 def _talk(*values, **more):
     speakers = ['human', 'gpt'] * len(values)
-    return dict(id='talk 7', image='a.png', conversations=[
-        {'from': speaker, 'value': value} for speaker, value in zip(speakers, values, strict=False)]) | more
+    return (
+        dict(
+            id='talk 7',
+            image='a.png',
+            conversations=[{'from': speaker, 'value': value} for speaker, value in zip(speakers, values, strict=False)],
+        )
+        | more
+    )
 
 
 def test_every_answer_is_a_sample_with_what_was_said_before(tmp_path):
@@ -42,18 +49,21 @@ def test_types_and_image_at_the_end(tmp_path):
     assert [dataset.get_data_info(i)['question_type'] for i in range(2)] == ['count', 'other']
 
 
-@pytest.mark.parametrize('conversation, message', [
-    (_talk('What is it?', 'a star'), "'talk 7' must hold <image> once, not 0 times"),
-    (_talk('<image> What?', 'a star', '<image> And?', 'red'), 'not 2 times'),
-    (_talk('<image>', 'a star'), 'turn 0 is empty'),
-    (_talk('<image> What?', ' '), 'turn 1 is empty'),
-    (_talk('<image> What?'), 'must take turns'),
-    (_talk(), 'must take turns'),
-    (_talk('<image> What?', None), '"from" and "value", two strings, got'),
-    (dict(id='talk 7', image='a.png', conversations=[dict(value='<image>')]), "got {'value': '<image>'}"),
-    (dict(id='talk 7'), "'talk 7' has no image and no conversations"),
-    (_talk('<image> What?', 'a star', question_types=['shape', 'color']), 'has 1 answers, but 2 question_types'),
-])
+@pytest.mark.parametrize(
+    'conversation, message',
+    [
+        (_talk('What is it?', 'a star'), "'talk 7' must hold <image> once, not 0 times"),
+        (_talk('<image> What?', 'a star', '<image> And?', 'red'), 'not 2 times'),
+        (_talk('<image>', 'a star'), 'turn 0 is empty'),
+        (_talk('<image> What?', ' '), 'turn 1 is empty'),
+        (_talk('<image> What?'), 'must take turns'),
+        (_talk(), 'must take turns'),
+        (_talk('<image> What?', None), '"from" and "value", two strings, got'),
+        (dict(id='talk 7', image='a.png', conversations=[dict(value='<image>')]), "got {'value': '<image>'}"),
+        (dict(id='talk 7'), "'talk 7' has no image and no conversations"),
+        (_talk('<image> What?', 'a star', question_types=['shape', 'color']), 'has 1 answers, but 2 question_types'),
+    ],
+)
 def test_bad_conversations_are_named(tmp_path, conversation, message):
     with pytest.raises(ValueError, match=message):
         _dataset(tmp_path, [conversation])

@@ -27,10 +27,16 @@ VOCABULARY = dict(num_classes=8, coord_range=64, max_points=24)
 
 
 def _sample(labels=(2, 0, 2), ignore=(False, False, True), names=('circle', 'square', 'star')):
-    boxes = torch.tensor([[1.0, 2.0, 11.0, 22.0], [5.0, 5.0, 9.0, 9.0], [0.0, 0.0, 3.0, 4.0]])[:len(labels)]
-    return dict(text=tuple(names), img_id=3, gt_bboxes=HorizontalBoxes(boxes.reshape(-1, 4)),
-                gt_bboxes_labels=np.array(labels, dtype=np.int64), gt_ignore_flags=np.array(ignore, dtype=bool),
-                img=np.zeros((30, 40, 3), np.uint8), img_shape=(30, 40))
+    boxes = torch.tensor([[1.0, 2.0, 11.0, 22.0], [5.0, 5.0, 9.0, 9.0], [0.0, 0.0, 3.0, 4.0]])[: len(labels)]
+    return dict(
+        text=tuple(names),
+        img_id=3,
+        gt_bboxes=HorizontalBoxes(boxes.reshape(-1, 4)),
+        gt_bboxes_labels=np.array(labels, dtype=np.int64),
+        gt_ignore_flags=np.array(ignore, dtype=bool),
+        img=np.zeros((30, 40, 3), np.uint8),
+        img_shape=(30, 40),
+    )
 
 
 def test_wordings_vary_while_training_and_not_while_evaluating():
@@ -44,8 +50,10 @@ def test_wordings_vary_while_training_and_not_while_evaluating():
 
 
 def test_template_index_chooses_the_wording():
-    texts = [DetectionInstruction(VOCABULARY, template_index=i)(_sample())['instruction']
-             for i in range(len(DETECTION_TEMPLATES))]
+    texts = [
+        DetectionInstruction(VOCABULARY, template_index=i)(_sample())['instruction']
+        for i in range(len(DETECTION_TEMPLATES))
+    ]
     assert len(set(texts)) == len(texts)
     assert texts[2].startswith(DETECTION_TEMPLATES[2].split('<')[0])
     with pytest.raises(ValueError, match=r'template_index must be 0 .. 1, got 2'):
@@ -63,8 +71,9 @@ def test_sets_have_at_most_max_classes_and_favour_what_is_shown():
 
 def test_randomness_can_be_switched_off():
     np.random.seed(0)
-    fixed = DetectionInstruction(VOCABULARY, training=True, templates=DETECTION_TEMPLATES[:1], subset_prob=0.0,
-                                 shuffle=False)
+    fixed = DetectionInstruction(
+        VOCABULARY, training=True, templates=DETECTION_TEMPLATES[:1], subset_prob=0.0, shuffle=False
+    )
     assert len({fixed(_sample())['instruction'] for _ in range(20)}) == 1
     subsets = DetectionInstruction(VOCABULARY, training=True, subset_prob=1.0, shuffle=False)
     drawn = [subsets(_sample())['class_labels'] for _ in range(30)]
@@ -88,7 +97,7 @@ def test_longest_instructions_are_all_groups_of_a_test_and_the_worst_of_a_traini
     names = ['a', 'bbbb', 'cc', 'ddd', 'e']
     asked = DetectionInstruction(VOCABULARY, max_classes=2).longest_instructions(names)
     sets = [parse_instruction(text, Vocabulary(**VOCABULARY)).class_names for text in asked]
-    assert sets == [('a', 'bbbb'), ('cc', 'ddd'), ('e', )]
+    assert sets == [('a', 'bbbb'), ('cc', 'ddd'), ('e',)]
     drawn = DetectionInstruction(VOCABULARY, max_classes=2, training=True).longest_instructions(names)
     assert len(drawn) == len(DETECTION_TEMPLATES)
     assert {parse_instruction(text, Vocabulary(**VOCABULARY)).class_names for text in drawn} == {('bbbb', 'ddd')}
@@ -100,8 +109,9 @@ def test_plain_names_have_no_underscores_and_brackets():
         transform = DetectionInstruction(VOCABULARY, training=training, plain_names=True, subset_prob=0.0)
         result = transform(_sample(names=names))
         assert sorted(result['class_names']) == ['Band Aid', 'bow weapon', 'flip-flop sandal']
-        assert [names[k].replace('_', ' ').replace('(', '').replace(')', '') for k in result['class_labels']
-                ] == result['class_names']
+        assert [names[k].replace('_', ' ').replace('(', '').replace(')', '') for k in result['class_labels']] == result[
+            'class_names'
+        ]
         assert '"bow weapon": <c' in result['instruction'] and 'bow_' not in result['instruction']
         assert all('"bow weapon"' in text for text in transform.longest_instructions(names))
     assert '"bow_(weapon)"' in DetectionInstruction(VOCABULARY)(_sample(names=names))['instruction']
@@ -115,8 +125,9 @@ def test_more_classes_than_tokens_are_an_error_for_evaluation_and_subsets_while_
         DetectionInstruction(VOCABULARY)(_sample(names=names))
     with pytest.raises(ValueError, match='9 classes'):
         DetectionInstruction(VOCABULARY, classes=names)
-    assert len(DetectionInstruction(VOCABULARY, training=True, subset_prob=0.0)(
-        _sample(names=names))['class_names']) == 8
+    assert (
+        len(DetectionInstruction(VOCABULARY, training=True, subset_prob=0.0)(_sample(names=names))['class_names']) == 8
+    )
 
 
 @pytest.mark.parametrize('subset_prob', [0.0, 1.0])
@@ -136,7 +147,8 @@ def test_objects_of_classes_left_out_are_marked():
         result = transform(_sample())
         names = result['class_names']
         assert [names[k] if k >= 0 else None for k in result['gt_bboxes_labels']] == [
-            n if n in names else None for n in ('star', 'circle', 'star')]
+            n if n in names else None for n in ('star', 'circle', 'star')
+        ]
         sizes.add(int((result['gt_bboxes_labels'] >= 0).sum()))
     assert sizes == {0, 1, 2, 3}
 
@@ -155,24 +167,32 @@ def test_packed_sample_has_the_instruction_and_separates_ignored_objects():
         assert key in sample
 
 
-@pytest.mark.parametrize('text, names', [
-    ('a . b', ['a', 'b']), ('a . b .', ['a', 'b']), (' red star . St. Bernard ', ['red star', 'St. Bernard']),
-    ('one', ['one']),
-])
+@pytest.mark.parametrize(
+    'text, names',
+    [
+        ('a . b', ['a', 'b']),
+        ('a . b .', ['a', 'b']),
+        (' red star . St. Bernard ', ['red star', 'St. Bernard']),
+        ('one', ['one']),
+    ],
+)
 def test_prompt_is_split_as_mmdet_writes_it(text, names):
     result = DetectionInstruction(VOCABULARY)(dict(text=text, custom_entities=True))
     assert result['class_names'] == names and result['class_labels'] == list(range(len(names)))
     assert list(parse_instruction(result['instruction'], Vocabulary(**VOCABULARY)).class_names) == names
 
 
-@pytest.mark.parametrize('results, error, message', [
-    (dict(text='a . a', custom_entities=True), ValueError, r"\['a'\] are listed more than once"),
-    (dict(text='', custom_entities=True), ValueError, 'empty'),
-    (dict(text=('a', 3)), TypeError, '3 of type int'),
-    (dict(text=()), ValueError, 'empty'),
-    (dict(text='a . <image>', custom_entities=True), ValueError, 'must not hold'),
-    (dict(), ValueError, 'no class set: give classes='),
-])
+@pytest.mark.parametrize(
+    'results, error, message',
+    [
+        (dict(text='a . a', custom_entities=True), ValueError, r"\['a'\] are listed more than once"),
+        (dict(text='', custom_entities=True), ValueError, 'empty'),
+        (dict(text=('a', 3)), TypeError, '3 of type int'),
+        (dict(text=()), ValueError, 'empty'),
+        (dict(text='a . <image>', custom_entities=True), ValueError, 'must not hold'),
+        (dict(), ValueError, 'no class set: give classes='),
+    ],
+)
 def test_bad_class_sets_are_errors(results, error, message):
     with pytest.raises(error, match=message):
         DetectionInstruction(VOCABULARY)(results)
@@ -207,17 +227,36 @@ def test_crowds_are_neither_targets_nor_distractors(tmp_path):
     init_default_scope('mmdet')
     crowd = dict(segmentation=dict(size=[30, 40], counts=[0, 300, 900]), bbox=[0, 0, 10, 30], area=300, iscrowd=1)
     single = dict(segmentation=[[20, 5, 30, 5, 30, 15, 20, 15]], bbox=[20, 5, 10, 10], area=100, iscrowd=0)
-    (tmp_path / 'ann.json').write_text(json.dumps(dict(
-        images=[dict(id=1, file_name='a.png', width=40, height=30)],
-        categories=[dict(id=1, name='cat'), dict(id=2, name='dog')],
-        annotations=[dict(id=1, image_id=1, category_id=1, **crowd), dict(id=2, image_id=1, category_id=1, **single)])))
+    (tmp_path / 'ann.json').write_text(
+        json.dumps(
+            dict(
+                images=[dict(id=1, file_name='a.png', width=40, height=30)],
+                categories=[dict(id=1, name='cat'), dict(id=2, name='dog')],
+                annotations=[
+                    dict(id=1, image_id=1, category_id=1, **crowd),
+                    dict(id=2, image_id=1, category_id=1, **single),
+                ],
+            )
+        )
+    )
     cv2.imwrite(str(tmp_path / 'a.png'), np.zeros((30, 40, 3), np.uint8))
     segment = dict(type='SegmentationInstruction', vocabulary=VOCABULARY, num_points=8, training=True, subset_prob=0.0)
-    dataset = DATASETS.build(dict(
-        type='CocoDataset', ann_file='ann.json', data_root=str(tmp_path), data_prefix=dict(img=''), return_classes=True,
-        metainfo=dict(classes=('cat', 'dog')), pipeline=[
-            dict(type='LoadImageFromFile'), dict(type='LoadAnnotations', with_bbox=True, with_mask=True), segment,
-            dict(type='PackInstructionInputs')]))
+    dataset = DATASETS.build(
+        dict(
+            type='CocoDataset',
+            ann_file='ann.json',
+            data_root=str(tmp_path),
+            data_prefix=dict(img=''),
+            return_classes=True,
+            metainfo=dict(classes=('cat', 'dog')),
+            pipeline=[
+                dict(type='LoadImageFromFile'),
+                dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
+                segment,
+                dict(type='PackInstructionInputs'),
+            ],
+        )
+    )
     sample = dataset[0]['data_samples']
     assert len(sample.gt_instances) == len(sample.ignored_instances) == 1
     assert sample.gt_instances.points.shape == (1, 8, 2) and sample.gt_instances.points[..., 0].min() >= 19
@@ -285,9 +324,10 @@ def test_outlines_are_known_whatever_is_asked_for():
     packed = PackInstructionInputs()(result)['data_samples']
     assert packed.gt_instances.points.shape == (2, 2, 2) and len(packed.ignored_instances) == 1
     packed.gt_instances.bboxes = packed.gt_instances.bboxes.tensor  # as the data preprocessor does
-    target, = set_targets([packed])
+    (target,) = set_targets([packed])
     torch.testing.assert_close(
-        target.outlines_norm, torch.from_numpy(outlines[:2]) / torch.tensor([40., 30.]), equal_nan=True)
+        target.outlines_norm, torch.from_numpy(outlines[:2]) / torch.tensor([40.0, 30.0]), equal_nan=True
+    )
     assert len({AddOutlines((8, 24))(dict(asked))['gt_outlines'].shape[1] for _ in range(20)}) > 5
 
 
@@ -297,9 +337,10 @@ def test_outlines_of_objects_without_a_name_come_last():
     result['gt_ignore_flags'][:] = False
     packed = PackInstructionInputs()(result)['data_samples']
     packed.gt_instances.bboxes = packed.gt_instances.bboxes.tensor
-    target, = set_targets([packed])
-    torch.testing.assert_close(target.outlines_norm * target.image_size,
-                               torch.from_numpy(result['gt_outlines'][[1, 2, 0]]))
+    (target,) = set_targets([packed])
+    torch.testing.assert_close(
+        target.outlines_norm * target.image_size, torch.from_numpy(result['gt_outlines'][[1, 2, 0]])
+    )
     low, high = target.all_boxes_norm.unbind(dim=1)
     assert ((target.outlines_norm >= low[:, None] - 1e-5) & (target.outlines_norm <= high[:, None] + 1e-5)).all()
 
@@ -311,11 +352,16 @@ def test_outlines_without_masks_or_points_are_errors():
         AddOutlines((2, 24))
 
 
-@pytest.mark.parametrize('settings, message', [
-    (dict(num_points=2), 'within 3 .. 24'), (dict(num_points=25), 'within 3 .. 24'),
-    (dict(num_points=(8, 25)), 'within 3 .. 24'), (dict(num_points=(24, 8), training=True), 'within 3 .. 24'),
-    (dict(num_points=(8, 24)), 'evaluation needs one number of points'),
-])
+@pytest.mark.parametrize(
+    'settings, message',
+    [
+        (dict(num_points=2), 'within 3 .. 24'),
+        (dict(num_points=25), 'within 3 .. 24'),
+        (dict(num_points=(8, 25)), 'within 3 .. 24'),
+        (dict(num_points=(24, 8), training=True), 'within 3 .. 24'),
+        (dict(num_points=(8, 24)), 'evaluation needs one number of points'),
+    ],
+)
 def test_bad_numbers_of_points_are_errors(settings, message):
     with pytest.raises(ValueError, match=message):
         SegmentationInstruction(VOCABULARY, **settings)

@@ -65,7 +65,9 @@ def test_what_is_no_image_is_named(tmp_path, content):
 def test_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match='none.png is missing$'):
         LoadImageFromFile()(dict(img_path=str(tmp_path / 'none.png')))
-    with pytest.raises(FileNotFoundError, match=r'train2017/1.jpg is missing: from train2017.zip of https://cocodataset'):
+    with pytest.raises(
+        FileNotFoundError, match=r'train2017/1.jpg is missing: from train2017.zip of https://cocodataset'
+    ):
         LoadImageFromFile()(dict(img_path=str(tmp_path / 'train2017/1.jpg')))
 
 

@@ -19,7 +19,7 @@ def _task(index):
 def _batches(sampler):
     indices = list(sampler)
     assert len(indices) == len(sampler)
-    return [indices[i:i + sampler.batch_size] for i in range(0, len(indices), sampler.batch_size)]
+    return [indices[i : i + sampler.batch_size] for i in range(0, len(indices), sampler.batch_size)]
 
 
 def test_every_batch_is_of_one_task_and_draws_are_as_asked():
@@ -41,7 +41,7 @@ def test_an_epoch_repeats_no_image_before_all_were_seen():
         part = [index for index in drawn if low <= index < high]
         size = high - low
         for start in range(0, len(part), size):
-            assert len(set(part[start:start + size])) == len(part[start:start + size])
+            assert len(set(part[start : start + size])) == len(part[start : start + size])
 
 
 def test_sizes_are_the_default_ratios():

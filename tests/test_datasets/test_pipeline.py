@@ -16,8 +16,14 @@ NAMES = ['circle', 'square', 'star']
 
 def _sample():
     boxes = torch.tensor([[1.0, 2.0, 11.0, 22.0], [5.0, 5.0, 9.0, 9.0], [0.0, 0.0, 3.0, 4.0]])
-    return dict(text=NAMES, custom_entities=True, img_id=3, gt_bboxes=HorizontalBoxes(boxes),
-                gt_bboxes_labels=np.array([2, 0, 2]), gt_ignore_flags=np.array([False, False, True]))
+    return dict(
+        text=NAMES,
+        custom_entities=True,
+        img_id=3,
+        gt_bboxes=HorizontalBoxes(boxes),
+        gt_bboxes_labels=np.array([2, 0, 2]),
+        gt_ignore_flags=np.array([False, False, True]),
+    )
 
 
 def test_training_targets_follow_the_set():
@@ -75,8 +81,11 @@ def test_class_names_of_a_file(tmp_path):
     path = tmp_path / 'train.json'
     with pytest.raises(FileNotFoundError, match='DATA_ROOT'):
         read_class_names(path)
-    for content, message in (('{', 'no COCO-format'), ('{"images": []}', 'no COCO-format'),
-                             ('{"categories": []}', 'lists no categories')):
+    for content, message in (
+        ('{', 'no COCO-format'),
+        ('{"images": []}', 'no COCO-format'),
+        ('{"categories": []}', 'lists no categories'),
+    ):
         path.write_text(content)
         with pytest.raises(ValueError, match=message):
             read_class_names(path)

@@ -55,8 +55,9 @@ def test_detection_reads_coco(read_config, coco):
     dataset = DATASETS.build(read_config(STAGE_1).train_dataloader.dataset)
     content = json.loads((coco / 'annotations/instances_train2017.json').read_text())
     assert len(dataset) == 10 and dataset.cat_ids == list(CATEGORY_IDS) and max(CATEGORY_IDS) == 90
-    of_image = {image['id']: [a for a in content['annotations'] if a['image_id'] == image['id']]
-                for image in content['images']}
+    of_image = {
+        image['id']: [a for a in content['annotations'] if a['image_id'] == image['id']] for image in content['images']
+    }
     crowds = 0
     for i in range(10):
         info = dataset.get_data_info(i)
@@ -108,8 +109,9 @@ def test_crowds_are_no_targets(read_config):
 
 def test_test_sets_of_stage_2(read_config, coco):
     tasks = read_config(STAGE_2).test_cfg.tasks
-    segmentation, grounding, caption = (DATASETS.build(tasks[name].dataloader.dataset) for name in (
-        'segmentation', 'grounding', 'caption'))
+    segmentation, grounding, caption = (
+        DATASETS.build(tasks[name].dataloader.dataset) for name in ('segmentation', 'grounding', 'caption')
+    )
     assert len(segmentation) == 10 and len(caption) == 4
     sample = segmentation[0]['data_samples']
     assert len(sample.class_names) == 80 and '(c, x1, y1, ..., x24, y24)' in sample.instruction
@@ -119,8 +121,12 @@ def test_test_sets_of_stage_2(read_config, coco):
     assert {info['dataset_mode'] for info in infos} == {'refcoco'}
     assert {info['img_path'].split('/')[-2] for info in infos} == {'train2014'}
     files = sorted((coco / 'annotations/mdetr_annotations').glob('finetune_*[a-zA-Z].json'))
-    ids = [image['id'] for path in files if 'norefcoco' not in path.name
-           for image in json.loads(path.read_text())['images']]
+    ids = [
+        image['id']
+        for path in files
+        if 'norefcoco' not in path.name
+        for image in json.loads(path.read_text())['images']
+    ]
     assert len(ids) == len(set(ids))
 
 
@@ -155,22 +161,34 @@ def test_nothing_is_missing_of_a_complete_copy(read_config, name):
     check_files(*(cfg.get(key) for key in TRAIN + TEST))
 
 
-@pytest.mark.parametrize('name, keys, missing, source', [
-    (STAGE_1, TRAIN, 'annotations/instances_train2017_norefcoco.json', 'python tools/remove_refcoco_images.py'),
-    (STAGE_1, TRAIN, 'annotations/instances_val2017.json', 'annotations_trainval2017.zip of https://cocodataset.org'),
-    (STAGE_1, TRAIN, 'train2017', 'train2017.zip of https://cocodataset.org'),
-    (STAGE_1, TEST, 'val2017', 'val2017.zip of https://cocodataset.org'),
-    (STAGE_2, TRAIN, 'annotations/instances_train2017_norefcoco.json', 'python tools/remove_refcoco_images.py'),
-    (STAGE_2, TRAIN, 'annotations/mdetr_annotations/finetune_refcoco+_train_norefcoco.json',
-     'python tools/remove_refcoco_images.py'),
-    (STAGE_2, TRAIN, 'annotations/dataset_coco.json', 'cs.stanford.edu/people/karpathy/deepimagesent'),
-    (STAGE_2, TRAIN, 'llava/llava_instruct_150k.json', 'huggingface.co/datasets/liuhaotian/LLaVA-Instruct-150K'),
-    (STAGE_2, TRAIN, 'train2014', 'train2014.zip of https://cocodataset.org'),
-    (STAGE_2, TEST, 'val2014', 'val2014.zip of https://cocodataset.org'),
-    (STAGE_2, TEST, 'annotations/mdetr_annotations/finetune_refcoco_val.json', 'zenodo.org/record/4729015'),
-    (LVIS, TRAIN, 'lvis_v1/annotations/lvis_v1_train.json', 'lvisdataset.org'),
-    (LVIS, TEST, 'lvis_v1/annotations/lvis_v1_val.json', 'lvisdataset.org'),
-])
+@pytest.mark.parametrize(
+    'name, keys, missing, source',
+    [
+        (STAGE_1, TRAIN, 'annotations/instances_train2017_norefcoco.json', 'python tools/remove_refcoco_images.py'),
+        (
+            STAGE_1,
+            TRAIN,
+            'annotations/instances_val2017.json',
+            'annotations_trainval2017.zip of https://cocodataset.org',
+        ),
+        (STAGE_1, TRAIN, 'train2017', 'train2017.zip of https://cocodataset.org'),
+        (STAGE_1, TEST, 'val2017', 'val2017.zip of https://cocodataset.org'),
+        (STAGE_2, TRAIN, 'annotations/instances_train2017_norefcoco.json', 'python tools/remove_refcoco_images.py'),
+        (
+            STAGE_2,
+            TRAIN,
+            'annotations/mdetr_annotations/finetune_refcoco+_train_norefcoco.json',
+            'python tools/remove_refcoco_images.py',
+        ),
+        (STAGE_2, TRAIN, 'annotations/dataset_coco.json', 'cs.stanford.edu/people/karpathy/deepimagesent'),
+        (STAGE_2, TRAIN, 'llava/llava_instruct_150k.json', 'huggingface.co/datasets/liuhaotian/LLaVA-Instruct-150K'),
+        (STAGE_2, TRAIN, 'train2014', 'train2014.zip of https://cocodataset.org'),
+        (STAGE_2, TEST, 'val2014', 'val2014.zip of https://cocodataset.org'),
+        (STAGE_2, TEST, 'annotations/mdetr_annotations/finetune_refcoco_val.json', 'zenodo.org/record/4729015'),
+        (LVIS, TRAIN, 'lvis_v1/annotations/lvis_v1_train.json', 'lvisdataset.org'),
+        (LVIS, TEST, 'lvis_v1/annotations/lvis_v1_val.json', 'lvisdataset.org'),
+    ],
+)
 def test_missing_files_are_named_with_their_source(read_config, coco, tmp_path, name, keys, missing, source):
     root = shutil.copytree(coco, tmp_path / 'coco')
     path = root / missing
@@ -192,9 +210,14 @@ def test_every_missing_file_is_listed_once(tmp_path, read_config):
 
 
 def test_other_storage_and_other_parts_are_passed_over(tmp_path):
-    check_files(None, dict(type='LoopDataset'), [dict(ann_file='s3://bucket/a.json')], dict(ann_file=None),
-                dict(ann_file='no.json', backend_args=dict(backend='petrel')),
-                dict(dataset=dict(data_root='http://host/', ann_file='a.json', data_prefix=dict(img='train/'))))
+    check_files(
+        None,
+        dict(type='LoopDataset'),
+        [dict(ann_file='s3://bucket/a.json')],
+        dict(ann_file=None),
+        dict(ann_file='no.json', backend_args=dict(backend='petrel')),
+        dict(dataset=dict(data_root='http://host/', ann_file='a.json', data_prefix=dict(img='train/'))),
+    )
     with pytest.raises(FileNotFoundError, match='root/objects.json is missing$'):  # in the folder of its data set
         check_files(dict(data_root=str(tmp_path / 'root'), objects=dict(ann_file='objects.json')))
     with pytest.raises(FileNotFoundError, match='own.json is missing$'):
@@ -208,6 +231,7 @@ def test_tools_stop_with_the_message(tmp_path, read_config, monkeypatch, capsys)
     monkeypatch.syspath_prepend(str(ROOT / 'tools'))
     monkeypatch.setattr('sys.argv', ['tools/train.py'])
     import _launch
+
     with pytest.raises(SystemExit, match='train.py: the data is not complete.*\n.*2017_norefcoco.json is missing'):
         _launch.require_data(read_config(STAGE_1, tmp_path / 'nothing'), *TRAIN)
     _launch.require_data(read_config(STAGE_1), *TRAIN)

@@ -15,8 +15,11 @@ def _numbers_of_points(**kwargs):
     results = [transform(dict(instruction=TEXT)) for _ in range(400)]
     assert all(result['instruction'] == TEXT for result in results)
     vocabulary = Vocabulary(coord_range=64, num_classes=16, max_points=24)
-    return [parse_instruction(result['scrambled_instruction'], vocabulary).num_points for result in results
-            if 'scrambled_instruction' in result]
+    return [
+        parse_instruction(result['scrambled_instruction'], vocabulary).num_points
+        for result in results
+        if 'scrambled_instruction' in result
+    ]
 
 
 @pytest.mark.parametrize('redraw_prob, share', [(0.0, 1.0), (0.5, 0.56), (1.0, 0.13)])

@@ -75,8 +75,9 @@ def test_shuffled_turns_keep_question_and_answer_together():
     said = dict(zip(('Which shape?', 'Which color?', 'How many?'), ('star', 'red', '1'), strict=True))
     transform, seen = QuestionInstruction(training=True, shuffle_turns=True), set()
     for _ in range(60):
-        result = transform(_sample(question='Which shape?', history=('star', 'Which color?', 'red', 'How many?'),
-                                   gt_caption=['1']))
+        result = transform(
+            _sample(question='Which shape?', history=('star', 'Which color?', 'red', 'How many?'), gt_caption=['1'])
+        )
         turns = (result['question'], *result['answer'])
         assert dict(zip(turns[::2], turns[1::2], strict=True)) == said and turns[0] in result['instruction']
         seen.add(turns[::2])
@@ -89,8 +90,10 @@ def test_training_needs_a_text(captions):
         CaptionInstruction(training=True)(_sample(**({} if captions is None else dict(gt_caption=captions))))
 
 
-@pytest.mark.parametrize('question, message', [
-    ('  ', 'question is empty'), ('What is in <image>?', 'must not hold <image>'), (None, 'needs a question')])
+@pytest.mark.parametrize(
+    'question, message',
+    [('  ', 'question is empty'), ('What is in <image>?', 'must not hold <image>'), (None, 'needs a question')],
+)
 def test_bad_questions_are_errors(question, message):
     with pytest.raises(ValueError, match=message):
         QuestionInstruction()(_sample() if question is None else _sample(question=question))

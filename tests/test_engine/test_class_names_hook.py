@@ -21,12 +21,23 @@ IN_FILE = ['box', 'disk', 'ring']
 
 def _dataset(tmp_path, classes=tuple(IN_FILE), test_mode=False, in_file=IN_FILE):
     path = tmp_path / f'{len(list(tmp_path.iterdir()))}.json'
-    path.write_text(json.dumps(dict(
-        images=[dict(id=1, file_name='a.png', width=9, height=9)],
-        categories=[dict(id=i, name=name) for i, name in enumerate(in_file)],
-        annotations=[dict(id=1, image_id=1, category_id=0, bbox=[1, 1, 2, 2], area=4, iscrowd=0)])))
-    return CocoDataset(ann_file=str(path), data_prefix=dict(img=''), metainfo=dict(classes=classes), pipeline=[],
-                       test_mode=test_mode, serialize_data=False)
+    path.write_text(
+        json.dumps(
+            dict(
+                images=[dict(id=1, file_name='a.png', width=9, height=9)],
+                categories=[dict(id=i, name=name) for i, name in enumerate(in_file)],
+                annotations=[dict(id=1, image_id=1, category_id=0, bbox=[1, 1, 2, 2], area=4, iscrowd=0)],
+            )
+        )
+    )
+    return CocoDataset(
+        ann_file=str(path),
+        data_prefix=dict(img=''),
+        metainfo=dict(classes=classes),
+        pipeline=[],
+        test_mode=test_mode,
+        serialize_data=False,
+    )
 
 
 def _runner(train=None, val=None, test=None, num_classes=8):
@@ -36,8 +47,7 @@ def _runner(train=None, val=None, test=None, num_classes=8):
     model = torch.nn.Module()
     model.vocabulary = Vocabulary(num_classes=num_classes)
     loader = SimpleNamespace(dataset=train, sampler=None, batch_size=1)
-    return SimpleNamespace(train_dataloader=loader, val_loop=loop(val), test_loop=loop(test),
-                           model=model)
+    return SimpleNamespace(train_dataloader=loader, val_loop=loop(val), test_loop=loop(test), model=model)
 
 
 def _train(tmp_path, train=None, val=None, **kwargs):
@@ -54,11 +64,14 @@ def test_some_of_the_files_classes_in_its_order_pass(tmp_path):
     _train(tmp_path, _dataset(tmp_path, ('box', 'ring')))
 
 
-@pytest.mark.parametrize('classes, message', [
-    (('box', 'cube'), r"\['cube'\] are not in it. Its categories are \['box', 'disk', 'ring'\]: set metainfo"),
-    (('Box', 'disk', 'ring'), r"\['Box'\] are not in it"),
-    (('ring', 'box', 'disk'), 'they stand in another order'),
-])
+@pytest.mark.parametrize(
+    'classes, message',
+    [
+        (('box', 'cube'), r"\['cube'\] are not in it. Its categories are \['box', 'disk', 'ring'\]: set metainfo"),
+        (('Box', 'disk', 'ring'), r"\['Box'\] are not in it"),
+        (('ring', 'box', 'disk'), 'they stand in another order'),
+    ],
+)
 @pytest.mark.parametrize('where', ['train', 'val', 'test', 'concat', 'repeat'])
 def test_names_that_do_not_match_are_named(tmp_path, classes, message, where):
     bad = _dataset(tmp_path, classes, test_mode=where in ('val', 'test'))
@@ -123,8 +136,10 @@ def test_texts_of_single_samples_too_long_for_the_model_are_refused(tmp_path):
         runner.model = model
         CheckClassNamesHook().before_train(runner)
 
-    for key, transform in (('text', GroundingInstruction(vocabulary, training=True)),
-                           ('question', QuestionInstruction(training=True))):
+    for key, transform in (
+        ('text', GroundingInstruction(vocabulary, training=True)),
+        ('question', QuestionInstruction(training=True)),
+    ):
         check(key, transform, 'the red star?')
         with pytest.raises(ValueError, match='takes|the LLM has'):
             check(key, transform, 'the red star and ' * 1000 + '?')

@@ -14,8 +14,11 @@ from visionllm_mm.engine.loops import results_table
 
 def test_table_has_what_is_compared_and_marks_what_is_missing():
     metrics = {'detection/AP': 0.5, 'caption/CIDEr': 1.25, 'vqa/accuracy': 0.75}
-    references = {'detection/AP': dict(paper=0.446, trivial=0.0), 'vqa/accuracy': dict(trivial=0.3464),
-                  'pose/AP': dict(paper=0.1)}
+    references = {
+        'detection/AP': dict(paper=0.446, trivial=0.0),
+        'vqa/accuracy': dict(trivial=0.3464),
+        'pose/AP': dict(paper=0.1),
+    }
     assert results_table(metrics, references).splitlines() == [
         'metric        here   paper  trivial',
         'detection/AP  0.500  0.446  0.000',
@@ -32,8 +35,10 @@ def test_tasks_are_tested_one_after_the_other(tmp_path, monkeypatch):
     other.dataset.indices = [0]
     cfg.test_evaluator.outfile_prefix = str(tmp_path / 'all')
     cfg.test_cfg = dict(
-        type='MultiTaskTestLoop', first_task='all', tasks=dict(one=dict(
-            dataloader=other, evaluator=dict(cfg.val_evaluator, outfile_prefix=str(tmp_path / 'one')))))
+        type='MultiTaskTestLoop',
+        first_task='all',
+        tasks=dict(one=dict(dataloader=other, evaluator=dict(cfg.val_evaluator, outfile_prefix=str(tmp_path / 'one')))),
+    )
     cfg.experiment_name = 'loops'
     runner = Runner.from_cfg(cfg)
     metrics = runner.test()
@@ -47,8 +52,13 @@ def test_tasks_are_tested_one_after_the_other(tmp_path, monkeypatch):
 
 def test_a_task_that_fails_does_not_stop_the_others(tmp_path, monkeypatch):
     cfg = small_config(monkeypatch, make_coco_folder(tmp_path / 'coco', 1, 2), tmp_path / 'work')
-    cfg.test_cfg = dict(type='MultiTaskTestLoop', first_task='bad', tasks=dict(good=dict(
-        dataloader=copy.deepcopy(cfg.test_dataloader), evaluator=copy.deepcopy(cfg.val_evaluator))))
+    cfg.test_cfg = dict(
+        type='MultiTaskTestLoop',
+        first_task='bad',
+        tasks=dict(
+            good=dict(dataloader=copy.deepcopy(cfg.test_dataloader), evaluator=copy.deepcopy(cfg.val_evaluator))
+        ),
+    )
     cfg.test_dataloader.dataset.data_prefix = dict(img='no/such/folder/')
     cfg.experiment_name = 'loops2'
     runner = Runner.from_cfg(cfg)

@@ -49,8 +49,11 @@ def test_without_options_one_group_of_all_that_trains(model):
 
 
 def test_settings_are_mmengines_in_few_groups(model):
-    options = dict(custom_keys=dict(backbone=dict(lr_mult=0.1), lora_=dict(lr_mult=2.0, decay_mult=0.0)),
-                   norm_decay_mult=0.0, bias_decay_mult=0.0)
+    options = dict(
+        custom_keys=dict(backbone=dict(lr_mult=0.1), lora_=dict(lr_mult=2.0, decay_mult=0.0)),
+        norm_decay_mult=0.0,
+        bias_decay_mult=0.0,
+    )
     ours = _groups(model, **options)
     plain = _groups(model, 'DefaultOptimWrapperConstructor', **options)
     assert _settings(model, ours) == _settings(model, plain)

@@ -34,13 +34,23 @@ def _train(cfg, epochs, **settings):
 def test_states_are_kept_as_long_as_their_checkpoints(cfg, tmp_path):
     _train(cfg, epochs=3)
     assert sorted(path.name for path in (tmp_path / 'work').glob('*.pth')) == [
-        'epoch_2.optimizer.pth', 'epoch_2.pth', 'epoch_3.optimizer.pth', 'epoch_3.pth']
+        'epoch_2.optimizer.pth',
+        'epoch_2.pth',
+        'epoch_3.optimizer.pth',
+        'epoch_3.pth',
+    ]
     checkpoint = torch.load(tmp_path / 'work/epoch_3.pth', weights_only=True)
     assert 'optimizer' not in checkpoint and len(checkpoint['state_dict']) > 100
     # A step of AdamW later than the state of epoch 2.
-    steps = [{int(state['step']) for state in torch.load(
-        tmp_path / f'work/epoch_{epoch}.optimizer.pth', weights_only=True)['optimizer']['state'].values()}
-        for epoch in (2, 3)]
+    steps = [
+        {
+            int(state['step'])
+            for state in torch.load(tmp_path / f'work/epoch_{epoch}.optimizer.pth', weights_only=True)['optimizer'][
+                'state'
+            ].values()
+        }
+        for epoch in (2, 3)
+    ]
     assert steps == [{2}, {3}]
 
 

@@ -35,13 +35,14 @@ def test_failures_are_counted_and_listed(tmp_path, monkeypatch, capsys):
 def _spoil(data: Path) -> None:
     """Cuts the first image off and removes the third."""
     whole = (data / 'val/1.png').read_bytes()
-    (data / 'val/1.png').write_bytes(whole[:len(whole) // 2])
+    (data / 'val/1.png').write_bytes(whole[: len(whole) // 2])
     (data / 'val/3.png').unlink()
 
 
 @pytest.mark.parametrize('workers, outlines', [(0, False), (1, False), (0, True)])
-def test_unreadable_images_are_counted_and_the_others_evaluated_and_drawn(tmp_path, monkeypatch, capsys, workers,
-                                                                          outlines):
+def test_unreadable_images_are_counted_and_the_others_evaluated_and_drawn(
+    tmp_path, monkeypatch, capsys, workers, outlines
+):
     data = make_coco_folder(tmp_path / 'coco', 1, 4)
     cfg = small_config(monkeypatch, data, tmp_path / 'work')
     cfg.experiment_name = f'unreadable{workers}{outlines}'
@@ -50,7 +51,8 @@ def test_unreadable_images_are_counted_and_the_others_evaluated_and_drawn(tmp_pa
     if outlines:
         add_outlines(data / 'val.json')
         next(t for t in cfg.test_dataloader.dataset.pipeline if t.type == 'DetectionInstruction').update(
-            type='SegmentationInstruction', num_points=4)
+            type='SegmentationInstruction', num_points=4
+        )
         cfg.test_evaluator.metric = ['bbox', 'segm']
     cfg.default_hooks.visualization.update(draw=True, test_out_dir=str(tmp_path / 'shown'))
     _spoil(data)

@@ -14,15 +14,17 @@ def _dataset(*transforms):
 
 
 def _start(dataset, epoch):
-    SampleSeedHook().before_train_epoch(SimpleNamespace(
-        seed=0, epoch=epoch, train_dataloader=SimpleNamespace(dataset=dataset)))
+    SampleSeedHook().before_train_epoch(
+        SimpleNamespace(seed=0, epoch=epoch, train_dataloader=SimpleNamespace(dataset=dataset))
+    )
 
 
 def test_epoch_reaches_seeders_in_wrapped_and_joined_data_sets():
     seeders = [SeedBySample(seed) for seed in range(4)]
     plain, two = _dataset(seeders[0]), _dataset(object(), seeders[1], seeders[2])
-    joined = SimpleNamespace(datasets=[plain, SimpleNamespace(dataset=two), SimpleNamespace(
-        datasets=[_dataset(seeders[3])])])
+    joined = SimpleNamespace(
+        datasets=[plain, SimpleNamespace(dataset=two), SimpleNamespace(datasets=[_dataset(seeders[3])])]
+    )
     for epoch in (3, 4):
         _start(joined, epoch)
         assert [int(seeder.epoch) for seeder in seeders] == [epoch] * 4

@@ -14,18 +14,37 @@ NAMES = ('star', 'ring', 'heart', 'cross')
 def ann_file(tmp_path):
     """One star and one ring in one image; no heart and no cross."""
     path = tmp_path / 'val.json'
-    path.write_text(json.dumps(dict(
-        images=[dict(id=1, width=64, height=64)], categories=[dict(id=i, name=name) for i, name in enumerate(NAMES)],
-        annotations=[dict(id=i + 1, image_id=1, category_id=i, bbox=[20 * i, 0, 16, 16], area=256, iscrowd=0)
-                     for i in range(2)])))
+    path.write_text(
+        json.dumps(
+            dict(
+                images=[dict(id=1, width=64, height=64)],
+                categories=[dict(id=i, name=name) for i, name in enumerate(NAMES)],
+                annotations=[
+                    dict(id=i + 1, image_id=1, category_id=i, bbox=[20 * i, 0, 16, 16], area=256, iscrowd=0)
+                    for i in range(2)
+                ],
+            )
+        )
+    )
     return str(path)
 
 
 def _evaluate(metric, boxes, labels):
     metric.dataset_meta = dict(classes=NAMES)
-    metric.process({}, [dict(img_id=1, ori_shape=(64, 64), pred_instances=dict(
-        bboxes=torch.tensor(boxes).reshape(-1, 4), scores=torch.full((len(labels),), 0.9),
-        labels=torch.tensor(labels)))])
+    metric.process(
+        {},
+        [
+            dict(
+                img_id=1,
+                ori_shape=(64, 64),
+                pred_instances=dict(
+                    bboxes=torch.tensor(boxes).reshape(-1, 4),
+                    scores=torch.full((len(labels),), 0.9),
+                    labels=torch.tensor(labels),
+                ),
+            )
+        ],
+    )
     return metric.evaluate(size=1)
 
 

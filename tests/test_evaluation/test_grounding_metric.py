@@ -14,18 +14,33 @@ def ann_file(tmp_path):
     boxes = {1: [[0, 0, 10, 10]], 2: [[10, 10, 20, 20]], 3: [], 4: [[0, 0, 10, 10]], 5: [[0, 0, 4, 4], [20, 20, 8, 8]]}
     groups = {1: 'refcoco', 2: 'refcoco', 3: 'refcocog', 5: 'refcocog'}
     path = tmp_path / 'refexp.json'
-    path.write_text(json.dumps(dict(
-        images=[dict(id=i, width=64, height=64) | (dict(dataset_name=groups[i]) if i in groups else {}) for i in boxes],
-        annotations=[dict(id=10 * i + k, image_id=i, category_id=7, bbox=box, area=1, iscrowd=0)
-                     for i, found in boxes.items() for k, box in enumerate(found)],
-        categories=[dict(id=7, name='object')])))
+    path.write_text(
+        json.dumps(
+            dict(
+                images=[
+                    dict(id=i, width=64, height=64) | (dict(dataset_name=groups[i]) if i in groups else {})
+                    for i in boxes
+                ],
+                annotations=[
+                    dict(id=10 * i + k, image_id=i, category_id=7, bbox=box, area=1, iscrowd=0)
+                    for i, found in boxes.items()
+                    for k, box in enumerate(found)
+                ],
+                categories=[dict(id=7, name='object')],
+            )
+        )
+    )
     return str(path)
 
 
 def _sample(img_id, *scored):
-    return dict(img_id=img_id, pred_instances=dict(
-        bboxes=torch.tensor([box for _, box in scored], dtype=torch.float32).reshape(-1, 4),
-        scores=torch.tensor([score for score, _ in scored])))
+    return dict(
+        img_id=img_id,
+        pred_instances=dict(
+            bboxes=torch.tensor([box for _, box in scored], dtype=torch.float32).reshape(-1, 4),
+            scores=torch.tensor([score for score, _ in scored]),
+        ),
+    )
 
 
 def _evaluate(ann_file, samples, **kwargs):
@@ -41,10 +56,16 @@ def test_best_scored_box_counts_whatever_the_order(ann_file):
 
 
 def test_groups_and_total(ann_file):
-    samples = [_sample(1, (0.9, [0, 0, 10, 10])), _sample(2, (0.9, [0, 0, 10, 10])), _sample(3, (0.1, [0, 0, 5, 5])),
-               _sample(4), _sample(5, (0.4, [20, 20, 28, 28]))]
-    assert _evaluate(ann_file, samples) == pytest.approx({
-        'grounding/P@0.5': 3 / 5, 'grounding/refcoco_P@0.5': 1 / 2, 'grounding/refcocog_P@0.5': 1})
+    samples = [
+        _sample(1, (0.9, [0, 0, 10, 10])),
+        _sample(2, (0.9, [0, 0, 10, 10])),
+        _sample(3, (0.1, [0, 0, 5, 5])),
+        _sample(4),
+        _sample(5, (0.4, [20, 20, 28, 28])),
+    ]
+    assert _evaluate(ann_file, samples) == pytest.approx(
+        {'grounding/P@0.5': 3 / 5, 'grounding/refcoco_P@0.5': 1 / 2, 'grounding/refcocog_P@0.5': 1}
+    )
 
 
 def test_nothing_to_find(ann_file):

@@ -13,18 +13,43 @@ POINTS = np.array([[10, 10], [30, 12], [20, 40]])
 
 def _evaluate(tmp_path, *predictions, sigmas=0.05, count=3):
     path = tmp_path / 'ann.json'
-    path.write_text(json.dumps(dict(
-        images=[dict(id=i, width=64, height=64) for i in (1, 2)],
-        categories=[dict(id=3, name='dog'), dict(id=7, name='cat')],
-        annotations=[dict(id=i, image_id=i, category_id=7, bbox=[10, 10, 20, 30], area=600, iscrowd=0,
-                          keypoints=np.column_stack([POINTS, [2, 2, 2]]).ravel().tolist(),
-                          **(dict(num_keypoints=count) if count else {})) for i in (1, 2)])))
+    path.write_text(
+        json.dumps(
+            dict(
+                images=[dict(id=i, width=64, height=64) for i in (1, 2)],
+                categories=[dict(id=3, name='dog'), dict(id=7, name='cat')],
+                annotations=[
+                    dict(
+                        id=i,
+                        image_id=i,
+                        category_id=7,
+                        bbox=[10, 10, 20, 30],
+                        area=600,
+                        iscrowd=0,
+                        keypoints=np.column_stack([POINTS, [2, 2, 2]]).ravel().tolist(),
+                        **(dict(num_keypoints=count) if count else {}),
+                    )
+                    for i in (1, 2)
+                ],
+            )
+        )
+    )
     metric = KeypointMetric(str(path), sigmas=sigmas)
     metric.dataset_meta = dict(classes=('dog', 'cat'))
-    metric.process({}, [dict(img_id=i, pred_instances=dict(
-        points=torch.tensor(np.array(points), dtype=torch.float32).reshape(-1, 3, 2),
-        scores=torch.linspace(0.9, 0.1, len(points)), labels=torch.full((len(points),), 1)))
-        for i, points in enumerate(predictions, 1)])
+    metric.process(
+        {},
+        [
+            dict(
+                img_id=i,
+                pred_instances=dict(
+                    points=torch.tensor(np.array(points), dtype=torch.float32).reshape(-1, 3, 2),
+                    scores=torch.linspace(0.9, 0.1, len(points)),
+                    labels=torch.full((len(points),), 1),
+                ),
+            )
+            for i, points in enumerate(predictions, 1)
+        ],
+    )
     return metric.evaluate(size=len(predictions))
 
 

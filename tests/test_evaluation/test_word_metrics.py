@@ -70,8 +70,10 @@ def test_images_without_caption_are_left_out(monkeypatch):
 
 
 def test_answers_of_any_script_and_empty_ones():
-    samples = [dict(pred_text=said, gt_caption=[right])
-               for said, right in (('星', '環'), ('星。', '星'), ('Étoile', 'étoile'), ('', '!'), ('', 'star'))]
+    samples = [
+        dict(pred_text=said, gt_caption=[right])
+        for said, right in (('星', '環'), ('星。', '星'), ('Étoile', 'étoile'), ('', '!'), ('', 'star'))
+    ]
     metric = AnswerMetric()
     metric.process({}, samples)
     assert [right for _, _, right in metric.results] == [False, True, True, False, False]
@@ -84,22 +86,35 @@ def test_answers_count_by_type_without_case_and_punctuation():
         dict(pred_text='2', gt_caption=['2', 'two'], question_type='count'),
         dict(pred_text='yes', gt_caption=['no']),
     ]
-    assert _evaluate(AnswerMetric(), samples) == pytest.approx({
-        'vqa/accuracy': 0.5, 'vqa/first_turn_accuracy': 1.0, 'vqa/color_accuracy': 0.5, 'vqa/count_accuracy': 1.0})
+    assert _evaluate(AnswerMetric(), samples) == pytest.approx(
+        {'vqa/accuracy': 0.5, 'vqa/first_turn_accuracy': 1.0, 'vqa/color_accuracy': 0.5, 'vqa/count_accuracy': 1.0}
+    )
 
 
 def test_share_of_captions_that_name_every_object(tmp_path):
     names = ['red star', 'red cross', 'star']
     path = tmp_path / 'objects.json'
-    path.write_text(json.dumps(dict(
-        images=[dict(id=i) for i in range(4)], categories=[dict(id=i, name=name) for i, name in enumerate(names)],
-        annotations=[dict(id=i, image_id=image, category_id=category)
-                     for i, (image, category) in enumerate([(0, 0), (0, 0), (0, 1), (1, 2), (2, 0)])])))
+    path.write_text(
+        json.dumps(
+            dict(
+                images=[dict(id=i) for i in range(4)],
+                categories=[dict(id=i, name=name) for i, name in enumerate(names)],
+                annotations=[
+                    dict(id=i, image_id=image, category_id=category)
+                    for i, (image, category) in enumerate([(0, 0), (0, 0), (0, 1), (1, 2), (2, 0)])
+                ],
+            )
+        )
+    )
     metric = NamedObjectsMetric(str(path))
     assert metric.count_named('Two red stars, a Red Cross, 3 stars') == {'red star': 2, 'red cross': 1, 'star': 3}
     assert metric.count_named('red crosses and no star, a starfish') == {'red cross': 1}
-    said = {0: 'three objects: a red cross and two red stars', 1: 'a red star', 2: 'a red star and a red cross',
-            3: 'an empty scene'}
+    said = {
+        0: 'three objects: a red cross and two red stars',
+        1: 'a red star',
+        2: 'a red star and a red cross',
+        3: 'an empty scene',
+    }
     found = _evaluate(metric, [dict(img_id=i, pred_text=text) for i, text in said.items()])
     assert found == {'caption/all_objects_named': 0.5}
     missed = _evaluate(metric, [dict(img_id=3, pred_text='', failure='unreadable')])

@@ -22,12 +22,14 @@ def test_class_set_and_format_are_written_as_the_paper_has_them():
     assert write_class_set(['circle', 'red star']) == '{"circle": <c0>, "red star": <c1>}'
     assert write_format(point_format(2)) == '(c, x1, y1, x2, y2)'
     assert build_instruction('<image> <class> <format> <range>', ['a'], point_format(1), VOCABULARY) == (
-        '<image> {"a": <c0>} (c, x1, y1) 64')
+        '<image> {"a": <c0>} (c, x1, y1) 64'
+    )
 
 
 def test_classes_named_like_placeholders_stay_as_they_are():
-    text = build_instruction('<image> <class> <format> <range>', ['<range>', '<format>', '<class>'], point_format(2),
-                             VOCABULARY)
+    text = build_instruction(
+        '<image> <class> <format> <range>', ['<range>', '<format>', '<class>'], point_format(2), VOCABULARY
+    )
     assert text == '<image> {"<range>": <c0>, "<format>": <c1>, "<class>": <c2>} (c, x1, y1, x2, y2) 64'
 
 
@@ -89,8 +91,9 @@ def test_subset_probability_is_met():
 def test_shown_classes_come_first_where_not_all_fit():
     for chosen in _draws(200, num_classes=50, present=[7, 7, 42], subset_prob=0.0, max_classes=5):
         assert {7, 42} <= set(chosen) and len(set(chosen)) == len(chosen) == 5
-    held = Counter(k for chosen in _draws(num_classes=50, present=range(10), subset_prob=0.0, max_classes=5)
-                   for k in chosen)
+    held = Counter(
+        k for chosen in _draws(num_classes=50, present=range(10), subset_prob=0.0, max_classes=5) for k in chosen
+    )
     assert set(held) == set(range(10)) and all(800 < count < 1200 for count in held.values())
 
 

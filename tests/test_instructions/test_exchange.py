@@ -7,13 +7,17 @@ from visionllm_mm.instructions import exchange_words
 NAMES = dict(red='orange', orange='red', star='ring', stars='rings', ring='star', rings='stars')
 
 
-@pytest.mark.parametrize('text, expected', [
-    ('a red star', 'an orange ring'),
-    ('there is an orange ring and two red stars', 'there is a red star and two orange rings'),
-    ('Is the red object left of a star?', 'Is the orange object left of a ring?'),
-    ('Red stars, a Red star. A red star?', 'Orange rings, an Orange ring. An orange ring?'),
-    ('an object and a starfish', 'an object and a starfish'),
-    ('', '')])
+@pytest.mark.parametrize(
+    'text, expected',
+    [
+        ('a red star', 'an orange ring'),
+        ('there is an orange ring and two red stars', 'there is a red star and two orange rings'),
+        ('Is the red object left of a star?', 'Is the orange object left of a ring?'),
+        ('Red stars, a Red star. A red star?', 'Orange rings, an Orange ring. An orange ring?'),
+        ('an object and a starfish', 'an object and a starfish'),
+        ('', ''),
+    ],
+)
 def test_all_words_change_at_once_and_articles_fit(text, expected):
     assert exchange_words(text, NAMES) == expected
 

@@ -15,17 +15,24 @@ def test_our_own_wordings_pass(task):
         check_template(template, task)
 
 
-@pytest.mark.parametrize('task, template, problem', [
-    ('detection', 'Find <class> in <image> as <format>.', 'needs <image> <class> <format> <range> once each'),
-    ('detection', 'Find <class> in <image> and <image> as <format>, range <range>.', 'once each'),
-    ('caption', 'Describe <image> and <this>.', 'once each'),
-    ('detection', 'Find <class> in <image> as <format> or (c, x1, y1), range <range>.', 'one output format'),
-    ('detection', 'Find <class> in <image> as <format>, range <range>, no, range 3.', 'more than one range'),
-    ('caption', 'The image <image>.', 'category set'),
-    ('detection', 'Find <class> in <image> as <format>, so (c, x1, y1, x2, y2), range <range>.', 'one output format'),
-    ('detection', 'Find <class> in <image> as <format>, range <range>, that is range 512.', 'more than one range'),
-    ('question', '<image> <question>', 'category set'),
-])
+@pytest.mark.parametrize(
+    'task, template, problem',
+    [
+        ('detection', 'Find <class> in <image> as <format>.', 'needs <image> <class> <format> <range> once each'),
+        ('detection', 'Find <class> in <image> and <image> as <format>, range <range>.', 'once each'),
+        ('caption', 'Describe <image> and <this>.', 'once each'),
+        ('detection', 'Find <class> in <image> as <format> or (c, x1, y1), range <range>.', 'one output format'),
+        ('detection', 'Find <class> in <image> as <format>, range <range>, no, range 3.', 'more than one range'),
+        ('caption', 'The image <image>.', 'category set'),
+        (
+            'detection',
+            'Find <class> in <image> as <format>, so (c, x1, y1, x2, y2), range <range>.',
+            'one output format',
+        ),
+        ('detection', 'Find <class> in <image> as <format>, range <range>, that is range 512.', 'more than one range'),
+        ('question', '<image> <question>', 'category set'),
+    ],
+)
 def test_bad_wordings_are_refused(task, template, problem):
     with pytest.raises(ValueError, match=problem):
         check_template(template, task)
@@ -36,8 +43,10 @@ def test_new_wordings_are_kept_once_and_become_examples():
 
     def generate(prompt):
         prompts.append(prompt)
-        return (f'1. {CAPTION_TEMPLATES[1].upper().replace("<IMAGE>", "<image>")}\nnonsense\n'
-                f'2) "Write caption number {len(prompts)} for <image>."\n')
+        return (
+            f'1. {CAPTION_TEMPLATES[1].upper().replace("<IMAGE>", "<image>")}\nnonsense\n'
+            f'2) "Write caption number {len(prompts)} for <image>."\n'
+        )
 
     new, refused = expand_templates('caption', 3, generate, np.random.default_rng(0))
     assert new == [f'Write caption number {i} for <image>.' for i in (1, 2, 3)] and refused == 6

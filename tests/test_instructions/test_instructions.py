@@ -65,34 +65,40 @@ def test_number_of_points_is_read():
     assert parse_instruction(_text(num_points=24), VOCABULARY).num_points == 24
 
 
-@pytest.mark.parametrize('names, error, message', [
-    ([], ValueError, 'empty'),
-    (['a', ' '], ValueError, 'blank'),
-    (['a', 'b', 'a'], ValueError, r"\['a'\] are listed more than once"),
-    ([f'n{i}' for i in range(9)], ValueError, '9 classes, but the vocabulary has only 8'),
-    (['a <c1>'], ValueError, 'must not hold'),
-    (['<image>'], ValueError, 'must not hold'),
-    (['a', 3], TypeError, '3 of type int'),
-    ('abc', TypeError, 'put it in a list'),
-])
+@pytest.mark.parametrize(
+    'names, error, message',
+    [
+        ([], ValueError, 'empty'),
+        (['a', ' '], ValueError, 'blank'),
+        (['a', 'b', 'a'], ValueError, r"\['a'\] are listed more than once"),
+        ([f'n{i}' for i in range(9)], ValueError, '9 classes, but the vocabulary has only 8'),
+        (['a <c1>'], ValueError, 'must not hold'),
+        (['<image>'], ValueError, 'must not hold'),
+        (['a', 3], TypeError, '3 of type int'),
+        ('abc', TypeError, 'put it in a list'),
+    ],
+)
 def test_bad_class_sets(names, error, message):
     with pytest.raises(error, match=message):
         check_class_names(names, 8)
 
 
-@pytest.mark.parametrize('change, message', [
-    (lambda t: t.replace('<image>', ''), '0 times'),
-    (lambda t: t + ' <image>', '2 times'),
-    (lambda t: t.replace('(c, x1, y1, x2, y2)', ''), 'one output format'),
-    (lambda t: t + ' or (c, x1, y1)', 'this one has 2'),
-    (lambda t: t.replace('x2, y2', 'y2, x2'), 'numbered'),
-    (lambda t: t.replace('x2, y2', 'x25, y25'), 'not in the vocabulary'),
-    (lambda t: t.replace('range 64', 'range 65'), 'asks for the range 65'),
-    (lambda t: t.replace('range 64', 'range: 65'), 'asks for the range 65'),
-    (lambda t: t.replace('<c1>', '<c0>'), 'used twice'),
-    (lambda t: t.replace('<c1>', '<c8>'), 'not in the vocabulary'),
-    (lambda t: t.replace('{', '').replace('}', ''), 'one category set'),
-])
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (lambda t: t.replace('<image>', ''), '0 times'),
+        (lambda t: t + ' <image>', '2 times'),
+        (lambda t: t.replace('(c, x1, y1, x2, y2)', ''), 'one output format'),
+        (lambda t: t + ' or (c, x1, y1)', 'this one has 2'),
+        (lambda t: t.replace('x2, y2', 'y2, x2'), 'numbered'),
+        (lambda t: t.replace('x2, y2', 'x25, y25'), 'not in the vocabulary'),
+        (lambda t: t.replace('range 64', 'range 65'), 'asks for the range 65'),
+        (lambda t: t.replace('range 64', 'range: 65'), 'asks for the range 65'),
+        (lambda t: t.replace('<c1>', '<c0>'), 'used twice'),
+        (lambda t: t.replace('<c1>', '<c8>'), 'not in the vocabulary'),
+        (lambda t: t.replace('{', '').replace('}', ''), 'one category set'),
+    ],
+)
 def test_bad_instructions(change, message):
     with pytest.raises(ValueError, match=message):
         parse_instruction(change(_text()), VOCABULARY)

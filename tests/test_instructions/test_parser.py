@@ -35,29 +35,46 @@ def test_whatever_the_names_what_is_written_is_read(seed):
     assert instruction.output_format == point_format(num_points) and instruction.text == text
 
 
-@pytest.mark.parametrize('text', [
-    f'<image>{SET}{FORMAT}',
-    '<image> {"circle":<c0>,"red star":<c1>} (C,X1,Y1,X2,Y2)',
-    '<image> { "circle" : <c0> ,\n "red star" : <c1> } ( c , x1 ,y1, x2, y2 )',
-    f'{FORMAT}, that is {FORMAT}, of {SET} in <image> (not (d, x1) or [c, x1]); mind <c1>.',
-])
+@pytest.mark.parametrize(
+    'text',
+    [
+        f'<image>{SET}{FORMAT}',
+        '<image> {"circle":<c0>,"red star":<c1>} (C,X1,Y1,X2,Y2)',
+        '<image> { "circle" : <c0> ,\n "red star" : <c1> } ( c , x1 ,y1, x2, y2 )',
+        f'{FORMAT}, that is {FORMAT}, of {SET} in <image> (not (d, x1) or [c, x1]); mind <c1>.',
+    ],
+)
 def test_spacing_case_and_order_are_free(text):
     instruction = _parse(text)
     assert instruction.class_names == ('circle', 'red star') and instruction.class_indices == (0, 1)
     assert instruction.format_text == '<cls> <x1> <y1> <x2> <y2>'
 
 
-@pytest.mark.parametrize('wording, coord_range', [
-    ('', 64), ('range 32', 32), ('Range: 32', 32), ('the range is 32', 32), ('strange 99', 64), ('range 1', 1),
-    ('range 32 and again range 32', 32), ('arrange 7 things; range 8', 8),
-])
+@pytest.mark.parametrize(
+    'wording, coord_range',
+    [
+        ('', 64),
+        ('range 32', 32),
+        ('Range: 32', 32),
+        ('the range is 32', 32),
+        ('strange 99', 64),
+        ('range 1', 1),
+        ('range 32 and again range 32', 32),
+        ('arrange 7 things; range 8', 8),
+    ],
+)
 def test_range_is_the_stated_one_or_the_vocabularys(wording, coord_range):
     assert _parse(f'<image> {SET} {FORMAT} {wording}').coord_range == coord_range
 
 
-@pytest.mark.parametrize('written, num_points', [
-    ('(c, x1, y1, ..., x8, y8)', 8), ('(C, X1, Y1, X2, Y2, …, x24, y24)', 24), ('(c,x1,y1,...,x2,y2)', 2),
-])
+@pytest.mark.parametrize(
+    'written, num_points',
+    [
+        ('(c, x1, y1, ..., x8, y8)', 8),
+        ('(C, X1, Y1, X2, Y2, …, x24, y24)', 24),
+        ('(c,x1,y1,...,x2,y2)', 2),
+    ],
+)
 def test_points_may_be_left_out_of_the_format(written, num_points):
     assert _parse(f'<image> {SET} {written}').output_format == point_format(num_points)
     # The same format twice, once in full, is one format.
@@ -75,46 +92,56 @@ def test_points_may_have_names():
             _parse(f'<image> {SET} (c, x1, y1, ..., x3, y3) {names}')
 
 
-@pytest.mark.parametrize('wording, message', [
-    ('range 65', 'asks for the range 65, but .* span 1 .. 64'), ('range 0', 'range 0'),
-    ('range 8, range 16', r'more than one range, \[8, 16\]'),
-])
+@pytest.mark.parametrize(
+    'wording, message',
+    [
+        ('range 65', 'asks for the range 65, but .* span 1 .. 64'),
+        ('range 0', 'range 0'),
+        ('range 8, range 16', r'more than one range, \[8, 16\]'),
+    ],
+)
 def test_bad_ranges_are_named(wording, message):
     with pytest.raises(ValueError, match=message):
         _parse(f'<image> {SET} {FORMAT} {wording}')
 
 
-@pytest.mark.parametrize('text, message', [
-    (f'{SET} {FORMAT}', 'exactly once to say where the image goes, .* 0 times'),
-    (f'<image> {SET} {FORMAT} <image>', '2 times'),
-    (f'<image> {SET}', 'one output format such as .* this one has 0'),
-    (f'<image> {SET} {FORMAT} or (c, x1, y1)', 'this one has 2'),
-    (f'<image> {FORMAT}', 'one category set such as .* this one has 0'),
-    (f'<image> {SET} {SET} {FORMAT}', 'one category set .* this one has 2'),
-    (f"<image> {{'circle': <c0>}} {FORMAT}", 'one category set'),
-    (f'<image> {{"circle": c0}} {FORMAT}', 'one category set'),
-    (f'<image> {{}} {FORMAT}', 'one category set'),
-    (f'<image> {{"a": <c0>, "a": <c1>}} {FORMAT}', r"\['a'\] are listed more than once"),
-    (f'<image> {{"a": <c0>, " ": <c1>}} {FORMAT}', 'blank'),
-    (f'<image> {{"a": <c2>, "b": <c2>}} {FORMAT}', 'used twice'),
-    (f'<image> {{"a": <c2>}} {FORMAT}, most of all <c2> and <c3>', '<c3> is mentioned, but not in the category set'),
-    (f'<image> {{"a": <c8>}} {FORMAT}', "'<c8>' is not in the vocabulary, which has <c0> .. <c7>"),
-    (f'<image> {{"\\u003cc3>": <c0>}} {FORMAT}', 'must not hold'),
-    (f'<image> {{"a\\q": <c0>}} {FORMAT}', r'JSON strings.*escape in "a\\q"'),
-    (f'<image> {{"a\nb": <c0>}} {FORMAT}', 'JSON strings.*control character'),
-    (f'<image> {SET} (c, x1)', r'numbered x1, y1, x2, y2, ..., got \(x1\)'),
-    (f'<image> {SET} (c, x1, y1, x2)', r'numbered .* got \(x1, y1, x2\)'),
-    (f'<image> {SET} (c, y1, x1)', 'numbered'),
-    (f'<image> {SET} (c, x2, y2)', 'numbered'),
-    (f'<image> {SET} (c, x1, y1, x1, y1)', 'numbered'),
-    (f'<image> {SET} (c, ..., x3, y3)', '"..." must stand between a y and an x'),
-    (f'<image> {SET} (c, x1, y1, ...)', '"..." must stand between'),
-    (f'<image> {SET} (c, x1, ..., y3)', '"..." must stand between'),
-    (f'<image> {SET} (c, x1, y1, ..., x900000000, y900000000)', "'<x900000000>' is not in the vocabulary"),
-    (f'<image> {SET} (c, x1, y1, ..., x8, y8) or (c, x1, y1, ..., x9, y9)', 'this one has 2'),
-    (f'<image> {SET} (c, x0, y0)', "'<x0>' is not in the vocabulary"),
-    (f'<image> {SET} (c, {", ".join(f"x{i}, y{i}" for i in range(1, 26))})', "'<x25>' is not in the vocabulary"),
-])
+@pytest.mark.parametrize(
+    'text, message',
+    [
+        (f'{SET} {FORMAT}', 'exactly once to say where the image goes, .* 0 times'),
+        (f'<image> {SET} {FORMAT} <image>', '2 times'),
+        (f'<image> {SET}', 'one output format such as .* this one has 0'),
+        (f'<image> {SET} {FORMAT} or (c, x1, y1)', 'this one has 2'),
+        (f'<image> {FORMAT}', 'one category set such as .* this one has 0'),
+        (f'<image> {SET} {SET} {FORMAT}', 'one category set .* this one has 2'),
+        (f"<image> {{'circle': <c0>}} {FORMAT}", 'one category set'),
+        (f'<image> {{"circle": c0}} {FORMAT}', 'one category set'),
+        (f'<image> {{}} {FORMAT}', 'one category set'),
+        (f'<image> {{"a": <c0>, "a": <c1>}} {FORMAT}', r"\['a'\] are listed more than once"),
+        (f'<image> {{"a": <c0>, " ": <c1>}} {FORMAT}', 'blank'),
+        (f'<image> {{"a": <c2>, "b": <c2>}} {FORMAT}', 'used twice'),
+        (
+            f'<image> {{"a": <c2>}} {FORMAT}, most of all <c2> and <c3>',
+            '<c3> is mentioned, but not in the category set',
+        ),
+        (f'<image> {{"a": <c8>}} {FORMAT}', "'<c8>' is not in the vocabulary, which has <c0> .. <c7>"),
+        (f'<image> {{"\\u003cc3>": <c0>}} {FORMAT}', 'must not hold'),
+        (f'<image> {{"a\\q": <c0>}} {FORMAT}', r'JSON strings.*escape in "a\\q"'),
+        (f'<image> {{"a\nb": <c0>}} {FORMAT}', 'JSON strings.*control character'),
+        (f'<image> {SET} (c, x1)', r'numbered x1, y1, x2, y2, ..., got \(x1\)'),
+        (f'<image> {SET} (c, x1, y1, x2)', r'numbered .* got \(x1, y1, x2\)'),
+        (f'<image> {SET} (c, y1, x1)', 'numbered'),
+        (f'<image> {SET} (c, x2, y2)', 'numbered'),
+        (f'<image> {SET} (c, x1, y1, x1, y1)', 'numbered'),
+        (f'<image> {SET} (c, ..., x3, y3)', '"..." must stand between a y and an x'),
+        (f'<image> {SET} (c, x1, y1, ...)', '"..." must stand between'),
+        (f'<image> {SET} (c, x1, ..., y3)', '"..." must stand between'),
+        (f'<image> {SET} (c, x1, y1, ..., x900000000, y900000000)', "'<x900000000>' is not in the vocabulary"),
+        (f'<image> {SET} (c, x1, y1, ..., x8, y8) or (c, x1, y1, ..., x9, y9)', 'this one has 2'),
+        (f'<image> {SET} (c, x0, y0)', "'<x0>' is not in the vocabulary"),
+        (f'<image> {SET} (c, {", ".join(f"x{i}, y{i}" for i in range(1, 26))})', "'<x25>' is not in the vocabulary"),
+    ],
+)
 def test_bad_instructions_say_what_is_wrong(text, message):
     with pytest.raises(ValueError, match=message):
         _parse(text)

@@ -8,8 +8,8 @@ from visionllm_mm.instructions import decode_boundary, encode_boundary
 
 HEIGHT, WIDTH = 60, 80
 Y, X = np.mgrid[:HEIGHT, :WIDTH] + 0.5
-DISK = (X - 30)**2 + (Y - 25)**2 <= 20**2
-MOON = DISK & ((X - 40)**2 + (Y - 25)**2 > 15**2)
+DISK = (X - 30) ** 2 + (Y - 25) ** 2 <= 20**2
+MOON = DISK & ((X - 40) ** 2 + (Y - 25) ** 2 > 15**2)
 
 
 def _iou(mask, points):
@@ -56,7 +56,7 @@ def test_largest_part_counts_and_holes_do_not():
 def test_smallest_and_largest_masks(box):
     top, left, height, width = box
     mask = np.zeros((HEIGHT, WIDTH), bool)
-    mask[top:top + height, left:left + width] = True
+    mask[top : top + height, left : left + width] = True
     points = encode_boundary(mask, 24)
     assert points.shape == (24, 2)
     assert (points >= (left, top)).all() and (points <= (left + width, top + height)).all()

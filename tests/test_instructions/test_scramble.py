@@ -38,7 +38,11 @@ def test_sets_formats_and_image_stay(task):
         scrambled = scramble_wording(text, ['wug', 'blick'], rng)
         after = parse_instruction(scrambled, VOCABULARY, before.output_format)
         assert (after.class_names, after.class_indices, after.output_format, after.point_names) == (
-            before.class_names, before.class_indices, before.output_format, before.point_names)
+            before.class_names,
+            before.class_indices,
+            before.output_format,
+            before.point_names,
+        )
         if before.class_names:
             assert parse_instruction(scrambled, VOCABULARY).output_format == before.output_format
         changed += scrambled != text

@@ -5,8 +5,11 @@ import pytest
 
 from visionllm_mm.instructions import Vocabulary, point_format
 
-SIZES = [dict(num_classes=1, coord_range=1, max_points=1), dict(num_classes=64, coord_range=64, max_points=24),
-         dict(num_classes=512, coord_range=512, max_points=24)]
+SIZES = [
+    dict(num_classes=1, coord_range=1, max_points=1),
+    dict(num_classes=64, coord_range=64, max_points=24),
+    dict(num_classes=512, coord_range=512, max_points=24),
+]
 
 
 @pytest.mark.parametrize('sizes', SIZES)
@@ -48,7 +51,7 @@ def test_formats_of_points(num_points):
     ids = Vocabulary().format_ids(tokens)
     assert len(tokens) == len(set(ids)) == 1 + 2 * num_points
     assert tokens[:3] == ('<cls>', '<x1>', '<y1>') and tokens[-1] == f'<y{num_points}>'
-    assert ids == Vocabulary().format_ids(point_format(24))[:len(ids)]
+    assert ids == Vocabulary().format_ids(point_format(24))[: len(ids)]
 
 
 def test_formats_that_can_not_be():

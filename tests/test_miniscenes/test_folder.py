@@ -17,10 +17,7 @@ from visionllm_mm.miniscenes import (
 
 
 def contents(folder, pattern='**/*'):
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.glob(pattern)) if path.is_file()
-    }
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.glob(pattern)) if path.is_file()}
 
 
 def test_same_arguments_give_the_same_bytes(miniscenes, tmp_path):
@@ -36,7 +33,7 @@ def test_validation_does_not_depend_on_the_number_of_training_images(miniscenes,
     train = contents(tmp_path / 'short', 'train/*')
     assert len(train) == 7 and train.items() <= contents(miniscenes, 'train/*').items()
     short = read(tmp_path / 'short', 'refexp_train')['annotations']
-    assert short == read(miniscenes, 'refexp_train')['annotations'][:len(short)]
+    assert short == read(miniscenes, 'refexp_train')['annotations'][: len(short)]
 
 
 def test_another_seed_and_another_size_give_other_scenes():
@@ -107,8 +104,7 @@ def test_tool_makes_keeps_and_refuses(run_tool, tmp_path, capsys):
     assert contents(tmp_path / 'out') == before
 
 
-@pytest.mark.parametrize('arguments', [('--num-train', '0'), ('--size', '63'), ('--seed', '-1'),
-                                       ('--num-val', 'many')])
+@pytest.mark.parametrize('arguments', [('--num-train', '0'), ('--size', '63'), ('--seed', '-1'), ('--num-val', 'many')])
 def test_tool_names_a_bad_argument(run_tool, arguments, capsys):
     with pytest.raises(SystemExit) as stop:
         run_tool(*arguments)

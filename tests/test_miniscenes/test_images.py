@@ -55,9 +55,7 @@ def test_masks_do_not_overlap_and_cover_the_objects_color(miniscenes):
 
 
 def test_masks_with_a_hole_are_rle(miniscenes):
-    rings = [
-        a for a in read(miniscenes, 'instances_train')['annotations'] if a['attributes']['shape'] == 'ring'
-    ]
+    rings = [a for a in read(miniscenes, 'instances_train')['annotations'] if a['attributes']['shape'] == 'ring']
     holed = [a for a in rings if isinstance(a['segmentation'], dict)]
     assert len(holed) > len(rings) / 2
     for annotation in holed:
@@ -90,13 +88,13 @@ def test_backgrounds_contrast_with_all_objects():
 
 
 def test_class_sets_describe_the_same_objects(miniscenes):
-    shapes, colors, pairs = (
-        read(miniscenes, f'instances{name}_val') for name in ('', '_colors', '_pairs'))
+    shapes, colors, pairs = (read(miniscenes, f'instances{name}_val') for name in ('', '_colors', '_pairs'))
     assert [c['name'] for c in shapes['categories']] == list(SHAPES)
     assert [c['name'] for c in colors['categories']] == list(COLORS)
     assert [c['name'] for c in pairs['categories']] == [' '.join(pair) for pair in PAIRS]
     for by_shape, by_color, by_pair in zip(
-            shapes['annotations'], colors['annotations'], pairs['annotations'], strict=True):
+        shapes['annotations'], colors['annotations'], pairs['annotations'], strict=True
+    ):
         color, shape = (by_shape['attributes'][key] for key in ('color', 'shape'))
         assert shapes['categories'][by_shape['category_id'] - 1]['name'] == shape
         assert colors['categories'][by_color['category_id'] - 1]['name'] == color
@@ -123,8 +121,7 @@ def test_held_out_pairs_never_occur_in_training(miniscenes):
     assert {a['image_id'] for a in unseen['annotations']} == {i['id'] for i in unseen['images']}
     everything = read(miniscenes, 'instances_pairs_val')['annotations']
     assert unseen['annotations'] == [
-        a for a in everything
-        if (a['attributes']['color'], a['attributes']['shape']) in HELD_OUT_PAIRS
+        a for a in everything if (a['attributes']['color'], a['attributes']['shape']) in HELD_OUT_PAIRS
     ]
 
 
@@ -148,12 +145,17 @@ def test_mmdet_reads_instances_with_masks(miniscenes):
 
     register_all_modules()
     dataset = CocoDataset(
-        data_root=str(miniscenes), ann_file='annotations/instances_val.json', metainfo={'classes': SHAPES},
-        data_prefix={'img': 'val/'}, test_mode=True, pipeline=[
+        data_root=str(miniscenes),
+        ann_file='annotations/instances_val.json',
+        metainfo={'classes': SHAPES},
+        data_prefix={'img': 'val/'},
+        test_mode=True,
+        pipeline=[
             {'type': 'LoadImageFromFile'},
             {'type': 'LoadAnnotations', 'with_bbox': True, 'with_mask': True},
             {'type': 'PackDetInputs'},
-        ])
+        ],
+    )
     objects = objects_by_image(miniscenes, 'val')
     assert len(dataset) == 40
     for sample in dataset:

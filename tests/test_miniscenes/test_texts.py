@@ -19,9 +19,9 @@ def members(phrase, objects):
     """Objects of a kind: 'red stars', 'white object'."""
     words = [singular(word) for word in phrase.split()]
     return [
-        o for o in objects if all(
-            word in ('object', o['attributes']['color'], o['attributes']['shape'])
-            for word in words)
+        o
+        for o in objects
+        if all(word in ('object', o['attributes']['color'], o['attributes']['shape']) for word in words)
     ]
 
 
@@ -128,8 +128,7 @@ def test_each_caption_mentions_every_object(miniscenes):
     names = '|'.join(f'{color} {shape}' for color, shape in PAIRS)
     for image_id, texts in captions.items():
         assert 2 <= len(set(texts)) == len(texts) <= 5
-        wanted = Counter(
-            '{color} {shape}'.format(**o['attributes']) for o in objects[image_id])
+        wanted = Counter('{color} {shape}'.format(**o['attributes']) for o in objects[image_id])
         for text in texts:
             mentioned = Counter()
             for number, name in re.findall(rf'(\w+) ({names})', text):
@@ -148,8 +147,12 @@ def test_mmdet_reads_expressions(miniscenes):
     from mmdet.datasets import MDETRStyleRefCocoDataset
 
     dataset = MDETRStyleRefCocoDataset(
-        data_root=str(miniscenes), ann_file='annotations/refexp_val.json', data_prefix={'img': 'val/'},
-        test_mode=True, pipeline=[])
+        data_root=str(miniscenes),
+        ann_file='annotations/refexp_val.json',
+        data_prefix={'img': 'val/'},
+        test_mode=True,
+        pipeline=[],
+    )
     refexp = read(miniscenes, 'refexp_val')
     assert len(dataset) == len(refexp['images'])
     for i, annotation in enumerate(refexp['annotations']):

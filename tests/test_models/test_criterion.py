@@ -11,7 +11,7 @@ from visionllm_mm.models.criterion import SetCriterion
 from visionllm_mm.models.targets import set_targets
 from visionllm_mm.structures import ImageTokens, Proposals, SetTargets
 
-SIZE = torch.tensor([128., 64.])
+SIZE = torch.tensor([128.0, 64.0])
 NO_DISTRACTORS = torch.zeros(0, 2, 2)
 
 
@@ -22,16 +22,22 @@ def criterion() -> SetCriterion:
 
 def _tokens(num_images=2, num_tokens=5, layers=2, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    tokens = ImageTokens(torch.randn(layers, num_images, num_tokens, 8, generator=generator),
-                         torch.rand(layers, num_images, num_tokens, 2, generator=generator),
-                         torch.randn(layers, num_images, num_tokens, generator=generator))
+    tokens = ImageTokens(
+        torch.randn(layers, num_images, num_tokens, 8, generator=generator),
+        torch.rand(layers, num_images, num_tokens, 2, generator=generator),
+        torch.randn(layers, num_images, num_tokens, generator=generator),
+    )
     return tokens, torch.randn(num_images, num_tokens, 4, generator=generator)
 
 
 def _target(count, num_points=2, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return SetTargets(torch.randint(0, 3, (count,), generator=generator),
-                      torch.rand(count, num_points, 2, generator=generator), SIZE, NO_DISTRACTORS)
+    return SetTargets(
+        torch.randint(0, 3, (count,), generator=generator),
+        torch.rand(count, num_points, 2, generator=generator),
+        SIZE,
+        NO_DISTRACTORS,
+    )
 
 
 def test_center_is_the_middle_of_the_points_box():
@@ -55,8 +61,9 @@ def test_matches_carry_what_their_object_has(criterion):
     for i, target in enumerate(targets):
         valid = matches.valid[i]
         assert len(set(matches.tokens[i][valid].tolist())) == len(target)
-        order = [(target.points_norm - points).abs().sum((1, 2)).argmin().item()
-                 for points in matches.points_norm[i][valid]]
+        order = [
+            (target.points_norm - points).abs().sum((1, 2)).argmin().item() for points in matches.points_norm[i][valid]
+        ]
         assert sorted(order) == list(range(len(target))) and matches.objects[i][valid].tolist() == order
         assert matches.slots(targets)[i][order].tolist() == matches.tokens[i][valid].tolist()
         torch.testing.assert_close(matches.class_index[i][valid], target.class_index[order])
@@ -128,7 +135,7 @@ def test_token_losses_against_plain_sums(criterion):
             matched = matches.tokens[i][matches.valid[i]].tolist()
             for t in range(5):
                 p = tokens.objectness[layer, i, t].sigmoid()
-                focal -= 0.25 * (1 - p)**2 * p.log() if t in matched else 0.75 * p**2 * (1 - p).log()
+                focal -= 0.25 * (1 - p) ** 2 * p.log() if t in matched else 0.75 * p**2 * (1 - p).log()
             for k, t in enumerate(matched):
                 distance += (tokens.centers_norm[layer, i, t] - matches.centers_norm[i, k]).abs().sum()
         torch.testing.assert_close(losses[f'{prefix}loss_objectness'], 2 * focal / 4)
@@ -166,7 +173,7 @@ def test_class_and_location_losses_against_the_models_own_answers():
         targets[i, token] = matches.class_index[i, k]
         offsets = matches.points_norm[i, k] - tokens.centers_norm[-1, i, token]
         exact = (offsets.clamp(-1, 1) + 1) * 64
-        soft = (-0.5 * ((torch.arange(129) - exact[..., None]) / 0.5)**2).softmax(dim=-1)
+        soft = (-0.5 * ((torch.arange(129) - exact[..., None]) / 0.5) ** 2).softmax(dim=-1)
         location += float(F.cross_entropy(points[i, k].flatten(0, 1), soft.flatten(0, 1), reduction='sum'))
         expected = (points[i, k].softmax(dim=-1) * torch.linspace(-1, 1, 129)).sum(dim=-1)
         location += 20 * float((expected - offsets).abs().sum())
@@ -210,8 +217,10 @@ def test_objects_not_asked_for_are_no_targets_but_distract():
     labels = torch.full((20,), logits.shape[2] - 1)
     labels[matches.tokens[0]] = matches.class_index[0]
     (left, top), (right, bottom) = everything.points[1].tolist()
-    weights = [1.0 if label < logits.shape[2] - 1 or (left <= x <= right and top <= y <= bottom) else 0.1
-               for (x, y), label in zip((tokens.centers_norm[-1, 0] * 64).tolist(), labels, strict=True)]
+    weights = [
+        1.0 if label < logits.shape[2] - 1 or (left <= x <= right and top <= y <= bottom) else 0.1
+        for (x, y), label in zip((tokens.centers_norm[-1, 0] * 64).tolist(), labels, strict=True)
+    ]
     assert 1.1 < sum(weights) < 19
     terms = F.cross_entropy(logits[0], labels, reduction='none') * torch.tensor(weights)
     assert _losses(model, images, samples)['loss_class'] == pytest.approx(float(terms.sum() / sum(weights)), rel=1e-4)
@@ -220,8 +229,9 @@ def test_objects_not_asked_for_are_no_targets_but_distract():
 def test_known_objects_have_tokens_whether_asked_for_or_not():
     """Of three objects an expression means the second; all are described, and two are answered with no-object."""
     model = build_model().eval()
-    images, samples = batch([3], text=build_instruction(
-        GROUNDING_TEMPLATES[0], ['the star'], point_format(2), Vocabulary(64, 64, 24)))
+    images, samples = batch(
+        [3], text=build_instruction(GROUNDING_TEMPLATES[0], ['the star'], point_format(2), Vocabulary(64, 64, 24))
+    )
     known = samples[0].gt_instances
     known.object_labels, known.labels = torch.tensor([2, 0, 1]), torch.tensor([-1, 0, -1])
     samples[0].set_metainfo(dict(object_names=['star', 'ring', 'heart']))
@@ -235,16 +245,19 @@ def test_known_objects_have_tokens_whether_asked_for_or_not():
     assert matches.asked_class[0][matches.class_index[0] == 0].tolist() == [0]
     labels = torch.ones(20, dtype=torch.long)
     labels[matches.tokens[0][matches.class_index[0] == 0]] = 0
-    inside = [any((low <= center).all() and (center <= high).all() for low, high in target.unasked_norm)
-              for center in tokens.centers_norm[-1, 0]]
+    inside = [
+        any((low <= center).all() and (center <= high).all() for low, high in target.unasked_norm)
+        for center in tokens.centers_norm[-1, 0]
+    ]
     weights = torch.where((labels == 0) | torch.tensor(inside), 1.0, 0.1)
     losses = _losses(model, images, samples)
     terms = F.cross_entropy(logits[0], labels, reduction='none') * weights
     assert losses['loss_class'] == pytest.approx(float(terms.sum() / weights.sum()), rel=1e-4)
     names = model.task_decoder.prefix_builder.embed_names([['star', 'ring', 'heart']])
     similarity = 10 * F.cosine_similarity(content[-1, 0, matches.tokens[0], None], names.name_embeddings, dim=-1)
-    assert losses['loss_alignment'] == pytest.approx(float(F.cross_entropy(similarity, matches.class_index[0])),
-                                                     rel=1e-4)
+    assert losses['loss_alignment'] == pytest.approx(
+        float(F.cross_entropy(similarity, matches.class_index[0])), rel=1e-4
+    )
 
 
 def test_alignment_loss_can_be_left_out():
@@ -261,8 +274,9 @@ def _proposals(targets):
         levels.append(torch.stack([(x + 0.5) * stride, (y + 0.5) * stride, torch.full(x.shape, stride)], dim=2))
     priors = torch.cat([level.flatten(0, 1) for level in levels]).float().expand(len(targets), -1, -1)
     count = priors.shape[1]
-    return Proposals(torch.randn(len(targets), count, 8), priors[..., :2] / SIZE, torch.zeros(len(targets), count),
-                     priors)
+    return Proposals(
+        torch.randn(len(targets), count, 8), priors[..., :2] / SIZE, torch.zeros(len(targets), count), priors
+    )
 
 
 def test_the_nearest_positions_see_an_object(criterion):
@@ -323,8 +337,9 @@ def test_denoising_losses_by_hand(criterion):
     prefix = type('Names', (), dict(name_embeddings=names, class_valid=torch.ones(1, 2, dtype=torch.bool)))
     content = torch.stack([names[:, [1, 0]], names[:, [0, 0]]])
     losses = criterion.denoising_losses(tokens, content, prefix, criterion.match_starts(starts, [target]))
-    assert set(losses) == {f'{layer}{name}' for layer in ('', 'd0.') for name in (
-        'loss_center', 'loss_size', 'loss_iou', 'loss_alignment')}
+    assert set(losses) == {
+        f'{layer}{name}' for layer in ('', 'd0.') for name in ('loss_center', 'loss_size', 'loss_iou', 'loss_alignment')
+    }
     wanted = torch.tensor([[0.4, 0.4], [0.8, 0.8]])
     distance = (tokens.centers_norm[1, 0] - wanted).abs().sum(dim=1).mean()
     torch.testing.assert_close(losses['loss_center'], 5 * distance)
@@ -337,8 +352,9 @@ def test_denoising_losses_by_hand(criterion):
 def test_denoising_tokens_have_the_outline_of_their_object(criterion):
     outlines = torch.rand(2, 8, 2)
     outlines[1, 5:] = torch.nan
-    target = SetTargets(torch.tensor([1]), _boxes([0.2, 0.3, 0.6, 0.5]), SIZE, _boxes([0.7, 0.7, 0.9, 0.9]),
-                        outlines_norm=outlines)
+    target = SetTargets(
+        torch.tensor([1]), _boxes([0.2, 0.3, 0.6, 0.5]), SIZE, _boxes([0.7, 0.7, 0.9, 0.9]), outlines_norm=outlines
+    )
     starts = noisy_starts([target], [0], copies=2, noise=0.5)
     near = criterion.match_starts(starts, [target])
     torch.testing.assert_close(near.outlines_norm[0], outlines[starts.objects[0]].nan_to_num())

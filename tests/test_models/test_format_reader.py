@@ -74,8 +74,10 @@ def test_longest_format_ends_and_shorter_ones_have_the_same_decisions(decoder):
 
 
 def test_punctuation_at_the_notation_is_read_with_and_without_a_space(decoder):
-    texts = ('Outline {"star": <c0>}, please: <image>, (c, x1, y1).',
-             'Outline {"star": <c0>} , please: <image> , (c, x1, y1) .')
+    texts = (
+        'Outline {"star": <c0>}, please: <image>, (c, x1, y1).',
+        'Outline {"star": <c0>} , please: <image> , (c, x1, y1) .',
+    )
     close, apart = (format_logits(decoder, [parse_instruction(text, decoder.vocabulary)], 3) for text in texts)
     assert torch.equal(close, apart)
 
@@ -120,11 +122,14 @@ def test_disagreement_is_reported_and_the_rules_followed(decoder, caplog):
     assert reader.disagreements == 0
 
 
-@pytest.mark.parametrize('text', [
-    'Find {"a": <c0>} in <image> as (c, x1, y1, x2, y2) or (c, x1, y1, ..., x8, y8).',
-    'Find {"a": <c0>} in <image> as (c, x1, y1, ..., x30, y30).',
-    'Mark ["a", "b", "c"] of {"star": <c0>} in <image> as (c, x1, y1, x2, y2).',
-])
+@pytest.mark.parametrize(
+    'text',
+    [
+        'Find {"a": <c0>} in <image> as (c, x1, y1, x2, y2) or (c, x1, y1, ..., x8, y8).',
+        'Find {"a": <c0>} in <image> as (c, x1, y1, ..., x30, y30).',
+        'Mark ["a", "b", "c"] of {"star": <c0>} in <image> as (c, x1, y1, x2, y2).',
+    ],
+)
 def test_bad_formats_in_our_notation_are_errors(decoder, text):
     with pytest.raises(ValueError):
         _always(FormatReader(decoder, decoder.vocabulary), point_format(3))([text])

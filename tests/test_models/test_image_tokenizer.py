@@ -57,7 +57,7 @@ def test_what_lies_in_the_padding_does_not_matter():
     plain = tokenizer(features, language, padding, samples)
     for level in features[:3]:
         rows = level.shape[2] * 40 // 64
-        level[1, :, rows + 1:] = 99.0  # a row that shows a sliver of the image is no padding
+        level[1, :, rows + 1 :] = 99.0  # a row that shows a sliver of the image is no padding
     changed = tokenizer(features, language, padding, samples)
     torch.testing.assert_close(changed.embeddings, plain.embeddings, atol=1e-5, rtol=1e-5)
     features[0][1, :, 0] = 99.0
@@ -114,14 +114,16 @@ def test_proposals_lie_where_mmdets_do():
     proposals = tokenizer(features, language, padding, samples).proposals
     encoder_inputs, _ = tokenizer.pre_transformer(features, samples)
     _, theirs = detr.gen_encoder_output_proposals(
-        encoder_inputs['feat'], encoder_inputs['feat_mask'], encoder_inputs['spatial_shapes'])
+        encoder_inputs['feat'], encoder_inputs['feat_mask'], encoder_inputs['spatial_shapes']
+    )
     kept = theirs[..., 0].isfinite()  # mmdet leaves out padding and the outermost positions
     assert kept.any(dim=1).all()
     torch.testing.assert_close(proposals.centers_norm[kept], theirs[kept][:, :2].sigmoid(), atol=1e-4, rtol=0)
     assert (proposals.objectness[1] < -1e3).sum() == encoder_inputs['feat_mask'][1].sum() > 0
-    sizes = torch.tensor([[64., 64.], [64., 40.]])
-    torch.testing.assert_close(proposals.priors[..., :2][kept],
-                               (proposals.centers_norm * sizes[:, None])[kept], atol=1e-2, rtol=0)
+    sizes = torch.tensor([[64.0, 64.0], [64.0, 40.0]])
+    torch.testing.assert_close(
+        proposals.priors[..., :2][kept], (proposals.centers_norm * sizes[:, None])[kept], atol=1e-2, rtol=0
+    )
     assert proposals.priors[0, :, 2].unique().tolist() == [8, 16, 32, 64]
 
 
@@ -137,8 +139,9 @@ def test_queries_start_at_the_best_proposals():
 
 
 def test_best_positions_are_peaks_first_and_never_padding():
-    fine = torch.tensor([[5.0, 4.0, 0.0, -1e4], [3.0, 2.0, 1.0, -1e4], [-3.0, -2.0, -1.0, -1e4],
-                         [0.5, -5.0, -6.0, -1e4]])
+    fine = torch.tensor(
+        [[5.0, 4.0, 0.0, -1e4], [3.0, 2.0, 1.0, -1e4], [-3.0, -2.0, -1.0, -1e4], [0.5, -5.0, -6.0, -1e4]]
+    )
     coarse = torch.tensor([[4.5, -7.0]])
     objectness = torch.cat([fine.flatten(), coarse.flatten()])[None]
     shapes = torch.tensor([[4, 4], [1, 2]])
@@ -148,7 +151,17 @@ def test_best_positions_are_peaks_first_and_never_padding():
 
 
 def test_proposals_of_what_a_better_one_has_found_come_last():
-    places = torch.tensor([[[.5, .5, .4, .4], [.5, .5, .4, .38], [.2, .2, .1, .1], [.5, .5, .2, .4], [.2, .2, .1, .1]]])
+    places = torch.tensor(
+        [
+            [
+                [0.5, 0.5, 0.4, 0.4],
+                [0.5, 0.5, 0.4, 0.38],
+                [0.2, 0.2, 0.1, 0.1],
+                [0.5, 0.5, 0.2, 0.4],
+                [0.2, 0.2, 0.1, 0.1],
+            ]
+        ]
+    )
     assert distinct_first(places, 0.7).tolist() == [[0, 2, 3, 1, 4]]
     assert distinct_first(places, 0.4).tolist() == [[0, 2, 1, 3, 4]]
     assert distinct_first(places, 1.0).tolist() == [[0, 1, 2, 3, 4]]
@@ -229,8 +242,12 @@ def test_extra_tokens_start_where_told_and_change_nothing_else():
     # An extra token sees no other: alone it is the same. Token 25 has the query of token 5.
     other = torch.rand(2, 30, 4)
     other[:, 25] = places[:, 25]
-    torch.testing.assert_close(tokenizer(*inputs, extra_places=other).extra.embeddings[:, :, 25],
-                               both.extra.embeddings[:, :, 25], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        tokenizer(*inputs, extra_places=other).extra.embeddings[:, :, 25],
+        both.extra.embeddings[:, :, 25],
+        atol=1e-5,
+        rtol=1e-5,
+    )
     tokenizer.place_heads.apply(lambda m: isinstance(m, torch.nn.Linear) and torch.nn.init.zeros_(m.weight))
     for head in tokenizer.place_heads:
         torch.nn.init.zeros_(head[-1].bias)

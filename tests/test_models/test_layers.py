@@ -49,7 +49,7 @@ def test_one_hot_targets_are_the_vocabularys_bins(coord_range):
 def test_gaussian_targets_are_a_discrete_gaussian_about_the_exact_value(sigma):
     offset, coord_range = 0.3, 10
     target = encode_soft_targets(torch.tensor([offset]), coord_range, sigma)[0]
-    density = np.exp(-0.5 * ((np.arange(21) - (offset + 1) * coord_range) / sigma)**2)
+    density = np.exp(-0.5 * ((np.arange(21) - (offset + 1) * coord_range) / sigma) ** 2)
     np.testing.assert_allclose(target, density / density.sum(), atol=1e-6)
 
 
@@ -89,7 +89,7 @@ def test_sine_embedding_is_its_formula():
     point, dims = torch.tensor([0.25, 0.75]), 8
     expected = []
     for value in point.tolist():
-        angles = [value * dims / 2 * 2 * np.pi * 10000**(-2 * i / dims) for i in range(dims // 2)]
+        angles = [value * dims / 2 * 2 * np.pi * 10000 ** (-2 * i / dims) for i in range(dims // 2)]
         expected += [*np.sin(angles), *np.cos(angles)]
     np.testing.assert_allclose(sine_embedding(point, dims), expected, atol=1e-5)
 
@@ -106,7 +106,7 @@ def test_places_in_long_waves_can_be_compared():
     places = torch.linspace(0, 1, 41)[:, None]
     embedded = comparable_embedding(places, 16)
     assert embedded.shape == (41, 16) and embedded.abs().max() <= 1
-    periods = 0.25 * 2**(3 * np.arange(8) / 8)
+    periods = 0.25 * 2 ** (3 * np.arange(8) / 8)
     angles = 2 * np.pi * 0.3 * periods
     np.testing.assert_allclose(embedded[12], [*np.sin(angles), *np.cos(angles)], atol=1e-5)
     assert (embedded[1:, 0] > embedded[:-1, 0]).all() and (embedded[1:, 8] < embedded[:-1, 8]).all()
@@ -115,8 +115,7 @@ def test_places_in_long_waves_can_be_compared():
 
 def test_places_on_a_closed_line_end_where_they_begin():
     embedded = circular_embedding(torch.tensor([0.0, 0.25, 0.5, 1.0]), harmonics=2)
-    np.testing.assert_allclose(
-        embedded, [[0, 0, 1, 1], [1, 0, 0, -1], [0, 0, -1, 1], [0, 0, 1, 1]], atol=1e-5)
+    np.testing.assert_allclose(embedded, [[0, 0, 1, 1], [1, 0, 0, -1], [0, 0, -1, 1], [0, 0, 1, 1]], atol=1e-5)
 
 
 def _fusion():
@@ -186,7 +185,6 @@ def test_logits_of_added_tokens_start_moderate_also_where_hidden_states_are_long
         assert tokens.embedding.weight.std().item() == pytest.approx(std, rel=0.1)
 
 
-
 def test_added_logits_are_the_rows_of_the_admissible_tokens():
     tokens = AddedTokens(9, 4)
     hidden = torch.randn(2, 3, 4)
@@ -224,7 +222,7 @@ def test_points_mask_is_the_block_mask_of_one_pass():
         for s in range(queries):
             row, plain = mask[0, block * queries + s], whole[0, token * (1 + queries) + 1 + s]
             assert (row[:3] == plain[:3]).all()
-            assert row[3:3 + tokens].nonzero().flatten().tolist() == [token]
-            own = plain[3 + token * (1 + queries) + 1:][:queries]
-            assert (row[3 + tokens + block * queries:][:queries] == own).all()
+            assert row[3 : 3 + tokens].nonzero().flatten().tolist() == [token]
+            own = plain[3 + token * (1 + queries) + 1 :][:queries]
+            assert (row[3 + tokens + block * queries :][:queries] == own).all()
             assert row.sum() == plain.sum()

@@ -50,9 +50,16 @@ def test_padded_batch_equals_hugging_faces_own_mask():
 
 
 RELATIVES = {
-    'Llama 3': dict(rope_parameters=dict(
-        rope_type='llama3', rope_theta=5e5, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
-        original_max_position_embeddings=512)),
+    'Llama 3': dict(
+        rope_parameters=dict(
+            rope_type='llama3',
+            rope_theta=5e5,
+            factor=8.0,
+            low_freq_factor=1.0,
+            high_freq_factor=4.0,
+            original_max_position_embeddings=512,
+        )
+    ),
     'Qwen 2': dict(model_type='qwen2'),
     'Qwen 3': dict(model_type='qwen3', head_dim=16),
     'Mistral': dict(model_type='mistral', sliding_window=None),
@@ -168,12 +175,17 @@ def sentencepiece_folder(tmp_path):
     """A LLaMA whose tokenizer is a tokenizer.model alone, as the first LLaMAs were given out."""
     text = (ROOT / 'README.md').read_text().split()
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(' '.join(text[i:i + 10]) for i in range(0, len(text), 10)),
-        model_prefix=str(tmp_path / 'tokenizer'), vocab_size=400, model_type='bpe', byte_fallback=True,
-        minloglevel=2)
+        sentence_iterator=iter(' '.join(text[i : i + 10]) for i in range(0, len(text), 10)),
+        model_prefix=str(tmp_path / 'tokenizer'),
+        vocab_size=400,
+        model_type='bpe',
+        byte_fallback=True,
+        minloglevel=2,
+    )
     LlamaForCausalLM(LlamaConfig(vocab_size=400, **LLM['config'])).save_pretrained(tmp_path)
     (tmp_path / 'tokenizer_config.json').write_text(
-        '{"tokenizer_class": "LlamaTokenizer", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}')
+        '{"tokenizer_class": "LlamaTokenizer", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}'
+    )
     return tmp_path
 
 
@@ -208,14 +220,17 @@ def test_frozen_base_may_have_half_the_precision():
     assert llm.dtype == hidden.dtype == past[0][0].dtype == torch.bfloat16 and hidden.isfinite().all()
 
 
-@pytest.mark.parametrize('arguments, error, message', [
-    (dict(tokenizer='builtin'), ValueError, 'either path= .* or config='),
-    (dict(path='x', config={}, tokenizer='builtin'), ValueError, 'either path= .* or config='),
-    (dict(config=LLM['config']), ValueError, "tokenizer='builtin'"),
-    (dict(path='/no/such/llama'), FileNotFoundError, 'no folder /no/such/llama'),
-    (dict(path='./weights/llama', tokenizer='builtin'), FileNotFoundError, './weights/llama.*AutoModelForCausalLM'),
-    (dict(config=LLM['config'], tokenizer='/no/tokenizer.json'), FileNotFoundError, '/no/tokenizer.json'),
-])
+@pytest.mark.parametrize(
+    'arguments, error, message',
+    [
+        (dict(tokenizer='builtin'), ValueError, 'either path= .* or config='),
+        (dict(path='x', config={}, tokenizer='builtin'), ValueError, 'either path= .* or config='),
+        (dict(config=LLM['config']), ValueError, "tokenizer='builtin'"),
+        (dict(path='/no/such/llama'), FileNotFoundError, 'no folder /no/such/llama'),
+        (dict(path='./weights/llama', tokenizer='builtin'), FileNotFoundError, './weights/llama.*AutoModelForCausalLM'),
+        (dict(config=LLM['config'], tokenizer='/no/tokenizer.json'), FileNotFoundError, '/no/tokenizer.json'),
+    ],
+)
 def test_bad_sources_are_named(arguments, error, message):
     with pytest.raises(error, match=message):
         CausalLM(**arguments)
@@ -228,8 +243,16 @@ def test_folder_without_weights_is_named(tmp_path):
 
 
 def test_other_kinds_of_models_are_refused(tmp_path):
-    BertLMHeadModel(BertConfig(vocab_size=8, hidden_size=32, num_hidden_layers=1, num_attention_heads=2,
-                               intermediate_size=32, is_decoder=True)).save_pretrained(tmp_path)
+    BertLMHeadModel(
+        BertConfig(
+            vocab_size=8,
+            hidden_size=32,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=32,
+            is_decoder=True,
+        )
+    ).save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=f"'{tmp_path}' is a bert model: give one of LLaMA's architecture"):
         CausalLM(path=str(tmp_path), tokenizer='builtin')
 
@@ -271,10 +294,13 @@ def test_adapters_of_a_base_of_half_the_precision_are_float32():
 NF4 = dict(load_in_4bit=True, bnb_4bit_quant_type='nf4', bnb_4bit_compute_dtype='bfloat16')
 
 
-@pytest.mark.parametrize('arguments, message', [
-    (LLM | dict(freeze=True), 'config='),
-    (dict(path='/a/llama', freeze=False), 'freeze=False'),
-])
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (LLM | dict(freeze=True), 'config='),
+        (dict(path='/a/llama', freeze=False), 'freeze=False'),
+    ],
+)
 def test_a_quantized_base_is_pretrained_and_frozen(arguments, message):
     with pytest.raises(ValueError, match=f"quantization={{'load_in_4bit': True.*{message}"):
         CausalLM(**arguments, quantization=NF4)
@@ -303,7 +329,8 @@ def test_quantization_reaches_hugging_face(tmp_path, monkeypatch):
     assert source == str(tmp_path) and kwargs['dtype'] == torch.bfloat16
     assert asked.load_in_4bit and asked.bnb_4bit_quant_type == 'nf4' and asked.bnb_4bit_compute_dtype == torch.bfloat16
     assert {name for name, p in llm.named_parameters() if p.requires_grad} == {
-        name for name, _ in llm.named_parameters() if 'lora_' in name}
+        name for name, _ in llm.named_parameters() if 'lora_' in name
+    }
 
 
 @pytest.mark.skipif(not is_bitsandbytes_available(), reason='bitsandbytes is not among the pinned packages')

@@ -107,7 +107,12 @@ def test_alignment_loss_depends_on_directions_alone():
 
 def test_alignment_loss_of_nothing_is_zero_with_a_gradient():
     contents = torch.zeros(2, 1, 8, requires_grad=True)
-    loss = AlignmentLoss()(contents, torch.randn(2, 3, 8), torch.ones(2, 3, dtype=torch.bool),
-                           torch.zeros(2, 1, dtype=torch.long), torch.zeros(2, 1, dtype=torch.bool))
+    loss = AlignmentLoss()(
+        contents,
+        torch.randn(2, 3, 8),
+        torch.ones(2, 3, dtype=torch.bool),
+        torch.zeros(2, 1, dtype=torch.long),
+        torch.zeros(2, 1, dtype=torch.bool),
+    )
     loss.backward()
     assert loss == 0 and contents.grad.isfinite().all()

@@ -10,8 +10,11 @@ from mmengine.structures import InstanceData
 
 from visionllm_mm.models import CenterL1Cost, ClassProbabilityCost, ObjectnessFocalCost
 
-COSTS = [dict(type='ObjectnessFocalCost', weight=2.0), dict(type='CenterL1Cost', weight=5.0),
-         dict(type='ClassProbabilityCost', weight=1.0)]
+COSTS = [
+    dict(type='ObjectnessFocalCost', weight=2.0),
+    dict(type='CenterL1Cost', weight=5.0),
+    dict(type='ClassProbabilityCost', weight=1.0),
+]
 
 
 def _sample(num_tokens, num_objects, seed=0):
@@ -19,16 +22,20 @@ def _sample(num_tokens, num_objects, seed=0):
     predictions = InstanceData(
         objectness=torch.randn(num_tokens, generator=generator),
         centers_norm=torch.rand(num_tokens, 2, generator=generator),
-        class_logits=torch.randn(num_tokens, 4, generator=generator))
-    objects = InstanceData(labels=torch.randint(0, 3, (num_objects,), generator=generator),
-                           centers_norm=torch.rand(num_objects, 2, generator=generator))
+        class_logits=torch.randn(num_tokens, 4, generator=generator),
+    )
+    objects = InstanceData(
+        labels=torch.randint(0, 3, (num_objects,), generator=generator),
+        centers_norm=torch.rand(num_objects, 2, generator=generator),
+    )
     return predictions, objects
 
 
 def test_objectness_cost_is_mmdets_focal_cost_of_one_class():
     predictions, objects = _sample(6, 3)
     theirs = FocalLossCost(weight=2.0)(
-        InstanceData(scores=predictions.objectness[:, None]), InstanceData(labels=torch.zeros(3, dtype=torch.long)))
+        InstanceData(scores=predictions.objectness[:, None]), InstanceData(labels=torch.zeros(3, dtype=torch.long))
+    )
     torch.testing.assert_close(ObjectnessFocalCost(weight=2.0)(predictions, objects), theirs)
 
 

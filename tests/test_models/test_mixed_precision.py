@@ -74,9 +74,17 @@ def test_steps_of_mmengines_wrapper(monkeypatch):
     monkeypatch.setattr('mmengine.optim.optimizer.amp_optimizer_wrapper.is_cuda_available', lambda: True)
     model = _model(dtype='bfloat16')
     before = {name: p.clone() for name, p in model.named_parameters()}
-    wrapper = build_optim_wrapper(model, dict(
-        type='AmpOptimWrapper', dtype='bfloat16', loss_scale=1.0, clip_grad=dict(max_norm=0.5),
-        optimizer=dict(type='AdamW', lr=1e-3), constructor='TrainedPartsOptimWrapperConstructor'))
+    wrapper = build_optim_wrapper(
+        model,
+        dict(
+            type='AmpOptimWrapper',
+            dtype='bfloat16',
+            loss_scale=1.0,
+            clip_grad=dict(max_norm=0.5),
+            optimizer=dict(type='AdamW', lr=1e-3),
+            constructor='TrainedPartsOptimWrapperConstructor',
+        ),
+    )
     images, samples = batch([2, 3])
     losses = []
     for _ in range(4):

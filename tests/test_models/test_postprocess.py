@@ -25,9 +25,11 @@ def _instruction(names=NAMES):
 
 def _answers(num_images=1, num_tokens=4, num_classes=3, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    tokens = ImageTokens(torch.zeros(1, num_images, num_tokens, 8),
-                         torch.rand(1, num_images, num_tokens, 2, generator=generator),
-                         torch.randn(1, num_images, num_tokens, generator=generator))
+    tokens = ImageTokens(
+        torch.zeros(1, num_images, num_tokens, 8),
+        torch.rand(1, num_images, num_tokens, 2, generator=generator),
+        torch.randn(1, num_images, num_tokens, generator=generator),
+    )
     logits = torch.randn(num_images, num_tokens, num_classes + 1, generator=generator)
     return tokens, logits, torch.ones(num_images, num_classes, dtype=torch.bool)
 
@@ -61,7 +63,7 @@ def test_predictions_against_plain_sorting(power):
         for t in range(4):
             probabilities = logits[i, t].softmax(dim=0)
             for c in range(3):
-                score = float(probabilities[c] * tokens.objectness[0, i, t].sigmoid()**power)
+                score = float(probabilities[c] * tokens.objectness[0, i, t].sigmoid() ** power)
                 x, y = tokens.centers_norm[0, i, t].tolist()
                 box = np.clip([x - 4 / RANGE, y - 2 / RANGE, x + 3 / RANGE, y + 5 / RANGE], 0, 1) * [128, 64, 128, 64]
                 plain.append((score, c, box))
@@ -84,7 +86,7 @@ def test_certainty_is_the_spread_of_the_points_beside_the_extent_of_the_answer()
             for n in range(4):
                 p = logits[k, n, axis].softmax(dim=0).double().numpy()
                 means.append((p * np.arange(9)).sum())
-                spreads.append(np.sqrt((p * (np.arange(9) - means[-1])**2).sum()))
+                spreads.append(np.sqrt((p * (np.arange(9) - means[-1]) ** 2).sum()))
             total += np.mean(spreads) / max(np.ptp(means), 1.0)
         assert float(found[k]) == pytest.approx(1 / (1 + total), rel=1e-4)
     sharp = torch.full((1, 2, 2, 9), -50.0)
@@ -101,7 +103,7 @@ def test_less_certain_answers_score_lower():
     sure, unsure = processor(tokens, selection, points, [_instruction()] * 2, [_sample()] * 2, False)
     probabilities = logits.softmax(dim=-1)[..., :3].flatten(1).sort(descending=True).values
     torch.testing.assert_close(sure.scores, probabilities[0])
-    torch.testing.assert_close(unsure.scores, probabilities[1] * location_certainty(points[1])[0]**0.5)
+    torch.testing.assert_close(unsure.scores, probabilities[1] * location_certainty(points[1])[0] ** 0.5)
     assert unsure.scores[0] < probabilities[1, 0]
 
 
@@ -121,7 +123,7 @@ def test_threshold_drops_predictions_per_image():
     some = _run(SetPostprocessor(score_thr=threshold), tokens, logits, valid)
     for full, part in zip(everything, some, strict=True):
         torch.testing.assert_close(part.scores, full.scores[full.scores >= threshold])
-        torch.testing.assert_close(part.bboxes, full.bboxes[:len(part)])
+        torch.testing.assert_close(part.bboxes, full.bboxes[: len(part)])
     assert 0 < len(some[0]) < 12
 
 
@@ -172,14 +174,24 @@ def test_nothing_kept_is_an_empty_result_that_coco_takes(tmp_path):
         assert len(result) == 0 and result.bboxes.shape == (0, 4) and result.label_names == []
         assert result.labels.dtype == torch.int64
     ann_file = tmp_path / 'ann.json'
-    ann_file.write_text(json.dumps(dict(
-        images=[dict(id=i, width=128, height=64) for i in range(2)],
-        categories=[dict(id=k + 1, name=name) for k, name in enumerate(NAMES)],
-        annotations=[dict(id=1, image_id=0, category_id=1, bbox=[1, 1, 9, 9], area=81, iscrowd=0)])))
+    ann_file.write_text(
+        json.dumps(
+            dict(
+                images=[dict(id=i, width=128, height=64) for i in range(2)],
+                categories=[dict(id=k + 1, name=name) for k, name in enumerate(NAMES)],
+                annotations=[dict(id=1, image_id=0, category_id=1, bbox=[1, 1, 9, 9], area=81, iscrowd=0)],
+            )
+        )
+    )
     metric = CocoMetric(ann_file=str(ann_file))
     metric.dataset_meta = dict(classes=tuple(NAMES))
-    metric.process({}, [dict(img_id=i, ori_shape=(64, 128), pred_instances=dict(result.all_items()))
-                        for i, result in enumerate(results)])
+    metric.process(
+        {},
+        [
+            dict(img_id=i, ori_shape=(64, 128), pred_instances=dict(result.all_items()))
+            for i, result in enumerate(results)
+        ],
+    )
     assert metric.evaluate(size=2).get('coco/bbox_mAP', 0.0) == 0.0
 
 

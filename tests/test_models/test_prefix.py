@@ -29,7 +29,7 @@ def _by_hand(decoder, instruction, token_inputs):
             name = instruction.class_names[instruction.class_indices.index(k)]
             mean = llm.embed_words(torch.tensor(llm.word_ids(name))).mean(dim=0)
             rows.append((decoder.added_tokens.embedding.weight[k] + mean)[None])
-        rest = rest[at + len(mark):]
+        rest = rest[at + len(mark) :]
     return torch.cat(rows)
 
 
@@ -47,9 +47,9 @@ def test_prefix_is_what_it_is_by_hand():
     for i, instruction in enumerate(asked):
         expected = _by_hand(decoder, instruction, inputs[i])
         assert prefix.lengths[i] == len(expected)
-        torch.testing.assert_close(prefix.embeddings[i, :len(expected)], expected)
+        torch.testing.assert_close(prefix.embeddings[i, : len(expected)], expected)
         start = prefix.image_starts[i]
-        torch.testing.assert_close(prefix.embeddings[i, start:start + 4], inputs[i])
+        torch.testing.assert_close(prefix.embeddings[i, start : start + 4], inputs[i])
     assert prefix.valid.sum(dim=1).tolist() == prefix.lengths.tolist()
 
 
@@ -116,6 +116,7 @@ def test_name_without_tokens_is_an_error(monkeypatch):
 @pytest.mark.parametrize('name', ['Größe', '星', 'a "quoted" name', 'back\\slash', '🙂'])
 def test_any_name_can_be_embedded(name):
     import json
+
     decoder = build_decoder()
     asked = _parse(f'{{{json.dumps(name)}: <c0>}} {FORMAT} <image>')
     assert asked.class_names == (name,)

@@ -50,8 +50,9 @@ def test_images_of_a_batch_do_not_mix(asked):
     alone, _ = answer_logits(decoder, instructions[1:], inputs[1:], [['a star']])
     torch.testing.assert_close(both[1:], alone, atol=1e-4, rtol=1e-4)
     together = generate(decoder, instructions, inputs, max_length=6, num_beams=3)
-    assert together == [generate(decoder, instructions[i:i + 1], inputs[i:i + 1], max_length=6, num_beams=3)[0]
-                        for i in range(2)]
+    assert together == [
+        generate(decoder, instructions[i : i + 1], inputs[i : i + 1], max_length=6, num_beams=3)[0] for i in range(2)
+    ]
 
 
 def test_all_answers_of_a_conversation_are_targets(asked):
@@ -63,7 +64,7 @@ def test_all_answers_of_a_conversation_are_targets(asked):
     # At <bos> of the second answer its first word is wanted; the question's own words are not.
     assert targets[0].tolist() == [*first, end, *[-100] * (len(question) + 1), *second, end]
     alone, _ = answer_logits(decoder, instructions[:1], inputs[:1], [turns[:1]])
-    torch.testing.assert_close(logits[:, :alone.shape[1]], alone, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(logits[:, : alone.shape[1]], alone, atol=1e-4, rtol=1e-4)
 
 
 def test_a_question_is_answered_as_the_conversation_was_learnt(asked):
@@ -104,7 +105,7 @@ def _next_word_without_cache(decoder, instruction, inputs, said):
     embeddings = torch.cat([prefix.embeddings, words], dim=1)
     size, start = embeddings.shape[1], int(prefix.image_starts)
     mask = torch.ones(1, size, size, dtype=torch.bool).tril()
-    mask[0, start:start + 4, start:start + 4] = True
+    mask[0, start : start + 4, start : start + 4] = True
     hidden, _ = llm(embeddings, mask, torch.arange(size)[None])
     return llm.word_logits(hidden[0, -1]).log_softmax(dim=0)
 
@@ -122,9 +123,12 @@ def _greedy_without_cache(decoder, instruction, inputs, max_length):
 def _beams_without_cache(decoder, instruction, inputs, max_length, width):
     going_on, finished, end = [(0.0, [])], [], decoder.llm.tokenizer.eos_token_id
     for _ in range(max_length):
-        tried = [(score + more, [*said, word]) for score, said in going_on for word, more in enumerate(
-            _next_word_without_cache(decoder, instruction, inputs, said).tolist())]
-        best = sorted(tried, reverse=True)[:2 * width]
+        tried = [
+            (score + more, [*said, word])
+            for score, said in going_on
+            for word, more in enumerate(_next_word_without_cache(decoder, instruction, inputs, said).tolist())
+        ]
+        best = sorted(tried, reverse=True)[: 2 * width]
         finished += [(score / len(said), said[:-1]) for score, said in best[:width] if said[-1] == end]
         going_on = [(score, said) for score, said in best if said[-1] != end][:width]
     finished += [(score / len(said), said) for score, said in going_on]
@@ -134,14 +138,14 @@ def _beams_without_cache(decoder, instruction, inputs, max_length, width):
 def test_cached_beams_equal_reading_everything_anew(asked):
     decoder, instructions, inputs = asked
     found = generate(decoder, instructions, inputs, max_length=5, num_beams=3)
-    assert found == [_beams_without_cache(decoder, instructions[i], inputs[i:i + 1], 5, 3) for i in range(2)]
+    assert found == [_beams_without_cache(decoder, instructions[i], inputs[i : i + 1], 5, 3) for i in range(2)]
     assert found != generate(decoder, instructions, inputs, max_length=5), 'else a greedy search would do'
 
 
 def test_cached_greedy_equals_reading_everything_anew(asked):
     decoder, instructions, inputs = asked
     found = generate(decoder, instructions, inputs, max_length=8)
-    assert found == [_greedy_without_cache(decoder, instructions[i], inputs[i:i + 1], 8) for i in range(2)]
+    assert found == [_greedy_without_cache(decoder, instructions[i], inputs[i : i + 1], 8) for i in range(2)]
     assert len(set(found)) == 2 and all(found)
 
 
@@ -173,7 +177,7 @@ def test_phrases_are_read_alike_while_learning_and_answering(asked, phrases):
     history = ('a red star', 'How many are there?')
     found = generate(decoder, instructions, inputs, histories=[history, ()], max_length=1)
     for row, turns in ((0, (*history, 'one')), (1, ('one',))):
-        logits, targets = answer_logits(decoder, instructions[row:row + 1], inputs[row:row + 1], [turns])
+        logits, targets = answer_logits(decoder, instructions[row : row + 1], inputs[row : row + 1], [turns])
         said = [decoder.llm.word_ids(text) for text in turns[::2]]
         end = decoder.llm.tokenizer.eos_token_id
         assert targets[targets >= 0].tolist() == [word for words in said for word in (*words, end)]
@@ -210,8 +214,7 @@ def test_phrases_stand_for_tokens_and_their_number():
     layer.match = lambda phrases, tokens: torch.tensor([[[99.0, -99.0, 99.0, -99.0], [-99.0] * 4]])
     pooled = layer.pool(words, valid)
     first, second, everything = layer(words, valid, tokens)[0]
-    torch.testing.assert_close(
-        first, pooled[0, 0] + layer.kinds[0] + tokens[0, [0, 2]].mean(dim=0) + layer.numbers[2])
+    torch.testing.assert_close(first, pooled[0, 0] + layer.kinds[0] + tokens[0, [0, 2]].mean(dim=0) + layer.numbers[2])
     torch.testing.assert_close(second, pooled[0, 1] + layer.kinds[1] + layer.numbers[0])
     differ = layer.where(tokens[0, [0, 2]].mean(dim=0)) - layer.where.bias  # from nothing
     torch.testing.assert_close(everything, pooled[0, 2] + layer.differ(differ))
@@ -219,7 +222,8 @@ def test_phrases_stand_for_tokens_and_their_number():
     layer.match = lambda phrases, tokens: torch.tensor([[[0.0, -99.0, -99.0, -99.0], [9.0] * 4]])
     torch.testing.assert_close(
         layer(words, valid, tokens)[0, 0],
-        pooled[0, 0] + layer.kinds[0] + 0.5 * tokens[0, 0] + (layer.numbers[0] + layer.numbers[1]) / 2)
+        pooled[0, 0] + layer.kinds[0] + 0.5 * tokens[0, 0] + (layer.numbers[0] + layer.numbers[1]) / 2,
+    )
 
 
 def _related(first, second):
@@ -238,8 +242,9 @@ def test_tokens_are_related_to_what_the_second_phrase_stands_for():
     away = torch.tensor([-0.55, -0.35, -0.05, 0.35])
     # The third is the closest of those that the first phrase stands for and the second does not.
     further = torch.tensor([0.5, 0.3, 0.0, 0.3])
-    expected = (layer.differ(torch.nn.functional.pad(away[:, None], (0, 3))) +
-                layer.further(comparable_embedding(further[:, None], 16, octaves=4)))
+    expected = layer.differ(torch.nn.functional.pad(away[:, None], (0, 3))) + layer.further(
+        comparable_embedding(further[:, None], 16, octaves=4)
+    )
     torch.testing.assert_close(related, expected)
     assert not _related([1.0] * 4, [0.0] * 4)[1].any()
 
@@ -266,16 +271,23 @@ class _Table:
         self.llm = self
         self.num_starts = 1
         self.add_asked = lambda embeddings, starts, asked, token_inputs: embeddings
-        self.tokenizer = SimpleNamespace(bos_token_id=0, eos_token_id=1,
-                                         decode=lambda ids, **_: ' '.join(map(str, ids)))
+        self.tokenizer = SimpleNamespace(
+            bos_token_id=0, eos_token_id=1, decode=lambda ids, **_: ' '.join(map(str, ids))
+        )
 
     start_id = 0
 
     def embed_prefix(self, instructions, inputs, answer_length=None, histories=None):
         batch = len(instructions)
         nothing = torch.zeros(batch, 0, dtype=torch.long)
-        return Prefix(torch.zeros(batch, 2, 1), torch.full((batch,), 2), torch.zeros(batch, dtype=torch.long), nothing,
-                      nothing.bool(), torch.zeros(batch, 0, 1))
+        return Prefix(
+            torch.zeros(batch, 2, 1),
+            torch.full((batch,), 2),
+            torch.zeros(batch, dtype=torch.long),
+            nothing,
+            nothing.bool(),
+            torch.zeros(batch, 0, 1),
+        )
 
     def continue_prefix(self, prefix, num_tokens, queries):
         read = torch.cat([prefix.embeddings, queries], dim=1)
@@ -304,12 +316,15 @@ def test_wide_beam_search_finds_the_best_of_all_answers(seed, length_penalty):
 
     def score(words):
         path = [0, *words, 1] if len(words) < limit else [0, *words]  # an answer of the limit's length is cut
-        return sum(log_probs[a, b].item() for a, b in zip(path, path[1:], strict=False)) / len(path[1:])**length_penalty
+        return (
+            sum(log_probs[a, b].item() for a, b in zip(path, path[1:], strict=False)) / len(path[1:]) ** length_penalty
+        )
 
     answers = [words for n in range(limit + 1) for words in product((2, 3, 4), repeat=n)]
     asked = [SimpleNamespace(max_words=None, language='What?')]
-    found = generate(_Table(table), asked, torch.zeros(1, 0, 1), max_length=limit, num_beams=40,
-                     length_penalty=length_penalty)[0]
+    found = generate(
+        _Table(table), asked, torch.zeros(1, 0, 1), max_length=limit, num_beams=40, length_penalty=length_penalty
+    )[0]
     assert found == ' '.join(map(str, max(answers, key=score)))
 
 

@@ -7,8 +7,9 @@ from transformers import BertConfig, BertModel
 from tests.helpers.tiny import save_llama
 from visionllm_mm.models import TextEncoder
 
-CONFIG = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
-              max_position_embeddings=64)
+CONFIG = dict(
+    hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, max_position_embeddings=64
+)
 TEXTS = ['a red star', 'every circle and every ring of the picture, please']
 
 
@@ -92,13 +93,16 @@ def test_loads_a_bert_folder(tmp_path):
     torch.testing.assert_close(encoder(['a red star'])[0], saved(input_ids=ids).last_hidden_state)
 
 
-@pytest.mark.parametrize('arguments, error, message', [
-    (dict(path='/no/such/folder', config=CONFIG), FileNotFoundError, '/no/such/folder'),
-    (dict(path='/no/such/folder', tokenizer='builtin'), FileNotFoundError, 'no folder /no/such/folder.*AutoModel'),
-    (dict(config=CONFIG), ValueError, "tokenizer='builtin'"),
-    (dict(config=CONFIG, tokenizer='/no/tokenizer.json'), FileNotFoundError, '/no/tokenizer.json does not exist'),
-    (dict(config=CONFIG, path='x', tokenizer='builtin'), ValueError, 'either path= .* or config='),
-])
+@pytest.mark.parametrize(
+    'arguments, error, message',
+    [
+        (dict(path='/no/such/folder', config=CONFIG), FileNotFoundError, '/no/such/folder'),
+        (dict(path='/no/such/folder', tokenizer='builtin'), FileNotFoundError, 'no folder /no/such/folder.*AutoModel'),
+        (dict(config=CONFIG), ValueError, "tokenizer='builtin'"),
+        (dict(config=CONFIG, tokenizer='/no/tokenizer.json'), FileNotFoundError, '/no/tokenizer.json does not exist'),
+        (dict(config=CONFIG, path='x', tokenizer='builtin'), ValueError, 'either path= .* or config='),
+    ],
+)
 def test_bad_sources_are_named(arguments, error, message):
     with pytest.raises(error, match=message):
         TextEncoder(**arguments)

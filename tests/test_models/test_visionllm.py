@@ -38,8 +38,9 @@ def _assert_same(found, expected, atol=1e-4):
 
 def _instruction(names, num_points=2):
     vocabulary = Vocabulary(num_classes=64, coord_range=64, max_points=24)
-    return build_instruction('<image> Give <class> as <format>, range <range>.', names, point_format(num_points),
-                             vocabulary)
+    return build_instruction(
+        '<image> Give <class> as <format>, range <range>.', names, point_format(num_points), vocabulary
+    )
 
 
 def test_fixture_answers_differ(model):
@@ -66,8 +67,8 @@ def test_predictions_are_the_one_pass_answers(model):
         logits, points = model.task_decoder.decode_one_pass(instructions, inputs, 2)
     bins = torch.arange(129.0)
     for i, result in enumerate(found):
-        scores = logits[i].softmax(dim=-1)[:, :-1] * tokens.objectness[-1, i].sigmoid()[:, None]**0.1
-        scores = scores * location_certainty(points[i])[:, None]**0.5
+        scores = logits[i].softmax(dim=-1)[:, :-1] * tokens.objectness[-1, i].sigmoid()[:, None] ** 0.1
+        scores = scores * location_certainty(points[i])[:, None] ** 0.5
         order = scores.flatten().argsort(descending=True)
         torch.testing.assert_close(result.scores, scores.flatten()[order], atol=1e-5, rtol=1e-4)
         best = points[i].argmax(dim=-1, keepdim=True)
@@ -76,15 +77,19 @@ def test_predictions_are_the_one_pass_answers(model):
         corners = corners.clamp(0, 1) * 64
         boxes = torch.cat([corners.amin(dim=1), corners.amax(dim=1)], dim=1)
         assert (result.labels == order % len(NAMES)).float().mean() > 0.95  # near ties may change places
-        torch.testing.assert_close(result.bboxes.sum(dim=1).sort().values,
-                                   boxes[order // len(NAMES)].sum(dim=1).sort().values, atol=1e-2, rtol=1e-3)
+        torch.testing.assert_close(
+            result.bboxes.sum(dim=1).sort().values,
+            boxes[order // len(NAMES)].sum(dim=1).sort().values,
+            atol=1e-2,
+            rtol=1e-3,
+        )
 
 
 def test_an_image_is_answered_alike_alone_and_in_a_batch(model):
     images, samples = batch([1, 0, 2])
     together = _predict(model, images, samples)
     for i in range(3):
-        _assert_same(_predict(model, images[i:i + 1], samples[i:i + 1])[0], together[i])
+        _assert_same(_predict(model, images[i : i + 1], samples[i : i + 1])[0], together[i])
 
 
 def test_images_of_a_batch_may_ask_for_different_sets(model):
@@ -93,7 +98,7 @@ def test_images_of_a_batch_may_ask_for_different_sets(model):
     together = _predict(model, images, samples)
     assert set(together[1].label_names) == {'ring'} and len(together[1]) == 20
     for i in range(2):
-        _assert_same(_predict(model, images[i:i + 1], samples[i:i + 1])[0], together[i])
+        _assert_same(_predict(model, images[i : i + 1], samples[i : i + 1])[0], together[i])
 
 
 def test_images_of_a_batch_may_ask_for_different_formats(model):
@@ -102,7 +107,7 @@ def test_images_of_a_batch_may_ask_for_different_formats(model):
     samples[1].set_metainfo(dict(instruction=_instruction(NAMES, 6)))
     together = _predict(model, images, samples)
     for i in range(2):
-        _assert_same(_predict(model, images[i:i + 1], samples[i:i + 1])[0], together[i])
+        _assert_same(_predict(model, images[i : i + 1], samples[i : i + 1])[0], together[i])
 
 
 def test_outlines_are_also_masks(model):
@@ -223,13 +228,16 @@ def test_train_steps_change_every_part():
     assert changed == {'backbone', 'neck', 'text_encoder', 'image_tokenizer', 'task_decoder'}
 
 
-@pytest.mark.parametrize('text, message', [
-    ('Find {"a": <c0>} as (c, x1, y1, x2, y2)', 'exactly once'),
-    ('<image> Find {} as (c, x1, y1, x2, y2)', 'one category set'),
-    ('<image> Find {"a": <c0>}', 'one output format'),
-    ('<image> Find {"a": <c64>} as (c, x1, y1, x2, y2)', 'not in the vocabulary'),
-    ('<image> Find {"a": <c0>} as (c, x1, y1, x2, y2) in range 65', 'range 65'),
-])
+@pytest.mark.parametrize(
+    'text, message',
+    [
+        ('Find {"a": <c0>} as (c, x1, y1, x2, y2)', 'exactly once'),
+        ('<image> Find {} as (c, x1, y1, x2, y2)', 'one category set'),
+        ('<image> Find {"a": <c0>}', 'one output format'),
+        ('<image> Find {"a": <c64>} as (c, x1, y1, x2, y2)', 'not in the vocabulary'),
+        ('<image> Find {"a": <c0>} as (c, x1, y1, x2, y2) in range 65', 'range 65'),
+    ],
+)
 @pytest.mark.parametrize('mode', ['loss', 'predict', 'tensor'])
 def test_bad_instructions_are_errors_in_every_mode(model, text, message, mode):
     images, samples = batch([1], text=text)
@@ -298,13 +306,15 @@ def test_classes_in_groups_are_the_best_of_all_groups(model):
         for sample in samples:
             sample.set_metainfo(dict(instruction=text, class_labels=labels))
         parts.append(_predict(model, images, samples))
-    samples[0].set_metainfo(dict(instruction=texts[0], class_labels=[0, 1],
-                                 class_groups=[(texts[0], [0, 1]), (texts[1], [2, 3])]))
+    samples[0].set_metainfo(
+        dict(instruction=texts[0], class_labels=[0, 1], class_groups=[(texts[0], [0, 1]), (texts[1], [2, 3])])
+    )
     grouped, alone = _predict(model, images, samples)
     _assert_same(alone, parts[1][1])
     assert len(grouped) == 80 and set(grouped.label_names) == set(NAMES)
     torch.testing.assert_close(
-        grouped.scores, torch.cat([part[0].scores for part in parts]).sort(descending=True).values)
+        grouped.scores, torch.cat([part[0].scores for part in parts]).sort(descending=True).values
+    )
     for label, name in enumerate(NAMES):
         rows = grouped.labels == label
         expected = parts[label // 2][0]
@@ -315,8 +325,9 @@ def test_classes_in_groups_are_the_best_of_all_groups(model):
 def test_no_more_predictions_than_asked_for_from_all_groups(model, monkeypatch):
     monkeypatch.setattr(model.postprocessor, 'max_per_img', 15)
     images, samples = batch([1], text=_instruction(NAMES[:2]))
-    samples[0].set_metainfo(dict(class_labels=[0, 1], class_groups=[
-        (_instruction(NAMES[:2]), [0, 1]), (_instruction(NAMES[2:]), [2, 3])]))
+    samples[0].set_metainfo(
+        dict(class_labels=[0, 1], class_groups=[(_instruction(NAMES[:2]), [0, 1]), (_instruction(NAMES[2:]), [2, 3])])
+    )
     assert len(_predict(model, images, samples)[0]) == 15
 
 

@@ -52,8 +52,9 @@ def test_phrases_of_questions_learn_which_tokens_they_stand_for():
     model = MODELS.build(cfg).train()
     images, samples = batch([2, 2], text='Is the star left of the ring? <image>')
     for sample in samples:
-        sample.set_metainfo(dict(
-            answer=('no', ), object_names=NAMES, asked_objects=[(('the star', (1, )), ('the ring', (0, )))]))
+        sample.set_metainfo(
+            dict(answer=('no',), object_names=NAMES, asked_objects=[(('the star', (1,)), ('the ring', (0,)))])
+        )
         del sample.gt_instances.points
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     learnt = []

@@ -9,8 +9,12 @@ GROUP = (('red', 'star', 'stars'), ('green', 'heart', 'hearts'), ('blue', 'ring'
 
 
 def _told():
-    return dict(question='Is the red heart left of the stars?', history=('yes', 'What shape is it?'),
-                gt_caption=['star'], object_names=['red heart', 'blue star'])
+    return dict(
+        question='Is the red heart left of the stars?',
+        history=('yes', 'What shape is it?'),
+        gt_caption=['star'],
+        object_names=['red heart', 'blue star'],
+    )
 
 
 def test_names_take_each_others_places_in_all_texts():

@@ -12,22 +12,39 @@ from visionllm_mm.small_llm import DrawQuestions, DrawRelation
 NAMES = ['red star', 'blue star', 'blue ring']
 BOXES = {'red star': [0, 0, 10, 10], 'blue star': [20, 30, 40, 50], 'blue ring': [60, 20, 66, 26]}
 # Of each name, the objects that it is true of.
-KINDS = {'object': set(NAMES), 'star': {'red star', 'blue star'}, 'blue object': {'blue star', 'blue ring'},
-         'red object': {'red star'}, 'ring': {'blue ring'}} | {name: {name} for name in NAMES}
-ORDER = {'left of': ['red star', 'blue star', 'blue ring'], 'above': ['red star', 'blue ring', 'blue star'],
-         'smaller than': ['blue ring', 'red star', 'blue star']}
+KINDS = {
+    'object': set(NAMES),
+    'star': {'red star', 'blue star'},
+    'blue object': {'blue star', 'blue ring'},
+    'red object': {'red star'},
+    'ring': {'blue ring'},
+} | {name: {name} for name in NAMES}
+ORDER = {
+    'left of': ['red star', 'blue star', 'blue ring'],
+    'above': ['red star', 'blue ring', 'blue star'],
+    'smaller than': ['blue ring', 'red star', 'blue star'],
+}
 # Per anchor, the others from the closest on; centres are (5, 5), (30, 40) and (63, 23).
-CLOSEST = {'red star': ['blue star', 'blue ring'], 'blue star': ['blue ring', 'red star'],
-           'blue ring': ['blue star', 'red star']}
-ORDER |= {'right of': ORDER['left of'][::-1], 'below': ORDER['above'][::-1],
-          'larger than': ORDER['smaller than'][::-1]}
+CLOSEST = {
+    'red star': ['blue star', 'blue ring'],
+    'blue star': ['blue ring', 'red star'],
+    'blue ring': ['blue star', 'red star'],
+}
+ORDER |= {'right of': ORDER['left of'][::-1], 'below': ORDER['above'][::-1], 'larger than': ORDER['smaller than'][::-1]}
 
 
 def _sample(labels=(2, 0, 1), names=NAMES):
     boxes = np.array([BOXES[names[label]] for label in labels], dtype=np.float32).reshape(-1, 4)
-    return dict(text='the first of all', described=(True,) + (False,) * (len(labels) - 1), question='What is this?',
-                history=(), gt_caption=['a star'], object_names=names, gt_bboxes=HorizontalBoxes(boxes),
-                gt_bboxes_labels=np.array(labels))
+    return dict(
+        text='the first of all',
+        described=(True,) + (False,) * (len(labels) - 1),
+        question='What is this?',
+        history=(),
+        gt_caption=['a star'],
+        object_names=names,
+        gt_bboxes=HorizontalBoxes(boxes),
+        gt_bboxes_labels=np.array(labels),
+    )
 
 
 def test_expressions_are_true_of_what_they_describe():
@@ -41,7 +58,7 @@ def test_expressions_are_true_of_what_they_describe():
         if relation == 'closest to':
             before = [name for name in CLOSEST[next(iter(KINDS[anchor]))] if name in KINDS[kind]][:1]
         else:
-            before = ORDER[relation][:ORDER[relation].index(*KINDS[anchor])]
+            before = ORDER[relation][: ORDER[relation].index(*KINDS[anchor])]
         relations[relation] += 1
         assert result['described'] == tuple(NAMES[i] in before and NAMES[i] in KINDS[kind] for i in (2, 0, 1))
         (first, rows), (second, row) = result['asked_objects'][0]
@@ -88,8 +105,11 @@ def test_questions_have_true_answers():
         assert 2 <= len(turns) <= 12 and len(turns) % 2 == 0 and len(set(turns[::2])) == len(turns) // 2
         seen.update(zip(turns[::2], turns[1::2], strict=True))
         for question, phrases in zip(turns[::2], result['asked_objects'], strict=True):
-            found = re.match(r'Is the (.+) (?:left|right|above|below|larger|smaller).* the (.+)\?|'
-                             r'Are there more (.+) than (.+)\?|How many (.+) are there\?', question)
+            found = re.match(
+                r'Is the (.+) (?:left|right|above|below|larger|smaller).* the (.+)\?|'
+                r'Are there more (.+) than (.+)\?|How many (.+) are there\?',
+                question,
+            )
             assert [words for words, _ in phrases] == [words for words in found.groups() if words]
             for words, rows in phrases:
                 kind = words if words in KINDS else words.removesuffix('s')
@@ -110,20 +130,38 @@ def test_counts_and_plurals():
         assert result['question'] == f'How many {words} are there?' and answer == str(len(rows))
         asked[words] = answer
     assert asked == {
-        'objects': '2', 'red objects': '2', 'stars of heaven': '2', 'red stars of heaven': '2',
-        'blue objects': '0', 'rings': '0', 'blue rings': '0', 'blue stars of heaven': '0'}
+        'objects': '2',
+        'red objects': '2',
+        'stars of heaven': '2',
+        'red stars of heaven': '2',
+        'blue objects': '0',
+        'rings': '0',
+        'blue rings': '0',
+        'blue stars of heaven': '0',
+    }
 
 
-@pytest.mark.parametrize('kind, start', [
-    ('place', 'Is the .+ (left of|right of|above|below) the '), ('size', 'Is the .+ (larger|smaller) than the '),
-    ('more', 'Are there more '), ('count', 'How many '), ('exists', 'Is there a '),
-    ('part', 'What (color is the (star|ring)|shape is the (red|blue) object)')])
+@pytest.mark.parametrize(
+    'kind, start',
+    [
+        ('place', 'Is the .+ (left of|right of|above|below) the '),
+        ('size', 'Is the .+ (larger|smaller) than the '),
+        ('more', 'Are there more '),
+        ('count', 'How many '),
+        ('exists', 'Is there a '),
+        ('part', 'What (color is the (star|ring)|shape is the (red|blue) object)'),
+    ],
+)
 def test_kinds_of_questions(kind, start):
     np.random.seed(0)
     transform = DrawQuestions(prob=1.0, kinds=[kind], num_turns=10, parts=('color', 'shape'))
     results = [transform(_sample()) for _ in range(20)]
-    questions = [text for result in results if 'asked_objects' in result
-                 for text in (result['question'], *result['history'][1::2])]
+    questions = [
+        text
+        for result in results
+        if 'asked_objects' in result
+        for text in (result['question'], *result['history'][1::2])
+    ]
     assert len(questions) > 10 and all(re.match(start, question) for question in questions)
 
 
@@ -137,14 +175,18 @@ def _drawn(kind, labels=(2, 0, 1), names=NAMES, **kwargs):
     np.random.seed(0)
     transform = DrawQuestions(prob=1.0, kinds=[kind], num_turns=1, **kwargs)
     results = [transform(_sample(labels, names)) for _ in range(200)]
-    return {result['question']: (result['gt_caption'][0], *result['asked_objects']) for result in results
-            if 'asked_objects' in result}
+    return {
+        result['question']: (result['gt_caption'][0], *result['asked_objects'])
+        for result in results
+        if 'asked_objects' in result
+    }
 
 
 def test_parts_of_names():
     assert _drawn('part', parts=('color', 'shape')) == {
         'What color is the ring?': ('blue', (('ring', (0,)),)),
-        'What shape is the red object?': ('star', (('red object', (1,)),))}
+        'What shape is the red object?': ('star', (('red object', (1,)),)),
+    }
     assert not _drawn('part', labels=(0, 0), parts=('color', 'shape')), 'of two that are alike none is meant'
 
 

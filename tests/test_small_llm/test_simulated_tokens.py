@@ -31,8 +31,9 @@ NAMES = ['star', 'red ring', 'circle']
 
 def _target(classes, corners, asked=None):
     boxes = torch.tensor(corners, dtype=torch.float32).reshape(-1, 2, 2)
-    return SetTargets(torch.tensor(classes, dtype=torch.long), boxes[:, :0], torch.tensor([10., 20.]), boxes[:0], boxes,
-                      asked)
+    return SetTargets(
+        torch.tensor(classes, dtype=torch.long), boxes[:, :0], torch.tensor([10.0, 20.0]), boxes[:0], boxes, asked
+    )
 
 
 @torch.no_grad()
@@ -40,8 +41,9 @@ def test_objects_stand_at_their_slots_with_their_names_and_places():
     decoder = build_decoder()
     target = _target([1, 0], [[[0.1, 0.2], [0.3, 0.6]], [[0.5, 0.5], [0.7, 0.9]]])
     slots = [torch.tensor([3, 1]), torch.tensor([], dtype=torch.long)]
-    tokens = describe(decoder, [NAMES, NAMES], [target, _target([], [])], slots, ['heart'], 5, 0.0,
-                      torch.Generator().manual_seed(0))
+    tokens = describe(
+        decoder, [NAMES, NAMES], [target, _target([], [])], slots, ['heart'], 5, 0.0, torch.Generator().manual_seed(0)
+    )
     assert tokens.shape == (2, 5, 32)
     names = decoder.prefix_builder.embed_names([NAMES]).name_embeddings[0]
     projector = decoder.projector
@@ -72,8 +74,16 @@ def test_repeated_objects_say_that_they_are_none():
 
 def test_more_objects_than_tokens():
     corners = [[[0.1, 0.2], [0.3, 0.6]]] * 4
-    tokens = describe(build_decoder(), [NAMES], [_target([0, 1, 2, 0], corners)], [torch.tensor([2, 0, 1])], ['heart'],
-                      3, 0.3, torch.Generator().manual_seed(0))
+    tokens = describe(
+        build_decoder(),
+        [NAMES],
+        [_target([0, 1, 2, 0], corners)],
+        [torch.tensor([2, 0, 1])],
+        ['heart'],
+        3,
+        0.3,
+        torch.Generator().manual_seed(0),
+    )
     assert tokens.shape == (1, 3, 32) and tokens.isfinite().all()
 
 
@@ -83,8 +93,11 @@ def _batches(size=8):
         samples, targets = [], []
         for _ in range(size):
             label = int(torch.randint(len(NAMES), (1,), generator=rng))
-            samples.append(DetDataSample(metainfo=dict(
-                instruction=CAPTION_TEMPLATES[0], answer=(f'a {NAMES[label]}',), object_names=NAMES)))
+            samples.append(
+                DetDataSample(
+                    metainfo=dict(instruction=CAPTION_TEMPLATES[0], answer=(f'a {NAMES[label]}',), object_names=NAMES)
+                )
+            )
             targets.append(_target([label], [[[0.1, 0.2], [0.3, 0.6]]]))
         yield DescribedImages(samples, targets)
 
@@ -98,13 +111,29 @@ def _build_learner():
 
 def test_the_llm_learns_to_name_what_it_is_told():
     decoder, said = _build_learner(), []
-    warm_up_on_descriptions(decoder, _batches(), num_tokens=3, num_iters=200, lr=5e-3, noise=0.1, seed=0,
-                            report=lambda step, loss: said.append((step, loss)))
+    warm_up_on_descriptions(
+        decoder,
+        _batches(),
+        num_tokens=3,
+        num_iters=200,
+        lr=5e-3,
+        noise=0.1,
+        seed=0,
+        report=lambda step, loss: said.append((step, loss)),
+    )
     assert [step for step, _ in said] == [100, 200] and said[1][1] < 0.1 < said[0][1]
     assert all(weight.grad is None for weight in decoder.parameters())
     batch = next(_batches())
-    tokens = describe(decoder.eval(), [NAMES] * 8, batch.objects, [torch.tensor([1])] * 8, ['heart'], 3, 0.0,
-                      torch.Generator().manual_seed(1))
+    tokens = describe(
+        decoder.eval(),
+        [NAMES] * 8,
+        batch.objects,
+        [torch.tensor([1])] * 8,
+        ['heart'],
+        3,
+        0.0,
+        torch.Generator().manual_seed(1),
+    )
     asked = [parse_instruction(sample.instruction, decoder.vocabulary) for sample in batch.samples]
     assert generate(decoder, asked, tokens, max_length=5) == [sample.answer[0] for sample in batch.samples]
 
@@ -116,11 +145,13 @@ def _expressions(size=8):
         samples, targets = [], []
         for _ in range(size):
             labels = torch.randperm(len(NAMES), generator=rng)[:2]
-            text = build_instruction(GROUNDING_TEMPLATES[0], [f'the {NAMES[labels[1]]}'], point_format(2),
-                                     Vocabulary(**VOCABULARY))
+            text = build_instruction(
+                GROUNDING_TEMPLATES[0], [f'the {NAMES[labels[1]]}'], point_format(2), Vocabulary(**VOCABULARY)
+            )
             samples.append(DetDataSample(metainfo=dict(instruction=text, object_names=NAMES)))
-            targets.append(_target(labels.tolist(), [[[0.1, 0.2], [0.3, 0.6]], [[0.5, 0.5], [0.7, 0.9]]],
-                                   torch.tensor([-1, 0])))
+            targets.append(
+                _target(labels.tolist(), [[[0.1, 0.2], [0.3, 0.6]], [[0.5, 0.5], [0.7, 0.9]]], torch.tensor([-1, 0]))
+            )
         yield DescribedImages(samples, targets)
 
 
@@ -131,8 +162,9 @@ def test_the_llm_learns_which_object_is_meant():
         warm_up_on_descriptions(decoder, _expressions(), num_tokens=4, num_iters=300, lr=5e-3, noise=0.1, seed=0)
     batch = next(_expressions(16))
     slots = [torch.tensor([0, 2])] * 16
-    tokens = describe(decoder.eval(), [NAMES] * 16, batch.objects, slots, ['heart'], 4, 0.0,
-                      torch.Generator().manual_seed(1))
+    tokens = describe(
+        decoder.eval(), [NAMES] * 16, batch.objects, slots, ['heart'], 4, 0.0, torch.Generator().manual_seed(1)
+    )
     asked = [parse_instruction(sample.instruction, decoder.vocabulary) for sample in batch.samples]
     logits = decoder.class_logits(decoder.read(asked, tokens))
     assert ((logits[..., 0] - logits[..., 1]).argmax(dim=1) == 2).float().mean() > 0.9
@@ -148,9 +180,16 @@ def _comparisons(size=8):
             x = torch.rand(2, generator=rng).tolist()
             corners = [[[0.8 * left, 0.4], [0.8 * left + 0.2, 0.6]] for left in x]
             question = f'Is the {NAMES[first]} left of the {NAMES[second]}?'
-            samples.append(DetDataSample(metainfo=dict(
-                instruction=f'{question} <image>', object_names=NAMES, answer=('yes' if x[0] < x[1] else 'no',),
-                asked_objects=[((NAMES[first], (0,)), (NAMES[second], (1,)))])))
+            samples.append(
+                DetDataSample(
+                    metainfo=dict(
+                        instruction=f'{question} <image>',
+                        object_names=NAMES,
+                        answer=('yes' if x[0] < x[1] else 'no',),
+                        asked_objects=[((NAMES[first], (0,)), (NAMES[second], (1,)))],
+                    )
+                )
+            )
             targets.append(_target([first, second], corners))
         yield DescribedImages(samples, targets)
 
@@ -176,10 +215,14 @@ def test_phrases_find_what_a_question_compares():
 @torch.no_grad()
 def test_phrases_of_several_objects_and_of_none():
     decoder = build_decoder(start_with_question=True, asked_phrases=2)
-    sample = DetDataSample(metainfo=dict(
-        instruction='How many stars are there? <image>', object_names=NAMES,
-        answer=('2', 'Are there more stars than circles?', 'yes'),
-        asked_objects=[(('stars', (0, 1)),), (('stars', (0, 1)), ('circles', ()))]))
+    sample = DetDataSample(
+        metainfo=dict(
+            instruction='How many stars are there? <image>',
+            object_names=NAMES,
+            answer=('2', 'Are there more stars than circles?', 'yes'),
+            asked_objects=[(('stars', (0, 1)),), (('stars', (0, 1)), ('circles', ()))],
+        )
+    )
     asked = []
 
     def match(phrases, tokens):
@@ -208,8 +251,16 @@ def test_phrases_of_several_objects_and_of_none():
 
 def test_phrases_that_no_answer_begins_with_are_not_taught():
     with pytest.raises(ValueError, match='set task_decoder.asked_phrases to 2 or more'):
-        warm_up_on_descriptions(build_decoder(start_with_question=True), _comparisons(), num_tokens=4, num_iters=1,
-                                lr=1e-3, noise=0.1, seed=0, asked_weight=5.0)
+        warm_up_on_descriptions(
+            build_decoder(start_with_question=True),
+            _comparisons(),
+            num_tokens=4,
+            num_iters=1,
+            lr=1e-3,
+            noise=0.1,
+            seed=0,
+            asked_weight=5.0,
+        )
 
 
 def test_batches_that_compare_nothing_have_no_such_loss():
@@ -218,8 +269,9 @@ def test_batches_that_compare_nothing_have_no_such_loss():
         batch = next(batches)
         tokens = torch.zeros(len(batch.samples), 4, decoder.llm.embed_dims)
         assert AskedObjectsLoss()(decoder, batch.samples, tokens, [], []) == 0
-        warm_up_on_descriptions(decoder, batches, num_tokens=4, num_iters=2, lr=1e-3, noise=0.1, seed=0,
-                                asked_weight=5.0)
+        warm_up_on_descriptions(
+            decoder, batches, num_tokens=4, num_iters=2, lr=1e-3, noise=0.1, seed=0, asked_weight=5.0
+        )
 
 
 def _is_meant(x, relation):
@@ -240,9 +292,15 @@ def _relations(relation, size=8):
             x = torch.rand(3, generator=rng).tolist()
             expression = f'object {relation} the {NAMES[order[0]]}'
             text = f'<image> {{"{expression}": <c0>}} (c, x1, y1, x2, y2)'
-            samples.append(DetDataSample(metainfo=dict(
-                instruction=text, object_names=NAMES,
-                asked_objects=[(('object', (0, 1, 2)), (NAMES[order[0]], (0,)))])))
+            samples.append(
+                DetDataSample(
+                    metainfo=dict(
+                        instruction=text,
+                        object_names=NAMES,
+                        asked_objects=[(('object', (0, 1, 2)), (NAMES[order[0]], (0,)))],
+                    )
+                )
+            )
             target = _target(order, [[[0.8 * left, 0.4], [0.8 * left + 0.2, 0.6]] for left in x])
             target.asked_class = torch.tensor([0 if meant else -1 for meant in _is_meant(x, relation)])
             targets.append(target)
@@ -253,12 +311,14 @@ def _relations(relation, size=8):
 def test_expressions_that_relate_are_found(relation):
     torch.manual_seed(0)
     decoder = build_decoder(start_with_question=True, asked_phrases=2)
-    warm_up_on_descriptions(decoder, _relations(relation), num_tokens=4, num_iters=400, lr=5e-3, noise=0.1, seed=0,
-                            asked_weight=1.0)
+    warm_up_on_descriptions(
+        decoder, _relations(relation), num_tokens=4, num_iters=400, lr=5e-3, noise=0.1, seed=0, asked_weight=1.0
+    )
     batch, slots = next(_relations(relation, 32)), [torch.tensor([2, 0, 3])] * 32
     with torch.no_grad():
-        tokens = describe(decoder.eval(), [NAMES] * 32, batch.objects, slots, ['heart'], 4, 0.0,
-                          torch.Generator().manual_seed(1))
+        tokens = describe(
+            decoder.eval(), [NAMES] * 32, batch.objects, slots, ['heart'], 4, 0.0, torch.Generator().manual_seed(1)
+        )
         asked = [parse_instruction(sample.instruction, decoder.vocabulary) for sample in batch.samples]
         logits = decoder.class_logits(decoder.read(asked, tokens))[:, slots[0]]
     right = (logits[..., 0] > logits[..., 1]) == torch.stack([target.asked_class == 0 for target in batch.objects])

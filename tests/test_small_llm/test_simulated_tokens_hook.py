@@ -22,24 +22,48 @@ def datasets(tmp_path):
     categories = [dict(id=k, name=name) for k, name in enumerate(NAMES)]
     boxes = [dict(id=i, image_id=i, category_id=i, bbox=[1, 2, 10, 20], area=200, iscrowd=0) for i in range(2)]
     captions = [dict(id=i, image_id=i, caption=f'a {NAMES[i]}') for i in range(3)]
-    talk = [dict(image=f'{i}.png', conversations=[
-        {'from': 'human', 'value': '<image> What is it?'}, {'from': 'gpt', 'value': NAMES[i]}]) for i in range(3)]
+    talk = [
+        dict(
+            image=f'{i}.png',
+            conversations=[{'from': 'human', 'value': '<image> What is it?'}, {'from': 'gpt', 'value': NAMES[i]}],
+        )
+        for i in range(3)
+    ]
     meant = [dict(box, category_id=0) for box in boxes]
     phrases = [dict(image, caption=f'the {NAMES[image["id"]]}', dataset_name='refcoco') for image in images[:2]]
-    for name, content in dict(objects=dict(images=images, annotations=boxes, categories=categories),
-                              captions=dict(images=images, annotations=captions), talk=talk,
-                              phrases=dict(images=phrases, annotations=meant, categories=categories)).items():
+    for name, content in dict(
+        objects=dict(images=images, annotations=boxes, categories=categories),
+        captions=dict(images=images, annotations=captions),
+        talk=talk,
+        phrases=dict(images=phrases, annotations=meant, categories=categories),
+    ).items():
         (tmp_path / f'{name}.json').write_text(json.dumps(content))
     common = dict(data_root=str(tmp_path), objects=dict(ann_file='objects.json', metainfo=dict(classes=tuple(NAMES))))
     load = [dict(type='SeedBySample'), dict(type='LoadAnnotations', with_bbox=True)]
     return [
-        dict(common, type='ReferringExpressionDataset', data_prefix=dict(img=''), ann_file='phrases.json', pipeline=[
-            *load, dict(type='GroundingInstruction', vocabulary=VOCABULARY, training=True),
-            dict(type='PackInstructionInputs')]),
-        dict(common, type='CaptionDataset', ann_file='captions.json', pipeline=load + [
-            dict(type='CaptionInstruction', training=True), dict(type='PackInstructionInputs')]),
-        dict(common, type='ConversationDataset', ann_file='talk.json', pipeline=load + [
-            dict(type='QuestionInstruction', training=True), dict(type='PackInstructionInputs')])
+        dict(
+            common,
+            type='ReferringExpressionDataset',
+            data_prefix=dict(img=''),
+            ann_file='phrases.json',
+            pipeline=[
+                *load,
+                dict(type='GroundingInstruction', vocabulary=VOCABULARY, training=True),
+                dict(type='PackInstructionInputs'),
+            ],
+        ),
+        dict(
+            common,
+            type='CaptionDataset',
+            ann_file='captions.json',
+            pipeline=load + [dict(type='CaptionInstruction', training=True), dict(type='PackInstructionInputs')],
+        ),
+        dict(
+            common,
+            type='ConversationDataset',
+            ann_file='talk.json',
+            pipeline=load + [dict(type='QuestionInstruction', training=True), dict(type='PackInstructionInputs')],
+        ),
     ]
 
 
@@ -53,10 +77,11 @@ def elsewhere(tmp_path, monkeypatch):
 def _run(datasets, model, iteration=0, hook=DescriptionWarmupHook, **kwargs):
     init_default_scope('mmdet')
     said = []
-    runner = SimpleNamespace(iter=iteration, model=model, build_dataloader=Runner.build_dataloader,
-                             logger=SimpleNamespace(info=said.append))
+    runner = SimpleNamespace(
+        iter=iteration, model=model, build_dataloader=Runner.build_dataloader, logger=SimpleNamespace(info=said.append)
+    )
     settings = dict(num_iters=100, batch_size=2) | kwargs
-    hook(datasets, ratios=(1, ) * len(datasets), **settings).before_train(runner)
+    hook(datasets, ratios=(1,) * len(datasets), **settings).before_train(runner)
     return said
 
 
@@ -106,8 +131,11 @@ def test_fewer_tokens_and_no_formats(datasets, monkeypatch):
     model, seen = build_model().train(), []
     monkeypatch.setattr(model, 'format_loss', lambda samples: pytest.fail('formats are read'))
     read = model.task_decoder.embed_prefix
-    monkeypatch.setattr(model.task_decoder, 'embed_prefix',
-                        lambda asked, tokens, **kwargs: seen.append(tokens.shape[1]) or read(asked, tokens, **kwargs))
+    monkeypatch.setattr(
+        model.task_decoder,
+        'embed_prefix',
+        lambda asked, tokens, **kwargs: seen.append(tokens.shape[1]) or read(asked, tokens, **kwargs),
+    )
     _run(datasets, model, num_tokens=3, read_formats=False)
     assert set(seen) == {3}
 
@@ -120,8 +148,10 @@ def test_formats_are_learnt(datasets):
     said = _run(datasets[:1], model, hook=FormatWarmupHook, batch_size=8)
     losses = [float(line.split()[-1]) for line in said[1:3]]
     assert [line.split('  ')[0] for line in said[:3]] == [
-        'warm-up of the task decoder on output formats: 100 steps', 'warm-up on output formats [50/100]',
-        'warm-up on output formats [100/100]']
+        'warm-up of the task decoder on output formats: 100 steps',
+        'warm-up on output formats [50/100]',
+        'warm-up on output formats [100/100]',
+    ]
     assert losses[1] < 0.5 * losses[0]
     changed = {name.split('.')[0] for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {'task_decoder'} and model.training

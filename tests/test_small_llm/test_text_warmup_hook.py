@@ -41,9 +41,15 @@ def test_result_is_cached_by_weights_and_settings(tmp_path):
 def test_a_frozen_llm_learns_by_its_adapters(tmp_path):
     save_llama(tmp_path / 'llm')
     settings = dict(num_iters=2, batch_size=2, cache_dir=str(tmp_path / 'cache'))
-    first, second = (OpenEndedTaskDecoder(
-        llm=CausalLM(path=str(tmp_path / 'llm'), lora=LORA), vocabulary=Vocabulary(**VOCABULARY), token_dims=16,
-        class_words=True) for _ in range(2))
+    first, second = (
+        OpenEndedTaskDecoder(
+            llm=CausalLM(path=str(tmp_path / 'llm'), lora=LORA),
+            vocabulary=Vocabulary(**VOCABULARY),
+            token_dims=16,
+            class_words=True,
+        )
+        for _ in range(2)
+    )
     second.load_state_dict(first.state_dict())
     before = first.state_dict()['llm.base.model.layers.0.self_attn.q_proj.lora_B.default.weight'].clone()
     for decoder in (first, second):  # the second one reads the file of the first
@@ -61,9 +67,13 @@ def test_nothing_happens_to_weights_that_are_trained(tmp_path, state):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(('names', 'files'), [
-    (['image_tokenizer.level_embed', 'task_decoder.vocabulary_sizes'], 1),
-    (['task_decoder.added_tokens.output_rows'], 0)])
+@pytest.mark.parametrize(
+    ('names', 'files'),
+    [
+        (['image_tokenizer.level_embed', 'task_decoder.vocabulary_sizes'], 1),
+        (['task_decoder.added_tokens.output_rows'], 0),
+    ],
+)
 def test_weights_of_other_parts_alone_leave_it_on(tmp_path, names, files):
     hook = TextWarmupHook(num_iters=1, batch_size=2, cache_dir=str(tmp_path))
     runner = _runner(build_decoder(), _load_from='weights.pth')

@@ -46,8 +46,11 @@ def test_frozen_weights_stay_as_they_are():
 
 def test_progress_is_reported_every_fifty_steps():
     reports = []
-    accuracy = warm_up(build_decoder(), **SETTINGS | dict(num_iters=100, batch_size=1, num_tokens=1),
-                       report=lambda *values: reports.append(values))
+    accuracy = warm_up(
+        build_decoder(),
+        **SETTINGS | dict(num_iters=100, batch_size=1, num_tokens=1),
+        report=lambda *values: reports.append(values),
+    )
     assert [step for step, _, _ in reports] == [50, 100]
     assert all(loss > 0 and 0 <= correct <= 1 for _, loss, correct in reports) and 0 <= accuracy <= 1
 

@@ -127,11 +127,15 @@ def test_bad_arguments_stop_with_one_line(tool, command, message):
     assert time.monotonic() - start < 2
 
 
-@pytest.mark.parametrize(('options', 'setting'), [
-    (('load_from=no.pth',), 'load_from=None'),
-    pytest.param(('model.backbone.init_cfg.checkpoint=no.pth',), 'model.backbone.init_cfg=None',
-                 marks=pytest.mark.slow),
-])
+@pytest.mark.parametrize(
+    ('options', 'setting'),
+    [
+        (('load_from=no.pth',), 'load_from=None'),
+        pytest.param(
+            ('model.backbone.init_cfg.checkpoint=no.pth',), 'model.backbone.init_cfg=None', marks=pytest.mark.slow
+        ),
+    ],
+)
 def test_missing_weights_stop_before_the_model_is_built(tool, options, setting):
     result = tool('train', 'line.py', '--cfg-options', *options)
     assert result.returncode == 1 and 'names weights that are missing: no.pth' in result.stderr
@@ -139,8 +143,14 @@ def test_missing_weights_stop_before_the_model_is_built(tool, options, setting):
 
 
 def test_deepspeed_starts_from_folders(tool):
-    result = tool('train', 'line.py', '--cfg-options', 'load_from=line.py', 'runner_type=FlexibleRunner',
-                  'strategy.type=DeepSpeedStrategy')
+    result = tool(
+        'train',
+        'line.py',
+        '--cfg-options',
+        'load_from=line.py',
+        'runner_type=FlexibleRunner',
+        'strategy.type=DeepSpeedStrategy',
+    )
     assert result.returncode == 1 and 'model.init_cfg.checkpoint=line.py' in result.stderr
     assert 'reads only folders' in result.stderr and 'Traceback' not in result.stderr
 

@@ -41,12 +41,21 @@ def test_vision_parts_of_another_visionllm(convert, tmp_path):
     assert not new_tensors(report, 'backbone') and not new_tensors(report, 'neck')
     assert report['sources']['visionllm']['unused']['image_tokenizer.text_projection.weight'].startswith('reads a text')
     for path, change, message in (
-            (save_detector(random_detector(), tmp_path), 'model.image_tokenizer.num_tokens=6',
-             'detector.pth: .* no VisionLLM'),
-            (tmp_path / 'trained.pth', 'model.image_tokenizer.encoder.num_layers=1',
-             r'layers\.1\.\S+ is \(.*\) in the checkpoint and missing in this model'),
-            (tmp_path / 'trained.pth', 'model.image_tokenizer.encoder.num_layers=3',
-             r'layers\.2\.\S+ is missing in the checkpoint and .* set model.image_tokenizer of the config'),
+        (
+            save_detector(random_detector(), tmp_path),
+            'model.image_tokenizer.num_tokens=6',
+            'detector.pth: .* no VisionLLM',
+        ),
+        (
+            tmp_path / 'trained.pth',
+            'model.image_tokenizer.encoder.num_layers=1',
+            r'layers\.1\.\S+ is \(.*\) in the checkpoint and missing in this model',
+        ),
+        (
+            tmp_path / 'trained.pth',
+            'model.image_tokenizer.encoder.num_layers=3',
+            r'layers\.2\.\S+ is missing in the checkpoint and .* set model.image_tokenizer of the config',
+        ),
     ):
         with pytest.raises(SystemExit, match=message):
             convert(config, '--visionllm', path, '--force', '--cfg-options', change)
@@ -57,8 +66,10 @@ def test_backbone_of_its_own(convert, tmp_path):
     config = write_config(tmp_path, backbone=INTERNIMAGE)
     backbone = MODELS.build(INTERNIMAGE)
     state = backbone.state_dict()
-    files = dict(classifier=dict(model=state | {'head.weight': torch.zeros(2)}),
-                 detector=dict(state_dict={f'backbone.{n}': v for n, v in state.items()} | {'neck.w': torch.zeros(2)}))
+    files = dict(
+        classifier=dict(model=state | {'head.weight': torch.zeros(2)}),
+        detector=dict(state_dict={f'backbone.{n}': v for n, v in state.items()} | {'neck.w': torch.zeros(2)}),
+    )
     for name, content in files.items():
         torch.save(content, tmp_path / f'{name}.pth')
         whole = save_detector(random_detector(), tmp_path / 'out' if name == 'detector' else tmp_path)
@@ -75,8 +86,9 @@ def test_backbone_of_its_own(convert, tmp_path):
     assert torch.equal(model.backbone.state_dict()[name], state[name])
     wrong = r'does not fit the backbone, InternImage: .* first patch_embed.conv1.weight: \(4, 3, 3, 3\) in the file'
     with pytest.raises(SystemExit, match=wrong):
-        convert(config, '--backbone', tmp_path / 'detector.pth', '--force', '--cfg-options',
-                'model.backbone.channels=16')
+        convert(
+            config, '--backbone', tmp_path / 'detector.pth', '--force', '--cfg-options', 'model.backbone.channels=16'
+        )
     with pytest.raises(SystemExit, match=r'first patch_embed.conv1.weight: missing'):
         convert(config, '--backbone', save_detector(random_detector(), tmp_path), '--force')
 
@@ -109,16 +121,27 @@ def test_folders_are_copied_where_the_config_builds_the_parts(convert, tmp_path,
     assert not [name for name in checkpoint['state_dict'] if name.startswith(('backbone.', 'image_tokenizer.'))]
     for part, setting, there in (('llm', 'num_attention_heads', 4), ('text_encoder', 'hidden_size', 32)):
         with pytest.raises(SystemExit, match=rf'{setting} is {there} in .* and 8 .*set model.{part}.config.{setting}'):
-            convert(config, '--text-encoder', bert, '--llm', llama, '--force', '--cfg-options',
-                 f'model.{part}.config.{setting}=8')
+            convert(
+                config,
+                '--text-encoder',
+                bert,
+                '--llm',
+                llama,
+                '--force',
+                '--cfg-options',
+                f'model.{part}.config.{setting}=8',
+            )
 
 
 def test_folders_that_the_config_names_are_checked_and_not_copied(convert, tmp_path):
     for i in range(2):
         save_llama(tmp_path / f'llama{i}', seed=i)
     save_bert(tmp_path / 'bert')
-    config = write_config(tmp_path, llm=dict(type='CausalLM', path=str(tmp_path / 'llama0'), lora=LORA),
-                     text_encoder=dict(type='TextEncoder', path=str(tmp_path / 'bert')))
+    config = write_config(
+        tmp_path,
+        llm=dict(type='CausalLM', path=str(tmp_path / 'llama0'), lora=LORA),
+        text_encoder=dict(type='TextEncoder', path=str(tmp_path / 'bert')),
+    )
     checkpoint, report = convert(config, '--llm', tmp_path / 'llama0', '--text-encoder', tmp_path / 'bert')
     assert checkpoint['state_dict'].keys() == {'task_decoder.vocabulary_sizes', 'task_decoder.llm.base_source'}
     assert f'train with model.llm.path={tmp_path}/llama0' in str(report['sources']['llm']['notes'])

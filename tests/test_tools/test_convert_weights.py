@@ -38,8 +38,10 @@ def _both(model, detector):
     """Encoded features and image tokens of the model, and what the detector makes of the same images."""
     images, samples = _inputs()
     memory = []
-    handles = [part.encoder.register_forward_hook(lambda _, __, out: memory.append(out))
-               for part in (model.image_tokenizer, detector)]
+    handles = [
+        part.encoder.register_forward_hook(lambda _, __, out: memory.append(out))
+        for part in (model.image_tokenizer, detector)
+    ]
     tokens = model.tokenize(model.extract_feat(images), samples, model.parse_instructions(samples))
     theirs = detector.forward_transformer(detector.extract_feat(images), samples)
     for handle in handles:
@@ -86,7 +88,8 @@ def test_decoder_of_boxes_equals_a_two_stage_detector(convert, tmp_path):
     theirs = detector.forward_decoder(**inputs, **queries)
     mask, tokenizer = inputs.pop('memory_mask'), model.image_tokenizer
     states, places = tokenizer.decoder(
-        value=queries.pop('memory'), key_padding_mask=mask, reg_branches=tokenizer.place_heads, **queries, **inputs)
+        value=queries.pop('memory'), key_padding_mask=mask, reg_branches=tokenizer.place_heads, **queries, **inputs
+    )
     assert_near(states, theirs['hidden_states'])
     assert places.shape[-1] == 4
     for ours, box in zip(places, theirs['references'][1:], strict=True):
@@ -96,18 +99,25 @@ def test_decoder_of_boxes_equals_a_two_stage_detector(convert, tmp_path):
 
 POINT_HEAD = {'image_tokenizer.place_heads.0.4.weight', 'image_tokenizer.place_heads.0.4.bias'}
 QUERY_CONTENT, PROPOSALS = 'image_tokenizer.query_embedding.weight', 'image_tokenizer.proposals.'
-LEARNED = {QUERY_CONTENT, 'image_tokenizer.query_position.weight', 'image_tokenizer.reference_points_fc.weight',
-           'image_tokenizer.reference_points_fc.bias'}
+LEARNED = {
+    QUERY_CONTENT,
+    'image_tokenizer.query_position.weight',
+    'image_tokenizer.reference_points_fc.weight',
+    'image_tokenizer.reference_points_fc.bias',
+}
 
 
-@pytest.mark.parametrize(('tokenizer', 'refine', 'two_stage', 'names', 'prefixes'), [
-    (POINTS, False, False, POINT_HEAD, ()),
-    (POINTS, True, False, set(), ()),
-    (POINTS, True, True, LEARNED, ()),
-    (SMALL, False, False, POINT_HEAD | QUERY_POSITION, (PROPOSALS,)),
-    (SMALL, True, False, QUERY_POSITION, (PROPOSALS,)),
-    (SMALL, True, True, QUERY_POSITION | {QUERY_CONTENT}, (PROPOSALS,)),
-])
+@pytest.mark.parametrize(
+    ('tokenizer', 'refine', 'two_stage', 'names', 'prefixes'),
+    [
+        (POINTS, False, False, POINT_HEAD, ()),
+        (POINTS, True, False, set(), ()),
+        (POINTS, True, True, LEARNED, ()),
+        (SMALL, False, False, POINT_HEAD | QUERY_POSITION, (PROPOSALS,)),
+        (SMALL, True, False, QUERY_POSITION, (PROPOSALS,)),
+        (SMALL, True, True, QUERY_POSITION | {QUERY_CONTENT}, (PROPOSALS,)),
+    ],
+)
 def test_what_stays_new_is_known_exactly(convert, tmp_path, tokenizer, refine, two_stage, names, prefixes):
     config = write_config(tmp_path, tokenizer)
     detector = random_detector(with_box_refine=refine, as_two_stage=two_stage)
@@ -165,27 +175,44 @@ def test_report_tells_counts_and_reasons(convert, tmp_path, capsys):
     assert 'loaded  image_tokenizer.level_embed 512 detector\n' in said
     assert 'unused  bbox_head.cls_branches.1.bias of --detector\n' in said
     assert report['tensors']['image_tokenizer.level_embed'] == dict(
-        part='image_tokenizer', status='loaded', source='detector', parameters=512)
+        part='image_tokenizer', status='loaded', source='detector', parameters=512
+    )
 
 
-@pytest.mark.parametrize(('change', 'message'), [
-    (lambda s: s | dict(level_embed=torch.zeros(4, 64)), r'width is 64 in the detector and 128 .*set embed_dims'),
-    (lambda s: s | dict(level_embed=torch.zeros(5, 128)), r'feature levels is 5 .* and 4 .*num_feature_levels'),
-    (lambda s: s | {'decoder.layers.2.norms.0.weight': torch.zeros(128)},
-     r'decoder layers is 3 in the detector and 2 .*model.image_tokenizer.decoder.num_layers'),
-    (lambda s: s | {'encoder.layers.0.ffn.layers.0.0.bias': torch.zeros(99)},
-     r'hidden width of the encoder is 99 .* and 256 .*encoder.layer_cfg.ffn_cfg.feedforward_channels'),
-    (lambda s: s | {'decoder.layers.0.cross_attn.sampling_offsets.bias': torch.zeros(2 * 4 * 32)},
-     r'sampling points of the decoder is 32 .* and 16 .*cross_attn_cfg.num_heads, num_points'),
-    (lambda s: s | {'neck.convs.0.conv.weight': torch.zeros(128, 9, 1, 1)},
-     r'neck.convs.0.conv.weight is \(128, 9, 1, 1\) .*set model.neck .*--backbone'),
-    (lambda s: {n: v for n, v in s.items() if not n.startswith('backbone.layer4')}, r'missing in the .*model.backbone'),
-    (lambda s: {n: v for n, v in s.items() if n.startswith('backbone')},
-     r"no DeformableDETR .*\['backbone'\], without level_embed"),
-    (lambda s: s | {'decoder.ref_point_head.0.weight': torch.zeros(1)}, 'relative such as DINO'),
-    (lambda s: {f'bbox_head.transformer.{n}': v for n, v in s.items()}, r'names of mmdet 2.x'),
-    (lambda s: {n: v for n, v in s.items() if '.4.' not in n}, 'num_reg_fcs'),
-])
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (lambda s: s | dict(level_embed=torch.zeros(4, 64)), r'width is 64 in the detector and 128 .*set embed_dims'),
+        (lambda s: s | dict(level_embed=torch.zeros(5, 128)), r'feature levels is 5 .* and 4 .*num_feature_levels'),
+        (
+            lambda s: s | {'decoder.layers.2.norms.0.weight': torch.zeros(128)},
+            r'decoder layers is 3 in the detector and 2 .*model.image_tokenizer.decoder.num_layers',
+        ),
+        (
+            lambda s: s | {'encoder.layers.0.ffn.layers.0.0.bias': torch.zeros(99)},
+            r'hidden width of the encoder is 99 .* and 256 .*encoder.layer_cfg.ffn_cfg.feedforward_channels',
+        ),
+        (
+            lambda s: s | {'decoder.layers.0.cross_attn.sampling_offsets.bias': torch.zeros(2 * 4 * 32)},
+            r'sampling points of the decoder is 32 .* and 16 .*cross_attn_cfg.num_heads, num_points',
+        ),
+        (
+            lambda s: s | {'neck.convs.0.conv.weight': torch.zeros(128, 9, 1, 1)},
+            r'neck.convs.0.conv.weight is \(128, 9, 1, 1\) .*set model.neck .*--backbone',
+        ),
+        (
+            lambda s: {n: v for n, v in s.items() if not n.startswith('backbone.layer4')},
+            r'missing in the .*model.backbone',
+        ),
+        (
+            lambda s: {n: v for n, v in s.items() if n.startswith('backbone')},
+            r"no DeformableDETR .*\['backbone'\], without level_embed",
+        ),
+        (lambda s: s | {'decoder.ref_point_head.0.weight': torch.zeros(1)}, 'relative such as DINO'),
+        (lambda s: {f'bbox_head.transformer.{n}': v for n, v in s.items()}, r'names of mmdet 2.x'),
+        (lambda s: {n: v for n, v in s.items() if '.4.' not in n}, 'num_reg_fcs'),
+    ],
+)
 def test_a_detector_that_does_not_fit_is_refused(tiny, change, message):
     with pytest.raises(ValueError, match=message):
         convert_detector(change(dict(tiny[1])), tiny[0])
@@ -216,13 +243,16 @@ def test_damaged_files_are_named(convert, tmp_path):
         convert(write_config(tmp_path), '--detector', tmp_path / 'part.pth')
 
 
-@pytest.mark.parametrize(('arguments', 'message'), [
-    (('--visionllm', __file__, '--detector', __file__), 'leave --detector and --backbone out'),
-    ((), 'nothing to convert: give --detector'),
-    (('--detector', 'no.pth'), 'detector not found: no.pth'),
-    (('--llm', 'nowhere'), 'LLM: no folder nowhere'),
-    (('--backbone', __file__, '--out', 'x.bin'), r'--out has to end in .pth, got x.bin'),
-])
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (('--visionllm', __file__, '--detector', __file__), 'leave --detector and --backbone out'),
+        ((), 'nothing to convert: give --detector'),
+        (('--detector', 'no.pth'), 'detector not found: no.pth'),
+        (('--llm', 'nowhere'), 'LLM: no folder nowhere'),
+        (('--backbone', __file__, '--out', 'x.bin'), r'--out has to end in .pth, got x.bin'),
+    ],
+)
 def test_wrong_arguments_stop_with_one_line(convert, tmp_path, monkeypatch, arguments, message):
     monkeypatch.setattr(sys, 'argv', ['convert_weights.py', str(write_config(tmp_path)), '--out', 'x.pth', *arguments])
     import convert_weights

@@ -21,16 +21,16 @@ def tensors():
     rng = np.random.default_rng(0)
     shapes = {
         'token_embd.weight': (len(WORDS), WIDTH),
-        'output_norm.weight': (WIDTH, ),
-        'blk.0.attn_norm.weight': (WIDTH, ),
-        'blk.0.ffn_norm.weight': (WIDTH, ),
+        'output_norm.weight': (WIDTH,),
+        'blk.0.attn_norm.weight': (WIDTH,),
+        'blk.0.ffn_norm.weight': (WIDTH,),
         'blk.0.attn_q.weight': (WIDTH, WIDTH),
         'blk.0.attn_k.weight': (WIDTH, WIDTH),
         'blk.0.attn_v.weight': (WIDTH, WIDTH),
         'blk.0.attn_output.weight': (WIDTH, WIDTH),
         'blk.0.ffn_gate.weight': (HIDDEN, WIDTH),
         'blk.0.ffn_up.weight': (HIDDEN, WIDTH),
-        'blk.0.ffn_down.weight': (WIDTH, HIDDEN)
+        'blk.0.ffn_down.weight': (WIDTH, HIDDEN),
     }
     return {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
 
@@ -71,8 +71,12 @@ def test_a_config_can_name_the_folder(path, tensors, tmp_path):
     assert f'{out}: llama, 0.0 M parameters, {len(WORDS)} words' in done.stdout
     model = CausalLM(path=str(out)).base
     weights, layer = model.state_dict(), 'model.layers.0.'
-    for name, source in (('model.embed_tokens', 'token_embd'), (layer + 'mlp.gate_proj', 'blk.0.ffn_gate'),
-                         (layer + 'self_attn.v_proj', 'blk.0.attn_v'), ('lm_head', 'token_embd')):
+    for name, source in (
+        ('model.embed_tokens', 'token_embd'),
+        (layer + 'mlp.gate_proj', 'blk.0.ffn_gate'),
+        (layer + 'self_attn.v_proj', 'blk.0.attn_v'),
+        ('lm_head', 'token_embd'),
+    ):
         np.testing.assert_array_equal(weights[f'{name}.weight'].numpy(), tensors[f'{source}.weight'])
     # Rotary pairs are neighbours in GGUF and halves of a head in transformers.
     turned = tensors['blk.0.attn_q.weight'].reshape(2, WIDTH // 4, 2, WIDTH).swapaxes(1, 2).reshape(WIDTH, WIDTH)

@@ -20,8 +20,9 @@ def test_parity(tmp_path, monkeypatch):
     out = tmp_path / 'new/tokenizer.onnx'
     monkeypatch.setattr(sys, 'argv', [str(TOOL), '--out', str(out), '--size', '96', '128', '--words', '40'])
     tool = runpy.run_path(str(TOOL), run_name='__main__')
-    model = init_detector(str(ROOT / f'configs/visionllm/{NAME}.py'), str(ROOT / f'checkpoints/{NAME}.pth'),
-                          device='cpu', cfg_options={})
+    model = init_detector(
+        str(ROOT / f'configs/visionllm/{NAME}.py'), str(ROOT / f'checkpoints/{NAME}.pth'), device='cpu', cfg_options={}
+    )
     plain = tool['as_module'](model, (96, 128))
     session = onnxruntime.InferenceSession(str(out))
     generator = torch.Generator().manual_seed(0)
@@ -30,8 +31,10 @@ def test_parity(tmp_path, monkeypatch):
         with torch.no_grad():
             expected = plain(image, *model.text_encoder([text]))
         language, padding = tool['fill_up'](*model.text_encoder([text]), 40)
-        found = session.run(list(tool['OUTPUTS']), dict(
-            image=image.numpy(), language=language.numpy(), language_padding=padding.numpy()))
+        found = session.run(
+            list(tool['OUTPUTS']),
+            dict(image=image.numpy(), language=language.numpy(), language_padding=padding.numpy()),
+        )
         for one, other in zip(found, expected, strict=True):
             np.testing.assert_allclose(one, other.numpy(), atol=1e-4)
     with pytest.raises(ValueError, match=r'the instruction has \d+ tokens, more than the 3 of the exported model'):

@@ -53,7 +53,7 @@ def test_examples_work_as_printed(run, data, tmp_path, command):
     if '--answer' in command:
         assert shown[start] == '-> <bos>' and re.fullmatch(r'\d+', shown[start + 1])
     elif '--out-dir' not in command:
-        assert all(re.match(r'.+ [01]\.\d\d at (\d+, ){3}\d+$', line) for line in shown[start + 1:])
+        assert all(re.match(r'.+ [01]\.\d\d at (\d+, ){3}\d+$', line) for line in shown[start + 1 :])
     else:
         assert shown[-1] == 'pictures and answers are in work_dirs/shown'
         pictures = sorted((tmp_path / 'work_dirs/shown/vis').glob('*.png'))
@@ -64,8 +64,10 @@ def test_examples_work_as_printed(run, data, tmp_path, command):
 
 
 def test_named_points_and_a_file_of_coco(run, tmp_path):
-    shown = run('tools/image_demo.py data/miniscenes/val --keypoints circle star --parts center top --score-thr 0 '
-                '--coco found.json')
+    shown = run(
+        'tools/image_demo.py data/miniscenes/val --keypoints circle star --parts center top --score-thr 0 '
+        '--coco found.json'
+    )
     assert [line[:4] for line in shown if line.startswith('0000')] == ['0000', '0000']
     found = json.loads((tmp_path / 'found.json').read_text())
     assert len(found['images']) == 2 and found['categories'][0]['keypoints'] == ['center', 'top']

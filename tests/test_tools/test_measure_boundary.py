@@ -10,12 +10,21 @@ _run = partial(run_tool, 'measure_boundary.py')
 
 def test_table_of_squares_and_a_frame(tmp_path):
     frame = [[10, 10, 40, 10, 40, 40, 10, 40]]
-    annotations = [dict(id=i, image_id=1, category_id=i, bbox=[10, 10, 30, 30], area=900, iscrowd=0, segmentation=frame)
-                   for i in (1, 2)]
+    annotations = [
+        dict(id=i, image_id=1, category_id=i, bbox=[10, 10, 30, 30], area=900, iscrowd=0, segmentation=frame)
+        for i in (1, 2)
+    ]
     annotations[1]['segmentation'] = dict(size=[64, 64], counts=[64 * 64])  # an empty mask is passed over
     path = tmp_path / 'ann.json'
-    path.write_text(json.dumps(dict(images=[dict(id=1, width=64, height=64)], annotations=annotations,
-                                    categories=[dict(id=1, name='square'), dict(id=2, name='nothing')])))
+    path.write_text(
+        json.dumps(
+            dict(
+                images=[dict(id=1, width=64, height=64)],
+                annotations=annotations,
+                categories=[dict(id=1, name='square'), dict(id=2, name='nothing')],
+            )
+        )
+    )
     result = _run(path, '--points', 4, 8)
     assert result.returncode == 0, result.stderr
     rows = [line.split() for line in result.stdout.splitlines() if line.strip()[:1].isdigit()]

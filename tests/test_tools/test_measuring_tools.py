@@ -40,8 +40,15 @@ def test_instruction_following_is_measured(config, tmp_path, monkeypatch):
     assert re.search(r'classes in 3 random orders: (0\.\d+ ){2}0\.\d+', said)
     own = tmp_path / 'own.txt'
     own.write_text('# mine\nBox <class> in <image>: <format>, <range>.\n<image> <class> <range> <format>\n')
-    asked = _run('tools/evaluate_instructions.py', config, tmp_path / 'weights.pth', '--work-dir', tmp_path / 'work',
-                 '--wordings', own)
+    asked = _run(
+        'tools/evaluate_instructions.py',
+        config,
+        tmp_path / 'weights.pth',
+        '--work-dir',
+        tmp_path / 'work',
+        '--wordings',
+        own,
+    )
     assert re.search(r'^box AP with 2 wordings: 0\.\d+ 0\.\d+ ', asked, re.MULTILINE) and 'without' not in asked
     assert len(re.findall(r'without (box|blue disk): objects hit [01]\.\d+ -> [01]\.\d+, AP of the others', said)) == 2
 
@@ -64,8 +71,9 @@ def test_images_that_are_left_out_count_for_nothing(config, monkeypatch):
 
 @pytest.mark.slow
 def test_decoding_is_timed(config):
-    said = _run('tools/benchmark.py', config, '--tokens', 6, '--kept', 2, '--points', 2, 3, '--repeat', 1,
-                '--classes', 2)
+    said = _run(
+        'tools/benchmark.py', config, '--tokens', 6, '--kept', 2, '--points', 2, 3, '--repeat', 1, '--classes', 2
+    )
     rows = re.findall(r'^ +(\d) +(\d+) +(\d+) +[\d.]+ +[\d.]+ +[\d.]+$', said, flags=re.MULTILINE)
     # M (1 + 2N) queries in one pass, M + 2N k in two
     assert rows == [('2', '30', '14'), ('3', '42', '18')] and 'with the instruction cached, ratio' in said
@@ -98,6 +106,10 @@ def test_a_step_is_planned_and_measured(config):
 
 def test_planning_for_compiled_ops_is_not_compared_with_a_cpu(tmp_path):
     (tmp_path / 'config.py').touch()
-    done = subprocess.run([sys.executable, 'tools/plan_memory.py', str(tmp_path / 'config.py'), '--measure', '--ops',
-                           'compiled'], capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, 'tools/plan_memory.py', str(tmp_path / 'config.py'), '--measure', '--ops', 'compiled'],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
     assert done.returncode == 2 and 'leave --ops out' in done.stderr

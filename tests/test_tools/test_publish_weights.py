@@ -16,9 +16,17 @@ _run = partial(run_tool, 'publish_weights.py')
 @pytest.fixture
 def checkpoint(tmp_path):
     path = tmp_path / 'epoch_2.pth'
-    torch.save(dict(
-        meta=dict(dataset_meta=dict(classes=('star',)), cfg='model = dict()', hook_msgs=dict(last_ckpt='x'), epoch=2),
-        state_dict=build_model().state_dict(), optimizer=dict(state=torch.zeros(1000)), message_hub=dict()), path)
+    torch.save(
+        dict(
+            meta=dict(
+                dataset_meta=dict(classes=('star',)), cfg='model = dict()', hook_msgs=dict(last_ckpt='x'), epoch=2
+            ),
+            state_dict=build_model().state_dict(),
+            optimizer=dict(state=torch.zeros(1000)),
+            message_hub=dict(),
+        ),
+        path,
+    )
     return path
 
 
@@ -50,9 +58,13 @@ def test_nothing_is_written_over(checkpoint, tmp_path):
     assert _run(checkpoint, out, '--force').returncode == 0
 
 
-@pytest.mark.parametrize('content, message', [
-    pytest.param(dict(meta={}), 'has no state_dict', marks=pytest.mark.slow),
-    (dict(state_dict=dict(weight=torch.tensor([1e6]))), 'weight holds 1e+06')])
+@pytest.mark.parametrize(
+    'content, message',
+    [
+        pytest.param(dict(meta={}), 'has no state_dict', marks=pytest.mark.slow),
+        (dict(state_dict=dict(weight=torch.tensor([1e6]))), 'weight holds 1e+06'),
+    ],
+)
 def test_what_can_not_be_published_is_said(content, message, tmp_path):
     torch.save(content, tmp_path / 'a.pth')
     done = _run(tmp_path / 'a.pth', tmp_path / 'b.pth')

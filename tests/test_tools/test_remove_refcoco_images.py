@@ -41,10 +41,12 @@ def test_images_of_the_test_splits_are_taken_out(tool, coco, capsys):
     gone = [before['images'][i] for i in LEAKS]
     assert after['images'] == [image for image in before['images'] if image not in gone]
     assert after['annotations'] == [
-        a for a in before['annotations'] if a['image_id'] not in {image['id'] for image in gone}]
+        a for a in before['annotations'] if a['image_id'] not in {image['id'] for image in gone}
+    ]
     assert after['annotations'] and len(after['annotations']) < len(before['annotations'])
     assert {k: after[k] for k in ('categories', 'info', 'licenses')} == {
-        k: before[k] for k in ('categories', 'info', 'licenses')}
+        k: before[k] for k in ('categories', 'info', 'licenses')
+    }
     report = capsys.readouterr().out
     assert report.startswith('5 images in the validation and test splits')
     assert 'instances_train2017_norefcoco.json: 5 of 10 entries of images and ' in report
@@ -53,8 +55,14 @@ def test_images_of_the_test_splits_are_taken_out(tool, coco, capsys):
 def test_no_training_expression_is_about_a_tested_image(tool, coco):
     tool('--data-root', coco)
     folder = coco / 'annotations/mdetr_annotations'
-    tested = set().union(*(_numbers(_read(folder / f'finetune_{name}_{split}.json'))
-                           for name, splits in EXPRESSIONS.items() for split in splits if split != 'train'))
+    tested = set().union(
+        *(
+            _numbers(_read(folder / f'finetune_{name}_{split}.json'))
+            for name, splits in EXPRESSIONS.items()
+            for split in splits
+            if split != 'train'
+        )
+    )
     assert len(tested) == len(LEAKS)
     for name in EXPRESSIONS:
         before, after = (_read(folder / f'finetune_{name}_train{end}.json') for end in ('', '_norefcoco'))
@@ -87,10 +95,13 @@ def test_images_of_lvis_are_known_by_their_addresses(tool, coco):
     assert len(after['images']) == 5 and after['categories'] == before['categories']
 
 
-@pytest.mark.parametrize('name, source', [
-    ('annotations/instances_train2017.json', 'cocodataset.org'),
-    ('annotations/mdetr_annotations/finetune_refcocog_test.json', 'zenodo.org'),
-])
+@pytest.mark.parametrize(
+    'name, source',
+    [
+        ('annotations/instances_train2017.json', 'cocodataset.org'),
+        ('annotations/mdetr_annotations/finetune_refcocog_test.json', 'zenodo.org'),
+    ],
+)
 def test_missing_files_are_named(tool, coco, name, source):
     (coco / name).unlink()
     with pytest.raises(SystemExit, match=f'{name} is missing: .*{source}'):
@@ -98,12 +109,15 @@ def test_missing_files_are_named(tool, coco, name, source):
     assert not list(coco.rglob('*_norefcoco.json'))
 
 
-@pytest.mark.parametrize('content, message', [
-    ('{"images": [', 'JSONDecodeError'),
-    ('[]', 'TypeError'),
-    ('{"images": [{"file_name": "cat.jpg"}], "annotations": []}', "'cat.jpg' is not named as COCO's images are"),
-    ('{"images": []}', "KeyError: 'annotations'"),
-])
+@pytest.mark.parametrize(
+    'content, message',
+    [
+        ('{"images": [', 'JSONDecodeError'),
+        ('[]', 'TypeError'),
+        ('{"images": [{"file_name": "cat.jpg"}], "annotations": []}', "'cat.jpg' is not named as COCO's images are"),
+        ('{"images": []}', "KeyError: 'annotations'"),
+    ],
+)
 def test_other_forms_are_refused(tool, coco, content, message):
     path = coco / 'annotations/mdetr_annotations/finetune_refcoco_val.json'
     path.write_text(content)

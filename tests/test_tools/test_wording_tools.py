@@ -18,6 +18,7 @@ TOOLS = ROOT / 'tools'
 def formats(monkeypatch):
     monkeypatch.syspath_prepend(str(TOOLS))
     import evaluate_formats
+
     return evaluate_formats
 
 
@@ -35,8 +36,10 @@ def test_held_out_wordings_are_a_hundred_that_training_does_not_know(formats, na
 
 
 def test_agreement_counts_what_is_read_otherwise(formats):
-    by_rules = SimpleNamespace(vocabulary=Vocabulary(), generate=lambda texts: [
-        parse_instruction(text, Vocabulary()).output_format for text in texts])
+    by_rules = SimpleNamespace(
+        vocabulary=Vocabulary(),
+        generate=lambda texts: [parse_instruction(text, Vocabulary()).output_format for text in texts],
+    )
     wordings = [template for templates in TASK_TEMPLATES.values() for template in templates]
     right = formats.read(by_rules, wordings, ['a', 'b'], repeats=2)
     assert not any(right.values())

@@ -46,8 +46,16 @@ def to_coco(predictions: Sequence[dict], score_thr: float = 0.0) -> dict:
             category = categories.setdefault(name, dict(id=len(categories) + 1, name=name))
             if 'point_names' in prediction:
                 category.update(keypoints=prediction['point_names'], skeleton=[])
-            annotations.append(dict(id=len(annotations) + 1, image_id=image_id, category_id=category['id'],
-                                    score=score, iscrowd=0, **_geometry(prediction, i)))
+            annotations.append(
+                dict(
+                    id=len(annotations) + 1,
+                    image_id=image_id,
+                    category_id=category['id'],
+                    score=score,
+                    iscrowd=0,
+                    **_geometry(prediction, i),
+                )
+            )
     return dict(images=images, annotations=annotations, captions=captions, categories=list(categories.values()))
 
 
@@ -74,8 +82,10 @@ def to_labelme(prediction: dict, score_thr: float = 0.0) -> dict:
         ValueError: for answers in words, which LabelMe has no place for, and images without a path.
     """
     if 'text' in prediction or not prediction['img_path']:
-        raise ValueError('LabelMe files hold shapes on an image file: this prediction '
-                         f'{"is words" if "text" in prediction else "is of an array"}')
+        raise ValueError(
+            'LabelMe files hold shapes on an image file: this prediction '
+            f'{"is words" if "text" in prediction else "is of an array"}'
+        )
     height, width = prediction['ori_shape']
     shapes = []
     for i, (name, score) in enumerate(zip(prediction['label_names'], prediction['scores'], strict=True)):
@@ -87,8 +97,15 @@ def to_labelme(prediction: dict, score_thr: float = 0.0) -> dict:
         if 'keypoints' in prediction:
             points = zip(prediction['point_names'], prediction['keypoints'][i], strict=True)
             shapes += [_shape(f'{name} {part}', 'point', [point], i, score) for part, point in points]
-    return dict(version='5.5.0', flags={}, shapes=shapes, imagePath=Path(prediction['img_path']).name, imageData=None,
-                imageHeight=height, imageWidth=width)
+    return dict(
+        version='5.5.0',
+        flags={},
+        shapes=shapes,
+        imagePath=Path(prediction['img_path']).name,
+        imageData=None,
+        imageHeight=height,
+        imageWidth=width,
+    )
 
 
 def _shape(label: str, kind: str, points: list[list[float]], group: int, score: float) -> dict:
@@ -110,7 +127,8 @@ def to_detections(prediction: dict) -> dict:
         xyxy=np.array(prediction['bboxes'], dtype=np.float32).reshape(-1, 4),
         confidence=np.array(prediction['scores'], dtype=np.float32),
         class_id=np.array(prediction['labels'], dtype=int),
-        data=dict(class_name=np.array(prediction['label_names'], dtype=str)))
+        data=dict(class_name=np.array(prediction['label_names'], dtype=str)),
+    )
     if prediction.get('masks'):
         found['mask'] = coco_mask.decode(prediction['masks']).transpose(2, 0, 1).astype(bool)
     return found

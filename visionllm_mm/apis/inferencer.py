@@ -61,11 +61,20 @@ class VisionLLMInferencer(DetInferencer):
         ValueError: for a CUDA device where there is none, and what is no device.
     """
 
-    def __init__(self, model: dict | str | None = None, weights: str | None = None, device: str | None = None, *args,
-                 max_pixels: int = 100_000_000, **kwargs) -> None:
+    def __init__(
+        self,
+        model: dict | str | None = None,
+        weights: str | None = None,
+        device: str | None = None,
+        *args,
+        max_pixels: int = 100_000_000,
+        **kwargs,
+    ) -> None:
         if device is not None and _kind_of(device) == 'cuda' and not torch.cuda.is_available():
-            raise ValueError(f"device={device!r}, but PyTorch finds no CUDA GPU here: take device='cpu', or see to the "
-                             'driver and a build of PyTorch with CUDA')
+            raise ValueError(
+                f"device={device!r}, but PyTorch finds no CUDA GPU here: take device='cpu', or see to the "
+                'driver and a build of PyTorch with CUDA'
+            )
         super().__init__(model, weights, device, *args, **kwargs)
         self.max_pixels = max_pixels
 
@@ -95,8 +104,9 @@ class VisionLLMInferencer(DetInferencer):
         write = DetectionInstruction(classes=classes, **self._tokens(True))
         return self._ask(inputs, write({}), **kwargs)
 
-    def segment(self, inputs: ImageInput | Sequence[ImageInput], classes: Sequence[str], num_points: int | None = None,
-                **kwargs) -> dict:
+    def segment(
+        self, inputs: ImageInput | Sequence[ImageInput], classes: Sequence[str], num_points: int | None = None, **kwargs
+    ) -> dict:
         """Outlines of the objects of a class set, of ``num_points`` points (None: as many as the model has)."""
         count = self.model.vocabulary.max_points if num_points is None else num_points
         write = SegmentationInstruction(num_points=count, classes=classes, **self._tokens(True))
@@ -106,8 +116,9 @@ class VisionLLMInferencer(DetInferencer):
         """Boxes of what an expression describes; the first is the answer, the others are less likely."""
         return self._ask(inputs, GroundingInstruction(**self._tokens())(dict(text=expression)), **kwargs)
 
-    def keypoints(self, inputs: ImageInput | Sequence[ImageInput], classes: Sequence[str], point_names: Sequence[str],
-                  **kwargs) -> dict:
+    def keypoints(
+        self, inputs: ImageInput | Sequence[ImageInput], classes: Sequence[str], point_names: Sequence[str], **kwargs
+    ) -> dict:
         """Named points of the objects of a class set."""
         write = KeypointInstruction(point_names=point_names, classes=classes, **self._tokens(True))
         return self._ask(inputs, write({}), **kwargs)
@@ -116,8 +127,9 @@ class VisionLLMInferencer(DetInferencer):
         """A sentence about each image, of at most ``max_words`` words."""
         return self._ask(inputs, CaptionInstruction(max_words=max_words)({}), **kwargs)
 
-    def answer(self, inputs: ImageInput | Sequence[ImageInput], question: str, history: Sequence[str] = (),
-               **kwargs) -> dict:
+    def answer(
+        self, inputs: ImageInput | Sequence[ImageInput], question: str, history: Sequence[str] = (), **kwargs
+    ) -> dict:
         """Answers a question, or the last one of a conversation.
 
         Args:
@@ -131,14 +143,18 @@ class VisionLLMInferencer(DetInferencer):
             ValueError: also when ``history`` does not end with a question, or a turn of it is empty.
         """
         if len(history) % 2:
-            raise ValueError('history goes answer, question, ..., question: it ends with the question asked now, got '
-                             f'{list(history)}')
+            raise ValueError(
+                'history goes answer, question, ..., question: it ends with the question asked now, got '
+                f'{list(history)}'
+            )
         for turn in history:
             if not isinstance(turn, str):
                 raise TypeError(f'the turns of a history must be strings, got {turn!r}')
             if not turn.strip() or IMAGE_PLACEHOLDER in turn:
-                raise ValueError(f'a turn of the history is empty or holds {IMAGE_PLACEHOLDER}, which stands before '
-                                 f'the first question: {list(history)}')
+                raise ValueError(
+                    f'a turn of the history is empty or holds {IMAGE_PLACEHOLDER}, which stands before '
+                    f'the first question: {list(history)}'
+                )
         fields = QuestionInstruction()(dict(question=question, history=tuple(history)))
         return self._ask(inputs, fields, **kwargs)
 
@@ -152,8 +168,9 @@ class VisionLLMInferencer(DetInferencer):
             raise ValueError(f'batch_size must be at least 1, got {batch_size}')
         return _Counted(super().preprocess(inputs, batch_size, **kwargs), math.ceil(len(inputs) / batch_size))
 
-    def visualize(self, inputs: Sequence[str | np.ndarray], *args, return_vis: bool = False,
-                  **kwargs) -> list[np.ndarray] | None:
+    def visualize(
+        self, inputs: Sequence[str | np.ndarray], *args, return_vis: bool = False, **kwargs
+    ) -> list[np.ndarray] | None:
         """Draws predictions, see mmdet's; what is drawn into files alone is not kept."""
         # mmdet takes arrays as BGR where it looks at them, and as RGB where it draws on them.
         inputs = [image[..., ::-1] if isinstance(image, np.ndarray) else image for image in inputs]
@@ -172,8 +189,10 @@ class VisionLLMInferencer(DetInferencer):
             names = Counter(Path(image).stem for image in images if isinstance(image, str))
             twice = [name for name, count in names.items() if count > 1]
             if twice:
-                raise ValueError(f'files in {kwargs["out_dir"]} are named as the images, but several are called '
-                                 f'{twice[0]!r}: ask about them one after the other, with an out_dir each')
+                raise ValueError(
+                    f'files in {kwargs["out_dir"]} are named as the images, but several are called '
+                    f'{twice[0]!r}: ask about them one after the other, with an out_dir each'
+                )
         return super().__call__(_AskedImages(images, fields), **kwargs)
 
     def _inputs_to_list(self, inputs: ImageInput | Sequence[ImageInput]) -> Sequence[str | np.ndarray]:
@@ -190,8 +209,12 @@ class VisionLLMInferencer(DetInferencer):
             found = super()._inputs_to_list(str(inputs) if isinstance(inputs, Path) else inputs)
         if not found:
             raise ValueError(f'there is no image in {inputs!r}')
-        return [check_image_file(image, self.max_pixels) if isinstance(image, str | Path) else
-                to_array(image, self.max_pixels) for image in found]
+        return [
+            check_image_file(image, self.max_pixels)
+            if isinstance(image, str | Path)
+            else to_array(image, self.max_pixels)
+            for image in found
+        ]
 
     def _init_pipeline(self, cfg: Config) -> Compose:
         """The test pipeline, whose own instruction is for samples that bring none."""
@@ -208,8 +231,12 @@ class VisionLLMInferencer(DetInferencer):
     def pred2dict(self, data_sample: DetDataSample, pred_out_dir: str = '') -> dict:
         """A prediction as a plain dict, see the class; written to ``pred_out_dir`` as JSON."""
         instruction = self.model.parse_instructions([data_sample])[0]
-        result = dict(img_path=data_sample.get('img_path'), ori_shape=list(data_sample.ori_shape[:2]),
-                      instruction=instruction.text, output_format=instruction.format_text)
+        result = dict(
+            img_path=data_sample.get('img_path'),
+            ori_shape=list(data_sample.ori_shape[:2]),
+            instruction=instruction.text,
+            output_format=instruction.format_text,
+        )
         if instruction.asks_for_words:
             result['text'] = data_sample.pred_text
         else:

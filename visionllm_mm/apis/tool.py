@@ -27,7 +27,8 @@ def _described(name: str, purpose: str, request: str, result: str) -> Callable[[
         method.name = name
         method.description = (
             f'useful when you want {purpose}. The input to this tool should be a comma separated string, representing '
-            f'the image_path{request and " and "}{request}. It returns {result}.')
+            f'the image_path{request and " and "}{request}. It returns {result}.'
+        )
         return method
 
     return describe
@@ -49,8 +50,14 @@ class VisionLLMTool:
         FileNotFoundError: when config or weights are missing.
     """
 
-    def __init__(self, device: str = 'cpu', config: str | None = None, weights: str | None = None,
-                 out_dir: str = 'image', score_thr: float = 0.3) -> None:
+    def __init__(
+        self,
+        device: str = 'cpu',
+        config: str | None = None,
+        weights: str | None = None,
+        out_dir: str = 'image',
+        score_thr: float = 0.3,
+    ) -> None:
         config = config or str(_CHECKOUT / f'configs/visionllm/{_RELEASED}.py')
         weights = weights or str(_CHECKOUT / f'checkpoints/{_RELEASED}.pth')
         for path in (config, weights):
@@ -60,24 +67,38 @@ class VisionLLMTool:
         self.out_dir = Path(out_dir)
         self.score_thr = score_thr
 
-    @_described('Detect Objects In The Image', 'to find all objects of some kinds in an image',
-                'the names of the kinds', 'the path of the image with boxes around them')
+    @_described(
+        'Detect Objects In The Image',
+        'to find all objects of some kinds in an image',
+        'the names of the kinds',
+        'the path of the image with boxes around them',
+    )
     def inference_detect(self, inputs: str) -> str:
-        """"image path, star, red circle" -> path of the image with boxes."""
-        return self._draw('detect', inputs, lambda path, request, **kwargs: self.model.detect(
-            path, _names(request), **kwargs))
+        """ "image path, star, red circle" -> path of the image with boxes."""
+        return self._draw(
+            'detect', inputs, lambda path, request, **kwargs: self.model.detect(path, _names(request), **kwargs)
+        )
 
-    @_described('Segment Objects In The Image', 'the outlines of all objects of some kinds in an image',
-                'the names of the kinds', 'the path of the image with the outlines')
+    @_described(
+        'Segment Objects In The Image',
+        'the outlines of all objects of some kinds in an image',
+        'the names of the kinds',
+        'the path of the image with the outlines',
+    )
     def inference_segment(self, inputs: str) -> str:
-        """"image path, star, red circle" -> path of the image with outlines."""
-        return self._draw('segment', inputs, lambda path, request, **kwargs: self.model.segment(
-            path, _names(request), **kwargs))
+        """ "image path, star, red circle" -> path of the image with outlines."""
+        return self._draw(
+            'segment', inputs, lambda path, request, **kwargs: self.model.segment(path, _names(request), **kwargs)
+        )
 
-    @_described('Locate What Is Described', 'to know where the object that a phrase describes is in an image',
-                'the phrase', 'its box as x1, y1, x2, y2 in pixels')
+    @_described(
+        'Locate What Is Described',
+        'to know where the object that a phrase describes is in an image',
+        'the phrase',
+        'its box as x1, y1, x2, y2 in pixels',
+    )
     def inference_ground(self, inputs: str) -> str:
-        """"image path, the largest star" -> its box."""
+        """ "image path, the largest star" -> its box."""
 
         def locate(path: str, request: str) -> str:
             found = self.model.ground(path, request)['predictions'][0]
@@ -89,23 +110,28 @@ class VisionLLMTool:
 
     @_described('Describe The Image', 'to know what is inside an image', '', 'a sentence')
     def inference_caption(self, inputs: str) -> str:
-        """"image path" -> a sentence."""
+        """ "image path" -> a sentence."""
         return self._try(inputs, lambda path, request: self.model.caption(path)['predictions'][0]['text'])
 
-    @_described('Answer A Question About The Image', 'an answer to a question about an image',
-                'the question', 'the answer')
+    @_described(
+        'Answer A Question About The Image', 'an answer to a question about an image', 'the question', 'the answer'
+    )
     def inference_answer(self, inputs: str) -> str:
-        """"image path, how many stars are there?" -> the answer."""
+        """ "image path, how many stars are there?" -> the answer."""
         return self._try(inputs, lambda path, request: self.model.answer(path, request)['predictions'][0]['text'])
 
     @_described(
-        'Follow A Vision Instruction', 'something said in an exact instruction, which has the placeholder <image> and, '
+        'Follow A Vision Instruction',
+        'something said in an exact instruction, which has the placeholder <image> and, '
         'for objects, a category set such as {"star": <c0>} and a format such as (c, x1, y1, x2, y2)',
-        'the instruction', 'words, or the path of the image with what was found')
+        'the instruction',
+        'words, or the path of the image with what was found',
+    )
     def inference_instruction(self, inputs: str) -> str:
-        """"image path, instruction" -> words, or the path of a drawn image."""
-        return self._draw('instruction', inputs, lambda path, request, **kwargs: self.model(
-            path, instruction=request, **kwargs))
+        """ "image path, instruction" -> words, or the path of a drawn image."""
+        return self._draw(
+            'instruction', inputs, lambda path, request, **kwargs: self.model(path, instruction=request, **kwargs)
+        )
 
     def _draw(self, task: str, inputs: str, ask: Callable[..., dict]) -> str:
 
@@ -146,7 +172,7 @@ def _split(inputs: str) -> tuple[str, str]:
 
 
 def _names(request: str) -> list[str]:
-    """"stars, red circles and rings" -> the names, without articles."""
+    """ "stars, red circles and rings" -> the names, without articles."""
     names = [re.sub(r'^(a|an|the|all) ', '', name.strip(' .')) for name in re.split(r',|\band\b', request)]
     names = list(dict.fromkeys(filter(None, names)))
     if not names:

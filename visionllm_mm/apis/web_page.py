@@ -41,8 +41,7 @@ class _Desk:
         self.lock = threading.Lock()
         self.answers = deque()
 
-    def ask(self, image: str | None, ask: Callable[..., dict],
-            score: float = 0.3) -> tuple[np.ndarray, dict, float]:
+    def ask(self, image: str | None, ask: Callable[..., dict], score: float = 0.3) -> tuple[np.ndarray, dict, float]:
         """Calls a method of the inferencer: the drawn picture (RGB), the prediction and the seconds that it took.
 
         Raises:
@@ -61,8 +60,9 @@ class _Desk:
             raise gr.Error(html.escape(reason), print_exception=False) from error
         except Exception as error:
             _LOG.exception('a question was not answered')
-            raise gr.Error('This could not be answered; the log of the server says why.',
-                           print_exception=False) from error
+            raise gr.Error(
+                'This could not be answered; the log of the server says why.', print_exception=False
+            ) from error
         return result['visualization'][0], result['predictions'][0], seconds
 
     def answer(self, image: str | None, ask: Callable[..., dict], score: float) -> tuple:
@@ -74,12 +74,23 @@ class _Desk:
         self.answers.append(file.parent)
         if len(self.answers) > _MOST_ANSWERS:
             shutil.rmtree(self.answers.popleft())
-        return (picture, prediction['instruction'], prediction['output_format'], to_text(prediction, score),
-                f'{seconds:.2f} s', gr.DownloadButton(value=str(file), interactive=True))
+        return (
+            picture,
+            prediction['instruction'],
+            prediction['output_format'],
+            to_text(prediction, score),
+            f'{seconds:.2f} s',
+            gr.DownloadButton(value=str(file), interactive=True),
+        )
 
 
-def build_page(inferencer: VisionLLMInferencer, classes: Sequence[str], point_names: Sequence[str], folder: Path,
-               examples: Sequence[str] = ()) -> gr.Blocks:
+def build_page(
+    inferencer: VisionLLMInferencer,
+    classes: Sequence[str],
+    point_names: Sequence[str],
+    folder: Path,
+    examples: Sequence[str] = (),
+) -> gr.Blocks:
     """The page; ``launch`` serves it.
 
     Args:
@@ -95,20 +106,28 @@ def build_page(inferencer: VisionLLMInferencer, classes: Sequence[str], point_na
         gr.Markdown('# VisionLLM\nAsk a picture: by task, or in your own words.')
         with gr.Row():
             with gr.Column():
-                image = gr.Image(type='filepath', label='Picture', sources=['upload', 'clipboard'], height=320,
-                                 elem_id='picture')
+                image = gr.Image(
+                    type='filepath', label='Picture', sources=['upload', 'clipboard'], height=320, elem_id='picture'
+                )
                 image.preprocess = _path_of
                 if examples:
                     gr.Examples([[path] for path in examples], image, label='Examples')
-                names = gr.Dropdown(list(classes), value=list(classes), multiselect=True, allow_custom_value=True,
-                                    label='Class set: choose, or type a name and press Enter', elem_id='classes')
+                names = gr.Dropdown(
+                    list(classes),
+                    value=list(classes),
+                    multiselect=True,
+                    allow_custom_value=True,
+                    label='Class set: choose, or type a name and press Enter',
+                    elem_id='classes',
+                )
                 score = gr.Slider(0, 1, 0.3, step=0.05, label='Show what is at least as sure', elem_id='score')
                 asks = _task_tabs(desk, image, names, score, point_names, most)
                 _chat_tab(desk, image, asks.pop('tabs'))
             shown = _outputs()
         for name, (button, answer, inputs) in asks.items():
-            button.click(answer, [image, score, *inputs], shown, concurrency_id='model', concurrency_limit=1,
-                         api_name=name)
+            button.click(
+                answer, [image, score, *inputs], shown, concurrency_id='model', concurrency_limit=1, api_name=name
+            )
     return page
 
 
@@ -125,42 +144,58 @@ def _outputs() -> list[gr.components.Component]:
             gr.Textbox(label='Output format, as the model reads it', elem_id='format', interactive=False),
             gr.Textbox(label='Answer, as the model says it', lines=6, elem_id='said', interactive=False),
             gr.Textbox(label='Time', elem_id='seconds', interactive=False),
-            gr.DownloadButton('Download as JSON', interactive=False, elem_id='json')
+            gr.DownloadButton('Download as JSON', interactive=False, elem_id='json'),
         ]
 
 
-def _task_tabs(desk: _Desk, image: gr.Image, names: gr.Dropdown, score: gr.Slider, point_names: Sequence[str],
-               most: int) -> dict:
+def _task_tabs(
+    desk: _Desk, image: gr.Image, names: gr.Dropdown, score: gr.Slider, point_names: Sequence[str], most: int
+) -> dict:
     """A tab per task: name -> (button, what answers it, its further inputs); and the tabs themselves."""
     model = desk.inferencer
     asks = {}
     with gr.Tabs() as tabs:
         with gr.Tab('Detect'):
-            asks['detect'] = (_button('detect'), _answering(desk, lambda names: (model.detect, names)),
-                              [names])
+            asks['detect'] = (_button('detect'), _answering(desk, lambda names: (model.detect, names)), [names])
         with gr.Tab('Segment'):
             points = gr.Slider(3, most, most, step=1, label='Points of an outline', elem_id='points')
-            asks['segment'] = (_button('segment'), _answering(
-                desk, lambda names, count: (model.segment, names, int(count))), [names, points])
+            asks['segment'] = (
+                _button('segment'),
+                _answering(desk, lambda names, count: (model.segment, names, int(count))),
+                [names, points],
+            )
         with gr.Tab('Ground'):
             expression = gr.Textbox(label='What to find', value='the largest object', elem_id='expression')
-            asks['ground'] = (_button('ground'), _answering(desk, lambda text: (model.ground, text)),
-                              [expression])
+            asks['ground'] = (_button('ground'), _answering(desk, lambda text: (model.ground, text)), [expression])
         with gr.Tab('Keypoints'):
-            wanted = gr.Dropdown(list(point_names), value=list(point_names), multiselect=True, allow_custom_value=True,
-                                 label='Points, in order', elem_id='point_names')
-            asks['keypoints'] = (_button('keypoints'), _answering(
-                desk, lambda names, wanted: (model.keypoints, names, wanted)), [names, wanted])
+            wanted = gr.Dropdown(
+                list(point_names),
+                value=list(point_names),
+                multiselect=True,
+                allow_custom_value=True,
+                label='Points, in order',
+                elem_id='point_names',
+            )
+            asks['keypoints'] = (
+                _button('keypoints'),
+                _answering(desk, lambda names, wanted: (model.keypoints, names, wanted)),
+                [names, wanted],
+            )
         with gr.Tab('Caption'):
             words = gr.Number(None, label='At most so many words (empty: any)', precision=0, elem_id='words')
-            asks['caption'] = (_button('caption'), _answering(
-                desk, lambda words: (model.caption, words or None)), [words])
+            asks['caption'] = (
+                _button('caption'),
+                _answering(desk, lambda words: (model.caption, words or None)),
+                [words],
+            )
         with gr.Tab('Instruction'):
             text = gr.Textbox(
-                label='In your own words, with <image> where the picture goes', lines=4, elem_id='own',
-                value='Boxes of {"star": <c0>, "ring": <c1>} in <image> please, as (c, x1, y1, x2, y2), range 64.')
-            asks['instruction'] = (_button('instruction'), _answering(
-                desk, lambda text: (model, text)), [text])
+                label='In your own words, with <image> where the picture goes',
+                lines=4,
+                elem_id='own',
+                value='Boxes of {"star": <c0>, "ring": <c1>} in <image> please, as (c, x1, y1, x2, y2), range 64.',
+            )
+            asks['instruction'] = (_button('instruction'), _answering(desk, lambda text: (model, text)), [text])
     asks['tabs'] = tabs
     return asks
 
@@ -190,12 +225,14 @@ def _chat_tab(desk: _Desk, image: gr.Image, tabs: gr.Tabs) -> None:
             said = [part for pair in zip(said[::2], said[1::2], strict=True) if pair[1] != _NO_ANSWER for part in pair]
             first, *rest = [*said, text]
             _, prediction, _ = desk.ask(
-                path, lambda path, **kwargs: desk.inferencer.answer(path, first, history=rest, **kwargs))
+                path, lambda path, **kwargs: desk.inferencer.answer(path, first, history=rest, **kwargs)
+            )
             reply = prediction['text'] or _NO_ANSWER
             return [*turns, dict(role='user', content=text), dict(role='assistant', content=reply)], ''
 
-        asked = question.submit(answer, [image, question, chat], [chat, question], concurrency_id='model',
-                                api_name='chat')
+        asked = question.submit(
+            answer, [image, question, chat], [chat, question], concurrency_id='model', api_name='chat'
+        )
         gr.Button('Start again', elem_id='forget').click(list, None, chat, cancels=asked, api_visibility='private')
         # What was said, and is still to be answered, is about the picture before.
         image.change(list, None, chat, cancels=asked, api_visibility='private')

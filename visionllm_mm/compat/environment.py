@@ -56,9 +56,7 @@ REQUIREMENTS = (
         'onedl-mmengine==0.10.12',
     ),
     Requirement('mmcv', ('onedl-mmcv', 'mmcv', 'mmcv-lite'), '2.1.0', '2.5', 'onedl-mmcv==2.3.6'),
-    Requirement(
-        'mmdet', ('onedl-mmdetection', 'mmdet'), '3.3.0', '3.7', 'onedl-mmdetection==3.5.1'
-    ),
+    Requirement('mmdet', ('onedl-mmdetection', 'mmdet'), '3.3.0', '3.7', 'onedl-mmdetection==3.5.1'),
 )
 
 
@@ -123,8 +121,8 @@ def version_report(
         if len(found) > 1 or (found and requirement.distributions[0] not in found):
             remove += found
     pip = f'{sys.executable} -m pip'
-    commands = [f"{pip} uninstall -y {' '.join(remove)}"] if remove else []
-    commands += [f"{pip} install {' '.join(install)}"] if install else []
+    commands = [f'{pip} uninstall -y {" ".join(remove)}'] if remove else []
+    commands += [f'{pip} install {" ".join(install)}'] if install else []
     return problems, commands
 
 
@@ -196,12 +194,10 @@ def install_ops_stand_in() -> bool:
     if state == 'built':
         return False
     if state.startswith('broken'):
-        versions = ', '.join(
-            f'{name} {metadata.version(name)}' for name in ('torch', 'onedl-mmcv') if _has(name)
-        )
+        versions = ', '.join(f'{name} {metadata.version(name)}' for name in ('torch', 'onedl-mmcv') if _has(name))
         raise ImportError(
             f"mmcv's compiled ops do not load with {versions} ({state.removeprefix('broken: ')}). "
-            "They were built for another torch: rebuild them with `make install-ops`"
+            'They were built for another torch: rebuild them with `make install-ops`'
         )
     if OPS_MODULE not in sys.modules:
         stand_in = OpsStandIn(OPS_MODULE, "Stand-in for mmcv's ops, which are not built.")

@@ -11,7 +11,6 @@ except ImportError:  # the metric says itself what to install
 
 
 class _NumpyWithFloat(types.ModuleType):
-
     float = float
 
     def __getattr__(self, name: str):

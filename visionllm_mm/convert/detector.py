@@ -35,6 +35,7 @@ class ConvertedWeights:
         unused: names of the source whose weights have no place here, with the reason.
         notes: what to know about weights that were taken over.
     """
+
     weights: dict[str, Tensor] = field(default_factory=dict)
     unused: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -80,8 +81,9 @@ def take_vision_parts(source: Mapping[str, Tensor], model: VisionLLM) -> Convert
     """
     parts = ('backbone.', 'neck.', TOKENIZER)
     if not all(any(name.startswith(part) for name in source) for part in parts):
-        raise ValueError('the checkpoint holds no VisionLLM: it has the parts '
-                         f'{sorted({name.split(".")[0] for name in source})}')
+        raise ValueError(
+            f'the checkpoint holds no VisionLLM: it has the parts {sorted({name.split(".")[0] for name in source})}'
+        )
     own, result = model.state_dict(), ConvertedWeights()
     for name in [*own, *(name for name in source if name not in own)]:
         there, here = source.get(name), own.get(name)
@@ -95,17 +97,25 @@ def take_vision_parts(source: Mapping[str, Tensor], model: VisionLLM) -> Convert
             result.unused[name] = 'reads a text encoder of another width'
         else:
             found = ['missing' if shape is None else str(shape) for shape in shapes]
-            raise ValueError(f'{name} is {found[0]} in the checkpoint and {found[1]} in this model: set model.'
-                             f"{name.split('.')[0]} of the config as it was when the checkpoint was made")
+            raise ValueError(
+                f'{name} is {found[0]} in the checkpoint and {found[1]} in this model: set model.'
+                f'{name.split(".")[0]} of the config as it was when the checkpoint was made'
+            )
     return result
 
 
 def _check_kind(source: Mapping[str, Tensor]) -> None:
     if any(name.startswith('bbox_head.transformer.') for name in source):
-        raise ValueError('the checkpoint has the names of mmdet 2.x (bbox_head.transformer...): take the one of mmdet '
-                         "3.x's model zoo")
-    needed = ('level_embed', 'encoder.layers.0.self_attn.sampling_offsets.weight',
-              'decoder.layers.0.cross_attn.sampling_offsets.weight', 'bbox_head.reg_branches.0.0.weight')
+        raise ValueError(
+            'the checkpoint has the names of mmdet 2.x (bbox_head.transformer...): take the one of mmdet '
+            "3.x's model zoo"
+        )
+    needed = (
+        'level_embed',
+        'encoder.layers.0.self_attn.sampling_offsets.weight',
+        'decoder.layers.0.cross_attn.sampling_offsets.weight',
+        'bbox_head.reg_branches.0.0.weight',
+    )
     missing = [name for name in needed if name not in source]
     queries = [name for name in ('query_embedding.weight', 'pos_trans_fc.weight') if name in source]
     if missing or len(queries) != 1 or any(name.startswith('decoder.ref_point_head') for name in source):
@@ -113,8 +123,10 @@ def _check_kind(source: Mapping[str, Tensor]) -> None:
         lacks = f', without {", ".join(missing)}' if missing else ', as of a later relative such as DINO'
         raise ValueError(f'the checkpoint holds no DeformableDETR of mmdet 3.x: it has the parts {parts}{lacks}')
     if 'bbox_head.reg_branches.0.4.weight' not in source or 'bbox_head.reg_branches.0.6.weight' in source:
-        raise ValueError('the detector has other than 2 hidden layers in its regression branches '
-                         '(bbox_head.num_reg_fcs); the place heads of the image tokenizer have 2')
+        raise ValueError(
+            'the detector has other than 2 hidden layers in its regression branches '
+            '(bbox_head.num_reg_fcs); the place heads of the image tokenizer have 2'
+        )
 
 
 def _num_layers(names: Mapping[str, Tensor], part: str) -> int:
@@ -126,26 +138,42 @@ def _check_sizes(source: Mapping[str, Tensor], tokenizer: LanguageGuidedImageTok
     own = tokenizer.state_dict()
     if source['level_embed'].ndim != 2:
         raise ValueError(f"the detector's level_embed has {source['level_embed'].ndim} dimensions instead of 2")
-    sizes = [('the width', source['level_embed'].shape[1], tokenizer.embed_dims, 'embed_dims'),
-             ('the number of feature levels', *(len(x['level_embed']) for x in (source, own)), 'num_feature_levels')]
+    sizes = [
+        ('the width', source['level_embed'].shape[1], tokenizer.embed_dims, 'embed_dims'),
+        ('the number of feature levels', *(len(x['level_embed']) for x in (source, own)), 'num_feature_levels'),
+    ]
     for part, attention in (('encoder', 'self_attn'), ('decoder', 'cross_attn')):
         offsets, hidden = f'{part}.layers.0.{attention}.sampling_offsets.bias', f'{part}.layers.0.ffn.layers.0.0.bias'
         sizes += [
             (f'the number of {part} layers', *(_num_layers(x, part) for x in (source, own)), f'{part}.num_layers'),
-            (f'the hidden width of the {part}', *(len(x[hidden]) for x in (source, own)),
-             f'{part}.layer_cfg.ffn_cfg.feedforward_channels'),
-            (f'heads x sampling points of the {part}',
-             *(len(x[offsets]) // (2 * len(x['level_embed'])) for x in (source, own)),
-             f'{part}.layer_cfg.{attention}_cfg.num_heads, num_points')]
+            (
+                f'the hidden width of the {part}',
+                *(len(x[hidden]) for x in (source, own)),
+                f'{part}.layer_cfg.ffn_cfg.feedforward_channels',
+            ),
+            (
+                f'heads x sampling points of the {part}',
+                *(len(x[offsets]) // (2 * len(x['level_embed'])) for x in (source, own)),
+                f'{part}.layer_cfg.{attention}_cfg.num_heads, num_points',
+            ),
+        ]
     for what, there, here, key in sizes:
         if there != here:
             setting = key if key == 'embed_dims' else f'model.image_tokenizer.{key}'
-            raise ValueError(f'{what} is {there} in the detector and {here} in this model: set {setting} of the '
-                             "config as the detector's, or take another detector")
+            raise ValueError(
+                f'{what} is {there} in the detector and {here} in this model: set {setting} of the '
+                "config as the detector's, or take another detector"
+            )
 
 
-def _copy(source: Mapping[str, Tensor], own: Mapping[str, Tensor], prefix: str, start: str,
-          result: ConvertedWeights, used: set[str]) -> None:
+def _copy(
+    source: Mapping[str, Tensor],
+    own: Mapping[str, Tensor],
+    prefix: str,
+    start: str,
+    result: ConvertedWeights,
+    used: set[str],
+) -> None:
     """Takes a part over whose names and shapes are the same on both sides; all of it has to be there."""
     for name, value in own.items():
         if not name.startswith(start + prefix):
@@ -158,14 +186,21 @@ def _copy(source: Mapping[str, Tensor], own: Mapping[str, Tensor], prefix: str, 
             part = f'{start}{prefix}'.strip('.')
             raise ValueError(
                 f'{name} is {found} in the detector and {tuple(value.shape)} in this model: set model.{part} of the '
-                "config as the detector's" + (', or give weights of the backbone of their own with --backbone; the '
-                                              "detector's backbone and neck are left out then" if not start else ''))
+                "config as the detector's"
+                + (
+                    ', or give weights of the backbone of their own with --backbone; the '
+                    "detector's backbone and neck are left out then"
+                    if not start
+                    else ''
+                )
+            )
         result.weights[name] = there
         used.add(name.removeprefix(start))
 
 
-def _convert_queries(source: Mapping[str, Tensor], tokenizer: LanguageGuidedImageTokenizer,
-                     result: ConvertedWeights, used: set[str]) -> None:
+def _convert_queries(
+    source: Mapping[str, Tensor], tokenizer: LanguageGuidedImageTokenizer, result: ConvertedWeights, used: set[str]
+) -> None:
     """Contents of the queries and, where the model learns them, too, their places.
 
     mmdet keeps position and content of a query in one row. Queries are in no order and no data is at hand to tell
@@ -184,8 +219,10 @@ def _convert_queries(source: Mapping[str, Tensor], tokenizer: LanguageGuidedImag
             result.weights[TOKENIZER + name] = source[name]
             used.add(name)
     else:
-        raise ValueError(f'the detector has {len(queries)} queries and this model {count} image tokens at learned '
-                         f'places: set model.image_tokenizer.num_tokens={len(queries)} or less')
+        raise ValueError(
+            f'the detector has {len(queries)} queries and this model {count} image tokens at learned '
+            f'places: set model.image_tokenizer.num_tokens={len(queries)} or less'
+        )
     result.weights[f'{TOKENIZER}query_embedding.weight'] = content[rows]
     used.add('query_embedding.weight')
     if tokenizer.query_selection:
@@ -199,12 +236,16 @@ def _is_refined(source: Mapping[str, Tensor], layers: int) -> bool:
     """Whether each decoder layer has a regression branch of its own; without box refinement they share one."""
     start = 'bbox_head.reg_branches.'
     first = {name: value for name, value in source.items() if name.startswith(f'{start}0.')}
-    return any(not torch.equal(value, source[name.replace(f'{start}0.', f'{start}{i}.', 1)])
-               for name, value in first.items() for i in range(1, layers))
+    return any(
+        not torch.equal(value, source[name.replace(f'{start}0.', f'{start}{i}.', 1)])
+        for name, value in first.items()
+        for i in range(1, layers)
+    )
 
 
-def _convert_place_heads(source: Mapping[str, Tensor], tokenizer: LanguageGuidedImageTokenizer,
-                         result: ConvertedWeights, used: set[str]) -> None:
+def _convert_place_heads(
+    source: Mapping[str, Tensor], tokenizer: LanguageGuidedImageTokenizer, result: ConvertedWeights, used: set[str]
+) -> None:
     """Regression branches to place heads.
 
     Rows are cx, cy, w, h. Sizes are taken where both sides say them relative to a size; a detector's first layer
@@ -225,11 +266,13 @@ def _convert_place_heads(source: Mapping[str, Tensor], tokenizer: LanguageGuided
                 if j == HEAD_LAYERS[-1]:
                     if not refined and i < layers - 1:
                         continue
-                    value = torch.cat([value[:rows], torch.zeros_like(value[rows:tokenizer.place_dims])])
+                    value = torch.cat([value[:rows], torch.zeros_like(value[rows : tokenizer.place_dims])])
                 result.weights[f'{TOKENIZER}place_heads.{i}.{j}.{kind}'] = value
     if not refined and layers > 1:
-        result.notes.append('the detector was trained without box refinement: its regression branch becomes the last '
-                            'place head, and the earlier ones move nothing at first')
+        result.notes.append(
+            'the detector was trained without box refinement: its regression branch becomes the last '
+            'place head, and the earlier ones move nothing at first'
+        )
     if tokenizer.refine_sizes and not two_stage:
         part = 'the first layer' if refined else 'the last layer'
         result.notes.append(f"{part}'s branch says sizes from nothing: centres alone are taken, sizes start unchanged")
@@ -244,11 +287,14 @@ def _notes_on_geometry(source: Mapping[str, Tensor], tokenizer: LanguageGuidedIm
     if not other:
         return []
     units = 'points, as learnt from boxes' if not tokenizer.refine_sizes else 'boxes, as learnt from points'
-    return [f'decoder layers {", ".join(map(str, other))} take sampling offsets around {units} by the detector: their '
-            'unit is another (cells of the feature map around points, parts of the box around boxes), so their '
-            'states are not those of the detector at first']
+    return [
+        f'decoder layers {", ".join(map(str, other))} take sampling offsets around {units} by the detector: their '
+        'unit is another (cells of the feature map around points, parts of the box around boxes), so their '
+        'states are not those of the detector at first'
+    ]
 
 
 def _reason(name: str) -> str:
-    return next((reason for start, reason in REASONS.items() if name.startswith(start)),
-                'nothing in the model has this name')
+    return next(
+        (reason for start, reason in REASONS.items() if name.startswith(start)), 'nothing in the model has this name'
+    )

@@ -21,8 +21,22 @@ from .transforms import (
 )
 
 __all__ = [
-    'AddOutlines', 'CaptionDataset', 'CaptionInstruction', 'ConversationDataset', 'DetectionInstruction',
-    'GroundingInstruction', 'KeypointCocoDataset', 'KeypointInstruction', 'LoadKeypoints', 'OneTaskSampler',
-    'PackInstructionInputs', 'QuestionInstruction', 'RandomFlipWithWords', 'ReferringExpressionDataset',
-    'ScrambleWording', 'SeedBySample', 'SegmentationInstruction', 'read_class_names'
+    'AddOutlines',
+    'CaptionDataset',
+    'CaptionInstruction',
+    'ConversationDataset',
+    'DetectionInstruction',
+    'GroundingInstruction',
+    'KeypointCocoDataset',
+    'KeypointInstruction',
+    'LoadKeypoints',
+    'OneTaskSampler',
+    'PackInstructionInputs',
+    'QuestionInstruction',
+    'RandomFlipWithWords',
+    'ReferringExpressionDataset',
+    'ScrambleWording',
+    'SeedBySample',
+    'SegmentationInstruction',
+    'read_class_names',
 ]

@@ -46,8 +46,10 @@ class CaptionDataset(TextDataset):
             sample['gt_caption'] = [text.strip() for text in sample['gt_caption'] if text and text.strip()]
         kept = [sample for sample in samples if sample['gt_caption']]
         if len(kept) < len(samples):
-            print_log(f'{path}: {len(samples) - len(kept)} of {len(samples)} images have no caption and are left out',
-                      logger='current')
+            print_log(
+                f'{path}: {len(samples) - len(kept)} of {len(samples)} images have no caption and are left out',
+                logger='current',
+            )
         if not kept:
             raise ValueError(f'{path} has no image with a caption' + (f' in {self.splits}' if self.splits else ''))
         return self.with_objects(kept)
@@ -55,21 +57,28 @@ class CaptionDataset(TextDataset):
     def _karpathy(self, images: list[dict]) -> list[dict]:
         folder = Path(self.data_prefix.get('img', ''))
         return [
-            dict(img_path=str(folder / image.get('filepath', '') / image['filename']),
-                 img_id=image.get('cocoid', image['imgid']),
-                 gt_caption=[sentence.get('raw') for sentence in image['sentences']])
-            for image in images if self.splits is None or image['split'] in self.splits
+            dict(
+                img_path=str(folder / image.get('filepath', '') / image['filename']),
+                img_id=image.get('cocoid', image['imgid']),
+                gt_caption=[sentence.get('raw') for sentence in image['sentences']],
+            )
+            for image in images
+            if self.splits is None or image['split'] in self.splits
         ]
 
     def _coco(self, images: list[dict], annotations: list[dict] | None) -> list[dict]:
         if self.splits is not None:
             raise ValueError(f"splits={self.splits} are Karpathy's, but {self.ann_file} is a file of COCO")
         if annotations is None:
-            raise ValueError(f'{self.ann_file} has images, but no annotations: take the file of captions '
-                             '(captions_*.json of COCO), not that of image information')
+            raise ValueError(
+                f'{self.ann_file} has images, but no annotations: take the file of captions '
+                '(captions_*.json of COCO), not that of image information'
+            )
         captions = defaultdict(list)
         for annotation in annotations:
             captions[annotation['image_id']].append(annotation.get('caption'))
         folder = Path(self.data_prefix.get('img', ''))
-        return [dict(img_path=str(folder / image['file_name']), img_id=image['id'], gt_caption=captions[image['id']])
-                for image in images]
+        return [
+            dict(img_path=str(folder / image['file_name']), img_id=image['id'], gt_caption=captions[image['id']])
+            for image in images
+        ]

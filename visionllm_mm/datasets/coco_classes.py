@@ -25,8 +25,10 @@ def read_class_names(ann_file: str | Path) -> tuple[str, ...]:
     """
     path = Path(ann_file)
     if not path.is_file():
-        raise FileNotFoundError(f'annotation file {path} does not exist: DATA_ROOT must name a folder with train.json, '
-                                'train/, val.json and val/ in COCO format')
+        raise FileNotFoundError(
+            f'annotation file {path} does not exist: DATA_ROOT must name a folder with train.json, '
+            'train/, val.json and val/ in COCO format'
+        )
     try:
         names = tuple(category['name'] for category in json.loads(path.read_text())['categories'])
     except (json.JSONDecodeError, KeyError, TypeError) as error:
@@ -54,5 +56,7 @@ def compare_class_names(dataset: Dataset) -> None:
         if [name for name in in_file if name in names] != names:
             missing = [name for name in names if name not in in_file]
             problem = f'{missing} are not in it' if missing else 'they stand in another order'
-            raise ValueError(f'the classes {names} of the data set do not match {part.ann_file}: {problem}. Its '
-                             f'categories are {in_file}: set metainfo=dict(classes=...) to these, in this order')
+            raise ValueError(
+                f'the classes {names} of the data set do not match {part.ann_file}: {problem}. Its '
+                f'categories are {in_file}: set metainfo=dict(classes=...) to these, in this order'
+            )

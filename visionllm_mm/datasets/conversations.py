@@ -72,11 +72,20 @@ class ConversationDataset(TextDataset):
             raise ValueError(f'conversation {name!r}: turn {said.index("")} is empty')
         types = entry.get('question_types', [''] * (len(said) // 2))
         if len(types) != len(said) // 2:
-            raise ValueError(f'conversation {name!r} has {len(said) // 2} answers, but {len(types)} question_types: '
-                             f'{types}')
+            raise ValueError(
+                f'conversation {name!r} has {len(said) // 2} answers, but {len(types)} question_types: {types}'
+            )
         image = str(Path(self.data_prefix.get('img', '')) / entry['image'])
         samples = [
-            dict(img_path=image, img_id=number, question=said[0], history=tuple(said[1:2 * i + 1]),
-                 gt_caption=[said[2 * i + 1]], question_type=kind, turn=i) for i, kind in enumerate(types)
+            dict(
+                img_path=image,
+                img_id=number,
+                question=said[0],
+                history=tuple(said[1 : 2 * i + 1]),
+                gt_caption=[said[2 * i + 1]],
+                question_type=kind,
+                turn=i,
+            )
+            for i, kind in enumerate(types)
         ]
         return samples if self.test_mode else samples[-1:]

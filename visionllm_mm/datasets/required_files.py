@@ -9,11 +9,16 @@ _COCO = 'https://cocodataset.org/#download'
 SOURCES = (
     ('annotations/*_norefcoco.json', 'python tools/remove_refcoco_images.py writes it'),
     ('annotations/instances_*2017.json', f'from annotations_trainval2017.zip of {_COCO}'),
-    *((f'{folder}{inside}', f'from {folder}.zip of {_COCO}')
-      for folder in ('train2017', 'val2017', 'train2014', 'val2014') for inside in ('', '/*')),
+    *(
+        (f'{folder}{inside}', f'from {folder}.zip of {_COCO}')
+        for folder in ('train2017', 'val2017', 'train2014', 'val2014')
+        for inside in ('', '/*')
+    ),
     ('mdetr_annotations/finetune_*.json', 'from mdetr_annotations.tar.gz of https://zenodo.org/record/4729015'),
-    ('annotations/dataset_coco.json',
-     'from https://cs.stanford.edu/people/karpathy/deepimagesent/caption_datasets.zip'),
+    (
+        'annotations/dataset_coco.json',
+        'from https://cs.stanford.edu/people/karpathy/deepimagesent/caption_datasets.zip',
+    ),
     ('llava/llava_instruct_150k.json', 'from https://huggingface.co/datasets/liuhaotian/LLaVA-Instruct-150K'),
     ('lvis_v1/annotations/lvis_v1_*.json', 'from https://www.lvisdataset.org/dataset'),
     ('*miniscenes/*', 'python tools/prepare_miniscenes.py makes it'),
@@ -32,15 +37,18 @@ def check_files(*parts) -> None:
         FileNotFoundError: when some are missing, or folders empty. The message lists all of them and
             says where to get each.
     """
-    missing = [path for path in dict.fromkeys(named_files(parts))
-               if not path.exists() or (path.is_dir() and not any(path.iterdir()))]
+    missing = [
+        path
+        for path in dict.fromkeys(named_files(parts))
+        if not path.exists() or (path.is_dir() and not any(path.iterdir()))
+    ]
     if missing:
         raise FileNotFoundError(describe_missing(missing))
 
 
 def describe_missing(paths: Iterable[Path]) -> str:
     """What is missing and where to get it, one line per path."""
-    lines = [f"{path} is {'empty' if path.exists() else 'missing'}{where_to_get(path)}" for path in paths]
+    lines = [f'{path} is {"empty" if path.exists() else "missing"}{where_to_get(path)}' for path in paths]
     return '\n  '.join(['the data is not complete (docs/data.md shows the layout):', *lines])
 
 

@@ -31,8 +31,10 @@ def add_known_objects(samples: list[dict], objects: dict, data_root: str | None)
     names = list(known.metainfo['classes'])
     for sample in samples:
         if Path(sample['img_path']).name not in by_file:
-            raise ValueError(f'{sample["img_path"]} is not in {known.ann_file}: give a file of objects with all '
-                             'images, or leave objects out')
+            raise ValueError(
+                f'{sample["img_path"]} is not in {known.ann_file}: give a file of objects with all '
+                'images, or leave objects out'
+            )
         info = by_file[Path(sample['img_path']).name]
         sample.update(instances=info['instances'], img_shape=(info['height'], info['width']), object_names=names)
 
@@ -98,7 +100,9 @@ class ReferringExpressionDataset(MDETRStyleRefCocoDataset):
         for box in boxes:
             overlaps = bbox_overlaps(np.array([box], dtype=np.float32), known)[0]
             if not len(known) or overlaps.max() < MIN_IOU:
-                raise ValueError(f'{sample["img_path"]}: no known object is at {box}, the box of {sample["text"]!r}: '
-                                 'give a file of objects with all that is described')
+                raise ValueError(
+                    f'{sample["img_path"]}: no known object is at {box}, the box of {sample["text"]!r}: '
+                    'give a file of objects with all that is described'
+                )
             described[overlaps.argmax()] = True
         return tuple(described.tolist())

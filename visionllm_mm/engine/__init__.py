@@ -11,5 +11,13 @@ from .hooks import (
 from .loops import MultiTaskTestLoop
 from .optim_wrapper_constructor import TrainedPartsOptimWrapperConstructor
 
-__all__ = ['CheckClassNamesHook', 'MultiTaskTestLoop', 'OptimizerFileHook', 'ReportFailuresHook', 'SampleSeedHook',
-           'TolerantVisualizationHook', 'TrainedPartsEMA', 'TrainedPartsOptimWrapperConstructor']
+__all__ = [
+    'CheckClassNamesHook',
+    'MultiTaskTestLoop',
+    'OptimizerFileHook',
+    'ReportFailuresHook',
+    'SampleSeedHook',
+    'TolerantVisualizationHook',
+    'TrainedPartsEMA',
+    'TrainedPartsOptimWrapperConstructor',
+]

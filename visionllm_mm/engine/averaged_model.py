@@ -21,8 +21,9 @@ class TrainedPartsEMA(ExponentialMovingAverage):
         update_buffers: whether buffers such as the statistics of BatchNorm are averaged, too.
     """
 
-    def __init__(self, model: nn.Module, momentum: float = 0.0002, interval: int = 1,
-                 update_buffers: bool = False) -> None:
+    def __init__(
+        self, model: nn.Module, momentum: float = 0.0002, interval: int = 1, update_buffers: bool = False
+    ) -> None:
         super().__init__(_CopiesWhatTrains(model), momentum=momentum, interval=interval, update_buffers=update_buffers)
         frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
         self.avg_parameters = {name: value for name, value in self.avg_parameters.items() if name not in frozen}

@@ -24,8 +24,15 @@ class MultiTaskTestLoop(BaseLoop):
             ``dict(paper=0.446, trivial=0.0)``. Only these metrics are in the table; None: all.
     """
 
-    def __init__(self, runner, dataloader, evaluator, tasks: Mapping[str, Mapping], first_task: str = 'detection',
-                 references: Mapping[str, Mapping[str, float]] | None = None) -> None:
+    def __init__(
+        self,
+        runner,
+        dataloader,
+        evaluator,
+        tasks: Mapping[str, Mapping],
+        first_task: str = 'detection',
+        references: Mapping[str, Mapping[str, float]] | None = None,
+    ) -> None:
         super().__init__(runner, dataloader)
         self.loops = {first_task: TestLoop(runner, self.dataloader, evaluator)}
         for name, parts in tasks.items():
@@ -78,5 +85,6 @@ def results_table(metrics: Mapping[str, float], references: Mapping[str, Mapping
         values = [metrics.get(measured), *((references or {}).get(name, {}).get(column) for column in columns)]
         rows.append([measured, *('-' if value is None else f'{value:.3f}' for value in values)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return '\n'.join('  '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-                     for row in rows)
+    return '\n'.join(
+        '  '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )

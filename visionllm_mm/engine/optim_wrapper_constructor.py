@@ -50,19 +50,25 @@ class TrainedPartsOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         for key in self.paramwise_cfg.get('custom_keys', {}):
             if not any(key in name for name in names):
                 parts = sorted({name.split('.')[0] for name in names})
-                raise ValueError(f"paramwise_cfg.custom_keys: {key!r} is in no parameter's name: give a part of a name "
-                                 f'such as those of the parts {", ".join(parts)}')
+                raise ValueError(
+                    f"paramwise_cfg.custom_keys: {key!r} is in no parameter's name: give a part of a name "
+                    f'such as those of the parts {", ".join(parts)}'
+                )
 
     def _report(self, groups: list[dict], names: dict[nn.Parameter, str]) -> None:
         trained = sum(p.numel() for group in groups for p in group['params'])
-        print_log(f'{trained:,} parameters train, {sum(p.numel() for p in names) - trained:,} are frozen',
-                  logger='current')
+        print_log(
+            f'{trained:,} parameters train, {sum(p.numel() for p in names) - trained:,} are frozen', logger='current'
+        )
         for group in groups:
             parameters = group['params']
             parts = sorted({names[p].split('.')[0] for p in parameters})
-            print_log(f'lr {group.get("lr", self.base_lr)}, weight decay {group.get("weight_decay", self.base_wd)}: '
-                      f'{sum(p.numel() for p in parameters):,} parameters in {len(parameters)} tensors of '
-                      f'{", ".join(parts)}', logger='current')
+            print_log(
+                f'lr {group.get("lr", self.base_lr)}, weight decay {group.get("weight_decay", self.base_wd)}: '
+                f'{sum(p.numel() for p in parameters):,} parameters in {len(parameters)} tensors of '
+                f'{", ".join(parts)}',
+                logger='current',
+            )
 
 
 @contextmanager

@@ -8,5 +8,10 @@ from .keypoint_metric import KeypointMetric
 from .named_objects_metric import NamedObjectsMetric
 
 __all__ = [
-    'AnswerMetric', 'CaptionMetric', 'ClassGroupsMetric', 'GroundingMetric', 'KeypointMetric', 'NamedObjectsMetric'
+    'AnswerMetric',
+    'CaptionMetric',
+    'ClassGroupsMetric',
+    'GroundingMetric',
+    'KeypointMetric',
+    'NamedObjectsMetric',
 ]

@@ -16,6 +16,7 @@ class AnswerMetric(BaseMetric):
     In all, per ``question_type``, and of the first questions alone (``turn`` 0), which no earlier answer can help. Case
     and punctuation do not count. An empty answer is wrong.
     """
+
     default_prefix = 'vqa'
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:

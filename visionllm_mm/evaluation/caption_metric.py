@@ -32,6 +32,7 @@ class CaptionMetric(BaseMetric):
         RuntimeError: when ``ptb`` is asked for and there is no Java.
         ValueError: for an unknown tokenizer, or when no image has a caption to compare with.
     """
+
     default_prefix = 'caption'
 
     def __init__(self, tokenizer: str = 'auto', **kwargs) -> None:
@@ -40,8 +41,10 @@ class CaptionMetric(BaseMetric):
         if tokenizer not in ('auto', 'ptb', 'simple'):
             raise ValueError(f"tokenizer must be 'auto', 'ptb' or 'simple', got {tokenizer!r}")
         if tokenizer == 'ptb' and not has_java:
-            raise RuntimeError("COCO's tokenizer needs Java, which is not on the PATH: install a Java runtime, or set "
-                               "tokenizer='simple' (its results are labelled so)")
+            raise RuntimeError(
+                "COCO's tokenizer needs Java, which is not on the PATH: install a Java runtime, or set "
+                "tokenizer='simple' (its results are labelled so)"
+            )
         self.tokenizer = 'ptb' if has_java and tokenizer == 'auto' else tokenizer.replace('auto', 'simple')
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
@@ -57,8 +60,12 @@ class CaptionMetric(BaseMetric):
         if not known:
             raise ValueError(f'none of {len(results)} images has a caption to compare with')
         if len(known) < len(results):
-            print_log(f'{len(results) - len(known)} of {len(results)} images have no caption to compare with and are '
-                      'left out', logger='current', level=logging.WARNING)
+            print_log(
+                f'{len(results) - len(known)} of {len(results)} images have no caption to compare with and are '
+                'left out',
+                logger='current',
+                level=logging.WARNING,
+            )
         results = known
         # By position: several questions may be about one image.
         predictions = self._tokenize({i: [text] for i, (text, _) in enumerate(results)})
@@ -74,5 +81,7 @@ class CaptionMetric(BaseMetric):
         if self.tokenizer == 'simple':
             return {image: [tokenize_simply(text) for text in group] for image, group in texts.items()}
         from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
-        return PTBTokenizer().tokenize({image: [dict(caption=text) for text in group]
-                                        for image, group in texts.items()})
+
+        return PTBTokenizer().tokenize(
+            {image: [dict(caption=text) for text in group] for image, group in texts.items()}
+        )

@@ -24,8 +24,7 @@ class ClassGroupsMetric(CocoMetric):
         self.groups = groups
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        unknown = sorted({name for names in self.groups.values() for name in names} -
-                         set(self.dataset_meta['classes']))
+        unknown = sorted({name for names in self.groups.values() for name in names} - set(self.dataset_meta['classes']))
         if unknown:
             raise ValueError(f'groups name {unknown}, which are no classes of the data set')
         metrics = super().compute_metrics(results)

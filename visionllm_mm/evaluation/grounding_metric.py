@@ -25,10 +25,12 @@ class GroundingMetric(BaseMetric):
             the total alone.
         score_thr: score of a prediction that counts where there is nothing to find, in [0, 1].
     """
+
     default_prefix = 'grounding'
 
-    def __init__(self, ann_file: str, iou_thr: float = 0.5, group_key: str = 'dataset_name', score_thr: float = 0.3,
-                 **kwargs) -> None:
+    def __init__(
+        self, ann_file: str, iou_thr: float = 0.5, group_key: str = 'dataset_name', score_thr: float = 0.3, **kwargs
+    ) -> None:
         super().__init__(**kwargs)
         self.coco = COCO(ann_file)
         self.iou_thr = iou_thr
@@ -39,8 +41,9 @@ class GroundingMetric(BaseMetric):
         for sample in data_samples:
             found = sample['pred_instances']
             best = found['scores'].argsort(descending=True)[:1]
-            self.results.append((sample['img_id'], found['bboxes'][best].cpu(), found['scores'][best].cpu(),
-                                 'failure' in sample))
+            self.results.append(
+                (sample['img_id'], found['bboxes'][best].cpu(), found['scores'][best].cpu(), 'failure' in sample)
+            )
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         hits = defaultdict(list)
@@ -51,8 +54,9 @@ class GroundingMetric(BaseMetric):
             if group is not None:
                 hits[group].append(hit)
         name = f'P@{self.iou_thr:g}'
-        return {name if group == 'all' else f'{group}_{name}': sum(values) / len(values)
-                for group, values in hits.items()}
+        return {
+            name if group == 'all' else f'{group}_{name}': sum(values) / len(values) for group, values in hits.items()
+        }
 
     def _hit(self, image_id: int, box: torch.Tensor, score: torch.Tensor) -> bool:
         true = self.coco.imgToAnns[image_id]

@@ -20,6 +20,7 @@ class KeypointMetric(BaseMetric):
         sigmas: falloff of the similarity per point; one number: the same for all points. (COCO's person sigmas run from
             0.025 for the eyes to 0.107 for the hips.)
     """
+
     default_prefix = 'keypoints'
 
     def __init__(self, ann_file: str, sigmas: float | Sequence[float] = 0.05, **kwargs) -> None:
@@ -33,14 +34,24 @@ class KeypointMetric(BaseMetric):
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         for sample in data_samples:
             found = sample['pred_instances']
-            self.results.append((sample['img_id'], found['points'].cpu().numpy(), found['scores'].cpu().numpy(),
-                                 found['labels'].cpu().numpy()))
+            self.results.append(
+                (
+                    sample['img_id'],
+                    found['points'].cpu().numpy(),
+                    found['scores'].cpu().numpy(),
+                    found['labels'].cpu().numpy(),
+                )
+            )
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         categories = self.coco.getCatIds(catNms=self.dataset_meta['classes'])
         entries = [
-            dict(image_id=image_id, category_id=categories[label], score=float(score),
-                 keypoints=np.column_stack([outline, np.ones(len(outline))]).ravel().tolist())
+            dict(
+                image_id=image_id,
+                category_id=categories[label],
+                score=float(score),
+                keypoints=np.column_stack([outline, np.ones(len(outline))]).ravel().tolist(),
+            )
             for image_id, points, scores, labels in results
             for outline, score, label in zip(points, scores, labels, strict=True)
         ]
@@ -55,5 +66,6 @@ class KeypointMetric(BaseMetric):
             evaluation.evaluate()
             evaluation.accumulate()
             evaluation.summarize()
-        return {name: max(0.0, float(value)) for name, value in zip(('AP', 'AP50', 'AP75'), evaluation.stats,
-                                                                    strict=False)}
+        return {
+            name: max(0.0, float(value)) for name, value in zip(('AP', 'AP50', 'AP75'), evaluation.stats, strict=False)
+        }

@@ -21,6 +21,7 @@ class NamedObjectsMetric(BaseMetric):
     Args:
         ann_file: COCO-format annotations; categories such as ``red star`` are the names.
     """
+
     default_prefix = 'caption'
 
     def __init__(self, ann_file: str, **kwargs) -> None:
@@ -28,14 +29,17 @@ class NamedObjectsMetric(BaseMetric):
         self.coco = COCO(ann_file)
         names = sorted((category['name'].lower() for category in self.coco.cats.values()), key=len, reverse=True)
         self.pattern = re.compile(
-            rf'\b(?:({"|".join(_NUMBERS)}|an?|\d+)\s+)?({"|".join(map(re.escape, names))})(?:e?s)?\b', re.IGNORECASE)
+            rf'\b(?:({"|".join(_NUMBERS)}|an?|\d+)\s+)?({"|".join(map(re.escape, names))})(?:e?s)?\b', re.IGNORECASE
+        )
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         self.results += [(sample['img_id'], sample['pred_text'], 'failure' in sample) for sample in data_samples]
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        right = [not failed and self.count_named(text) == self._count_annotated(image_id)
-                 for image_id, text, failed in results]
+        right = [
+            not failed and self.count_named(text) == self._count_annotated(image_id)
+            for image_id, text, failed in results
+        ]
         return dict(all_objects_named=sum(right) / len(right))
 
     def count_named(self, text: str) -> Counter:
@@ -48,5 +52,6 @@ class NamedObjectsMetric(BaseMetric):
         return +counts
 
     def _count_annotated(self, image_id: int) -> Counter:
-        return Counter(self.coco.cats[annotation['category_id']]['name'].lower()
-                       for annotation in self.coco.imgToAnns[image_id])
+        return Counter(
+            self.coco.cats[annotation['category_id']]['name'].lower() for annotation in self.coco.imgToAnns[image_id]
+        )

@@ -22,9 +22,11 @@ def check_class_names(class_names: Sequence[str], num_class_tokens: int) -> None
         raise ValueError('the class set is empty: name at least one class to look for')
     check_names(class_names, 'class names')
     if len(class_names) > num_class_tokens:
-        raise ValueError(f'{len(class_names)} classes, but the vocabulary has only {num_class_tokens} class tokens: '
-                         'ask for fewer classes at a time (max_classes of the instruction transform asks for those '
-                         'of a data set in groups), or train with a larger Vocabulary.num_classes')
+        raise ValueError(
+            f'{len(class_names)} classes, but the vocabulary has only {num_class_tokens} class tokens: '
+            'ask for fewer classes at a time (max_classes of the instruction transform asks for those '
+            'of a data set in groups), or train with a larger Vocabulary.num_classes'
+        )
 
 
 def check_names(names: Sequence[str], what: str) -> None:
@@ -69,8 +71,13 @@ def write_format(output_format: Sequence[str]) -> str:
     return '(' + ', '.join(words) + ')'
 
 
-def build_instruction(template: str, class_names: Sequence[str], output_format: Sequence[str],
-                      vocabulary: Vocabulary, point_names: Sequence[str] | None = None) -> str:
+def build_instruction(
+    template: str,
+    class_names: Sequence[str],
+    output_format: Sequence[str],
+    vocabulary: Vocabulary,
+    point_names: Sequence[str] | None = None,
+) -> str:
     """Fills a wording.
 
     Args:
@@ -88,12 +95,15 @@ def build_instruction(template: str, class_names: Sequence[str], output_format: 
     check_class_names(class_names, vocabulary.num_classes)
     named = [] if point_names is None else ['<points>']
     if named and len(point_names) != (len(output_format) - 1) // 2:
-        raise ValueError(f'the format {write_format(output_format)} has {(len(output_format) - 1) // 2} points, but '
-                         f'{len(point_names)} names are given: {list(point_names)}')
+        raise ValueError(
+            f'the format {write_format(output_format)} has {(len(output_format) - 1) // 2} points, but '
+            f'{len(point_names)} names are given: {list(point_names)}'
+        )
     for placeholder in (IMAGE_PLACEHOLDER, '<class>', '<range>', '<format>', *named):
         if template.count(placeholder) != 1:
-            raise ValueError(f'the template must hold {placeholder} once, not {template.count(placeholder)} times: '
-                             f'{template!r}')
+            raise ValueError(
+                f'the template must hold {placeholder} once, not {template.count(placeholder)} times: {template!r}'
+            )
     # Names go in last: a class may be called "<range>".
     text = template.replace('<range>', str(vocabulary.coord_range)).replace('<format>', write_format(output_format))
     before, after = text.split('<class>')
@@ -121,13 +131,15 @@ def build_text_instruction(template: str, question: str | None = None) -> str:
     if not question.strip():
         raise ValueError('the question is empty: ask something')
     if IMAGE_PLACEHOLDER in question:
-        raise ValueError(f'the question must not hold {IMAGE_PLACEHOLDER}, the wording says where it goes: '
-                         f'{question!r}')
+        raise ValueError(
+            f'the question must not hold {IMAGE_PLACEHOLDER}, the wording says where it goes: {question!r}'
+        )
     return template.replace('<question>', question.strip())
 
 
-def sample_class_set(num_classes: int, present: Sequence[int], rng: np.random.RandomState, *, subset_prob: float,
-                     max_classes: int) -> list[int]:
+def sample_class_set(
+    num_classes: int, present: Sequence[int], rng: np.random.RandomState, *, subset_prob: float, max_classes: int
+) -> list[int]:
     """Draws the category set of one training image: a random subset in random order (paper, section 4.1).
 
     Args:
@@ -147,7 +159,5 @@ def sample_class_set(num_classes: int, present: Sequence[int], rng: np.random.Ra
     if num_classes <= max_classes:
         return rng.permutation(num_classes).tolist()
     shown = rng.permutation(sorted(set(present)))[:max_classes]
-    others = rng.permutation(np.setdiff1d(np.arange(num_classes), shown))[:max_classes - len(shown)]
+    others = rng.permutation(np.setdiff1d(np.arange(num_classes), shown))[: max_classes - len(shown)]
     return rng.permutation(np.concatenate([shown, others]).astype(int)).tolist()
-
-

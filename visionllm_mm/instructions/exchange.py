@@ -17,8 +17,9 @@ def exchange_words(text: str, words: Mapping[str, str]) -> str:
     changed = _any_of(tuple(words)).sub(lambda found: _like(words[found[0].lower()], found[0]), text)
     if changed == text:
         return text
-    return re.sub(r'\b([Aa])n? (?=([A-Za-z]))', lambda found: found[1] + ('n ' if found[2] in 'aeiouAEIOU' else ' '),
-                  changed)
+    return re.sub(
+        r'\b([Aa])n? (?=([A-Za-z]))', lambda found: found[1] + ('n ' if found[2] in 'aeiouAEIOU' else ' '), changed
+    )
 
 
 def _like(word: str, model: str) -> str:

@@ -32,8 +32,9 @@ def check_template(template: str, task: str) -> None:
     """
     found = sorted(re.findall(r'<[^<>\s]*>', template))
     if found != sorted(PLACEHOLDERS[task]):
-        raise ValueError(f'a wording for {task} needs {" ".join(PLACEHOLDERS[task])} once each, got {" ".join(found)}: '
-                         f'{template!r}')
+        raise ValueError(
+            f'a wording for {task} needs {" ".join(PLACEHOLDERS[task])} once each, got {" ".join(found)}: {template!r}'
+        )
     # More than one way to fill it in: a wording may spell out a format or a range that fits one of them.
     for number, vocabulary in ((2, _VOCABULARY), (3, replace(_VOCABULARY, coord_range=37))):
         if '<class>' in found:
@@ -77,13 +78,22 @@ def choose_templates(task: str, templates: Sequence[str] | str | Path | None) ->
 def write_prompt(task: str, examples: Sequence[str]) -> str:
     """What an LLM is asked, with some wordings as examples."""
     listed = '\n'.join(f'{i}. {example}' for i, example in enumerate(examples, 1))
-    return (f'Below are instructions for a vision model; the task is {task}. Write five more that mean the same in '
-            f'other words. Each must hold the placeholders {" ".join(PLACEHOLDERS[task])} exactly once each, and stand '
-            f'on a line of its own.\n\n{listed}\n{len(examples) + 1}.')
+    return (
+        f'Below are instructions for a vision model; the task is {task}. Write five more that mean the same in '
+        f'other words. Each must hold the placeholders {" ".join(PLACEHOLDERS[task])} exactly once each, and stand '
+        f'on a line of its own.\n\n{listed}\n{len(examples) + 1}.'
+    )
 
 
-def expand_templates(task: str, count: int, generate: Callable[[str], str], rng: np.random.Generator, *,
-                     known: Sequence[str] = (), max_rounds: int = 200) -> tuple[list[str], int]:
+def expand_templates(
+    task: str,
+    count: int,
+    generate: Callable[[str], str],
+    rng: np.random.Generator,
+    *,
+    known: Sequence[str] = (),
+    max_rounds: int = 200,
+) -> tuple[list[str], int]:
     """Lets an LLM write wordings until there are enough; good ones become examples for the next.
 
     Args:
@@ -115,7 +125,7 @@ def expand_templates(task: str, count: int, generate: Callable[[str], str], rng:
                 continue
             taken.add(_letters(template))
             pool.append(template)
-    return pool[start:start + count], refused
+    return pool[start : start + count], refused
 
 
 def _letters(template: str) -> tuple[str, ...]:

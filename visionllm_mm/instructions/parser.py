@@ -17,7 +17,9 @@ _CLASS_SET = re.compile(r'\{\s*' + _ENTRY + r'(?:\s*,\s*' + _ENTRY + r')*\s*\}')
 FORMAT = re.compile(r'\(\s*c((?:\s*,\s*(?:[xy]\d+|\.\.\.|…))+)\s*\)', re.IGNORECASE)
 _WORDS_ASKED_FOR = re.compile(
     r'[?？؟]|\b(answer|captions?|captioning|describe|description|explain|list|name|reply|respond|say|sentences?|summari[sz]e|'
-    r'tell|words?|write)\b', re.IGNORECASE)
+    r'tell|words?|write)\b',
+    re.IGNORECASE,
+)
 POINT_NAMES = re.compile(r'\[\s*"(?:[^"\\]|\\.)*"(?:\s*,\s*"(?:[^"\\]|\\.)*")*\s*\]')
 _MAX_WORDS = re.compile(r'\bat most (\d+) words\b', re.IGNORECASE)
 _RANGE = re.compile(r'\brange\b[^\d<{(.;?!]{0,12}(\d+)', re.IGNORECASE)
@@ -37,6 +39,7 @@ class Instruction:
         point_names: names of the points, written as ``["center", "top"]``; empty where they have none.
         max_words: the most words of an answer in words, stated as "at most 12 words"; None: not stated.
     """
+
     text: str
     class_names: tuple[str, ...]
     class_indices: tuple[int, ...]
@@ -86,25 +89,44 @@ def parse_instruction(text: str, vocabulary: Vocabulary, output_format: tuple[st
     """
     count = text.count(IMAGE_PLACEHOLDER)
     if count != 1:
-        raise ValueError(f'an instruction needs {IMAGE_PLACEHOLDER} exactly once to say where the image goes, '
-                         f'this one has it {count} times: {text!r}')
+        raise ValueError(
+            f'an instruction needs {IMAGE_PLACEHOLDER} exactly once to say where the image goes, '
+            f'this one has it {count} times: {text!r}'
+        )
     asks_for_words = output_format == (TEXT_START,) or (output_format is None and _WORDS_ASKED_FOR.search(text))
     if asks_for_words and not re.search(r'<c\d+>', text) and not FORMAT.search(text):
-        return Instruction(text=text, class_names=(), class_indices=(), output_format=(TEXT_START,),
-                           coord_range=vocabulary.coord_range, max_words=_parse_max_words(text))
+        return Instruction(
+            text=text,
+            class_names=(),
+            class_indices=(),
+            output_format=(TEXT_START,),
+            coord_range=vocabulary.coord_range,
+            max_words=_parse_max_words(text),
+        )
     names, indices = _parse_class_set(text, vocabulary)
     if output_format == (TEXT_START,):
-        return Instruction(text=text, class_names=names, class_indices=indices, output_format=output_format,
-                           coord_range=vocabulary.coord_range, max_words=_parse_max_words(text))
+        return Instruction(
+            text=text,
+            class_names=names,
+            class_indices=indices,
+            output_format=output_format,
+            coord_range=vocabulary.coord_range,
+            max_words=_parse_max_words(text),
+        )
     rest = _CLASS_SET.sub('', text)  # a class may be called "range 9000", and so may a point
     strangers = set(re.findall(r'<c\d+>', rest)) - {f'<c{index}>' for index in indices}
     if strangers:
         raise ValueError(f'{", ".join(sorted(strangers))} is mentioned, but not in the category set: {text!r}')
     named, rest = rest, POINT_NAMES.sub('', rest)
     output_format = output_format or _parse_format(rest, vocabulary, text)
-    return Instruction(text=text, class_names=names, class_indices=indices, output_format=output_format,
-                       coord_range=_parse_range(rest, vocabulary, text),
-                       point_names=_parse_point_names(named, output_format))
+    return Instruction(
+        text=text,
+        class_names=names,
+        class_indices=indices,
+        output_format=output_format,
+        coord_range=_parse_range(rest, vocabulary, text),
+        point_names=_parse_point_names(named, output_format),
+    )
 
 
 def states_format(text: str) -> bool:
@@ -116,14 +138,17 @@ def states_format(text: str) -> bool:
 def _parse_class_set(text: str, vocabulary: Vocabulary) -> tuple[tuple[str, ...], tuple[int, ...]]:
     sets = list(_CLASS_SET.finditer(text))
     if len(sets) != 1:
-        raise ValueError('an instruction needs one category set such as {"circle": <c0>, "red star": <c1>}, '
-                         f'this one has {len(sets)}: {text!r}')
+        raise ValueError(
+            'an instruction needs one category set such as {"circle": <c0>, "red star": <c1>}, '
+            f'this one has {len(sets)}: {text!r}'
+        )
     entries = re.findall(_ENTRY, sets[0][0])
     try:
         names = tuple(json.loads(name) for name, _ in entries)
     except json.JSONDecodeError as error:
-        raise ValueError(f'class names must be written as JSON strings, with \\\\ for a backslash: {error.msg} in '
-                         f'{error.doc}') from error
+        raise ValueError(
+            f'class names must be written as JSON strings, with \\\\ for a backslash: {error.msg} in {error.doc}'
+        ) from error
     check_class_names(names, vocabulary.num_classes)
     indices = tuple(vocabulary.token_id(token) for _, token in entries)
     if len(set(indices)) < len(indices):
@@ -132,11 +157,14 @@ def _parse_class_set(text: str, vocabulary: Vocabulary) -> tuple[tuple[str, ...]
 
 
 def _parse_format(rest: str, vocabulary: Vocabulary, text: str) -> tuple[str, ...]:
-    formats = {tuple(_expand(re.sub(r'\s', '', match[1].lower()).replace('…', '...').strip(',').split(','), vocabulary))
-               for match in FORMAT.finditer(rest)}
+    formats = {
+        tuple(_expand(re.sub(r'\s', '', match[1].lower()).replace('…', '...').strip(',').split(','), vocabulary))
+        for match in FORMAT.finditer(rest)
+    }
     if len(formats) != 1:
-        raise ValueError('an instruction needs one output format such as (c, x1, y1, x2, y2), '
-                         f'this one has {len(formats)}: {text!r}')
+        raise ValueError(
+            f'an instruction needs one output format such as (c, x1, y1, x2, y2), this one has {len(formats)}: {text!r}'
+        )
     points = formats.pop()
     output_format = ('<cls>', *(f'<{point}>' for point in points))
     vocabulary.format_ids(output_format)
@@ -148,13 +176,14 @@ def _parse_format(rest: str, vocabulary: Vocabulary, text: str) -> tuple[str, ..
 def _expand(points: list[str], vocabulary: Vocabulary) -> list[str]:
     """``x1, y1, ..., x8, y8`` written out."""
     for i in [i for i, point in enumerate(points) if point == '...'][::-1]:
-        before, after = points[i - 1:i], points[i + 1:i + 2]
+        before, after = points[i - 1 : i], points[i + 1 : i + 2]
         if not before or not after or not before[0].startswith('y') or not after[0].startswith('x'):
-            raise ValueError(f'"..." must stand between a y and an x, as in (c, x1, y1, ..., x8, y8), '
-                             f'got ({", ".join(points)})')
+            raise ValueError(
+                f'"..." must stand between a y and an x, as in (c, x1, y1, ..., x8, y8), got ({", ".join(points)})'
+            )
         vocabulary.token_id(f'<{after[0]}>')
         left_out = range(int(before[0][1:]) + 1, int(after[0][1:]))
-        points[i:i + 1] = [f'{axis}{k}' for k in left_out for axis in 'xy']
+        points[i : i + 1] = [f'{axis}{k}' for k in left_out for axis in 'xy']
     return points
 
 
@@ -164,8 +193,10 @@ def _parse_point_names(text: str, output_format: tuple[str, ...]) -> tuple[str, 
         return ()
     names = tuple(json.loads(lists[0]))
     if len(lists) > 1 or 2 * len(names) + 1 != len(output_format):
-        raise ValueError(f'the output format has {(len(output_format) - 1) // 2} points, but the instruction names '
-                         f'{" and ".join(lists)}: one list with one name per point is needed')
+        raise ValueError(
+            f'the output format has {(len(output_format) - 1) // 2} points, but the instruction names '
+            f'{" and ".join(lists)}: one list with one name per point is needed'
+        )
     return names
 
 
@@ -182,6 +213,8 @@ def _parse_range(rest: str, vocabulary: Vocabulary, text: str) -> int:
         raise ValueError(f'the instruction states more than one range, {sorted(stated)}: {text!r}')
     coord_range = stated.pop()
     if not 1 <= coord_range <= vocabulary.coord_range:
-        raise ValueError(f'the instruction asks for the range {coord_range}, but the location tokens of this '
-                         f'vocabulary span 1 .. {vocabulary.coord_range}')
+        raise ValueError(
+            f'the instruction asks for the range {coord_range}, but the location tokens of this '
+            f'vocabulary span 1 .. {vocabulary.coord_range}'
+        )
     return coord_range

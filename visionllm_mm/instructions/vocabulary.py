@@ -31,6 +31,7 @@ class Vocabulary:
     Raises:
         ValueError: when a size is not positive.
     """
+
     num_classes: int = 512
     coord_range: int = 512
     max_points: int = 24
@@ -81,9 +82,11 @@ class Vocabulary:
                 return self.location_start + self.coord_range + index
             if kind in 'xy' and 1 <= index <= self.max_points:
                 return self.format_start + 2 * index - (kind == 'x')
-        raise ValueError(f'{token!r} is not in the vocabulary, which has <c0> .. <c{self.num_classes - 1}>, '
-                         f'<p-{self.coord_range}> .. <p{self.coord_range}>, <none>, <cls> and '
-                         f'<x1> <y1> .. <x{self.max_points}> <y{self.max_points}>')
+        raise ValueError(
+            f'{token!r} is not in the vocabulary, which has <c0> .. <c{self.num_classes - 1}>, '
+            f'<p-{self.coord_range}> .. <p{self.coord_range}>, <none>, <cls> and '
+            f'<x1> <y1> .. <x{self.max_points}> <y{self.max_points}>'
+        )
 
     def format_ids(self, output_format: tuple[str, ...]) -> list[int]:
         """Ids of the tokens of an output format, e.g. of ``('<cls>', '<x1>', '<y1>', '<x2>', '<y2>')``."""

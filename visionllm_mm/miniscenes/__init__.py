@@ -12,7 +12,20 @@ from .writer import (
 )
 
 __all__ = [
-    'CATEGORIES', 'COLORS', 'GENERATOR_VERSION', 'HELD_OUT_PAIRS', 'KEYPOINTS', 'PAIRS', 'SHAPES',
-    'SKELETON', 'TRAIN_PAIRS', 'DatasetArguments', 'Example', 'FolderInUseError', 'Instance',
-    'find_existing', 'make_example', 'write_dataset'
+    'CATEGORIES',
+    'COLORS',
+    'GENERATOR_VERSION',
+    'HELD_OUT_PAIRS',
+    'KEYPOINTS',
+    'PAIRS',
+    'SHAPES',
+    'SKELETON',
+    'TRAIN_PAIRS',
+    'DatasetArguments',
+    'Example',
+    'FolderInUseError',
+    'Instance',
+    'find_existing',
+    'make_example',
+    'write_dataset',
 ]

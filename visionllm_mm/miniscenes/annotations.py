@@ -95,12 +95,14 @@ def _trace_pixel_edges(mask: np.ndarray) -> tuple[list[np.ndarray], list[np.ndar
         Contours of (points, 1, 2) int32, x and y of pixel corners: pixel column j is j..j+1.
     """
     x, y, w, h = cv2.boundingRect(mask)
-    tripled = cv2.resize(mask[y:y + h, x:x + w], (3 * w, 3 * h), interpolation=cv2.INTER_NEAREST)
+    tripled = cv2.resize(mask[y : y + h, x : x + w], (3 * w, 3 * h), interpolation=cv2.INTER_NEAREST)
     contours, hierarchy = cv2.findContours(tripled, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     corners = [(contour + 1) // 3 + np.int32([x, y]) for contour in contours]
     is_hole = hierarchy[0, :, 3] >= 0
-    return ([c for c, hole in zip(corners, is_hole, strict=True) if not hole],
-            [c for c, hole in zip(corners, is_hole, strict=True) if hole])
+    return (
+        [c for c, hole in zip(corners, is_hole, strict=True) if not hole],
+        [c for c, hole in zip(corners, is_hole, strict=True) if hole],
+    )
 
 
 def mask_keypoints(mask: np.ndarray) -> list[float]:
@@ -160,13 +162,16 @@ def coco_annotation(annotation_id: int, image_id: int, instance: Instance) -> di
 
 
 def _categories(names: list[str], supercategory: str) -> list[dict]:
-    return [{
-        'id': i,
-        'name': name,
-        'supercategory': supercategory,
-        'keypoints': list(KEYPOINTS),
-        'skeleton': [list(edge) for edge in SKELETON],
-    } for i, name in enumerate(names, start=1)]
+    return [
+        {
+            'id': i,
+            'name': name,
+            'supercategory': supercategory,
+            'keypoints': list(KEYPOINTS),
+            'skeleton': [list(edge) for edge in SKELETON],
+        }
+        for i, name in enumerate(names, start=1)
+    ]
 
 
 # Name of the class set -> its COCO categories; category ids count from 1.
@@ -176,8 +181,7 @@ CATEGORIES: dict[str, list[dict]] = {
     'pairs': _categories([f'{color} {shape}' for color, shape in PAIRS], 'colored shape'),
 }
 _CATEGORY_IDS = {
-    key: {category['name']: category['id'] for category in categories}
-    for key, categories in CATEGORIES.items()
+    key: {category['name']: category['id'] for category in categories} for key, categories in CATEGORIES.items()
 }
 
 

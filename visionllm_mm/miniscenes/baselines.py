@@ -80,12 +80,15 @@ def _random_boxes_ap(path: Path) -> float:
             corners = rng.uniform(0, 1, (_RANDOM_BOXES_PER_IMAGE, 2, 2))
             low = corners.min(1) * (image['width'], image['height'])
             extent = np.ptp(corners, axis=1) * (image['width'], image['height'])
-            boxes += [{
-                'image_id': image['id'],
-                'category_id': int(rng.integers(1, len(coco.cats) + 1)),
-                'bbox': [*low[i].tolist(), *extent[i].tolist()],
-                'score': float(rng.random()),
-            } for i in range(_RANDOM_BOXES_PER_IMAGE)]
+            boxes += [
+                {
+                    'image_id': image['id'],
+                    'category_id': int(rng.integers(1, len(coco.cats) + 1)),
+                    'bbox': [*low[i].tolist(), *extent[i].tolist()],
+                    'score': float(rng.random()),
+                }
+                for i in range(_RANDOM_BOXES_PER_IMAGE)
+            ]
         evaluation = COCOeval(coco, coco.loadRes(boxes), 'bbox')
         evaluation.evaluate()
         evaluation.accumulate()

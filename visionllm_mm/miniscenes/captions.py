@@ -21,8 +21,7 @@ _EMPTY_CAPTIONS = (
 )
 
 
-def sample_captions(rng: np.random.Generator, objects: Sequence[Instance],
-                    size: int) -> list[str]:
+def sample_captions(rng: np.random.Generator, objects: Sequence[Instance], size: int) -> list[str]:
     """Between ``MIN_CAPTIONS`` and ``MAX_CAPTIONS`` different captions of a scene."""
     if not objects:
         texts = list(_EMPTY_CAPTIONS)
@@ -48,10 +47,7 @@ def _describe(rng: np.random.Generator, objects: Sequence[Instance]) -> str:
     """
     key = _x if rng.random() < 0.5 else _minus_area
     counts = Counter(_kind_of(obj) for obj in sorted(objects, key=key))
-    return _join([
-        kind.with_article if n == 1 else f'{NUMBER_WORDS[n]} {kind.plural}'
-        for kind, n in counts.items()
-    ])
+    return _join([kind.with_article if n == 1 else f'{NUMBER_WORDS[n]} {kind.plural}' for kind, n in counts.items()])
 
 
 def _there_is(description: str) -> str:

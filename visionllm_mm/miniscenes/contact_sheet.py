@@ -31,10 +31,9 @@ def draw_contact_sheet(root: Path) -> np.ndarray:
     """
     folder = root / 'annotations'
     instances = json.loads((folder / 'instances_val.json').read_text())
-    images = instances['images'][:COLUMNS * MAX_ROWS]
+    images = instances['images'][: COLUMNS * MAX_ROWS]
     objects = _group(instances['annotations'], 'image_id')
-    captions = _group(json.loads((folder / 'captions_val.json').read_text())['annotations'],
-                      'image_id')
+    captions = _group(json.loads((folder / 'captions_val.json').read_text())['annotations'], 'image_id')
     refexp = json.loads((folder / 'refexp_val.json').read_text())
     expressions = _group(refexp['images'], 'original_id')
     targets = {a['image_id']: a for a in refexp['annotations']}
@@ -46,16 +45,20 @@ def draw_contact_sheet(root: Path) -> np.ndarray:
         # Another type of expression and another turn on each tile, so that the sheet shows all.
         expression = of_image[position % len(of_image)] if of_image else None
         turn = position % len(conversation['question_types'])
-        question, answer = (t['value'] for t in conversation['conversations'][2 * turn:2 * turn + 2])
+        question, answer = (t['value'] for t in conversation['conversations'][2 * turn : 2 * turn + 2])
         pixels = cv2.imread(str(root / 'val' / image['file_name']))[..., ::-1]
-        tiles.append(_draw_tile(
-            pixels, objects[image['id']],
-            target=targets[expression['id']] if expression else None,
-            paragraphs=[
-                captions[image['id']][0]['caption'],
-                f'-> {expression["caption"]}' if expression else '-> (no expression)',
-                f'{question.removeprefix("<image>").strip()} {answer}',
-            ]))
+        tiles.append(
+            _draw_tile(
+                pixels,
+                objects[image['id']],
+                target=targets[expression['id']] if expression else None,
+                paragraphs=[
+                    captions[image['id']][0]['caption'],
+                    f'-> {expression["caption"]}' if expression else '-> (no expression)',
+                    f'{question.removeprefix("<image>").strip()} {answer}',
+                ],
+            )
+        )
     return _join_tiles(tiles)
 
 
@@ -69,12 +72,11 @@ def _group(entries: list[dict], key: str) -> dict[int, list[dict]]:
 def _join_tiles(tiles: list[np.ndarray]) -> np.ndarray:
     columns = min(COLUMNS, len(tiles))
     tiles += [np.full_like(tiles[0], 255) for _ in range(-len(tiles) % columns)]
-    rows = [np.hstack(tiles[i:i + columns]) for i in range(0, len(tiles), columns)]
+    rows = [np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]
     return np.vstack(rows)
 
 
-def _draw_tile(pixels: np.ndarray, objects: list[dict], target: dict | None,
-               paragraphs: list[str]) -> np.ndarray:
+def _draw_tile(pixels: np.ndarray, objects: list[dict], target: dict | None, paragraphs: list[str]) -> np.ndarray:
     tile = np.full((_TILE_HEIGHT, _TILE_WIDTH, 3), _PAPER, np.uint8)
     scale = _IMAGE_SIDE / pixels.shape[0]
     scene = cv2.resize(pixels, (_IMAGE_SIDE, _IMAGE_SIDE), interpolation=cv2.INTER_NEAREST)
@@ -83,7 +85,7 @@ def _draw_tile(pixels: np.ndarray, objects: list[dict], target: dict | None,
         _draw_object(scene, obj, scale, thickness=3 if is_target else 1)
     for obj in objects:  # after all boxes, which would cross them
         _draw_label(scene, obj, scale)
-    tile[_MARGIN:_MARGIN + _IMAGE_SIDE, _MARGIN:_MARGIN + _IMAGE_SIDE] = scene
+    tile[_MARGIN : _MARGIN + _IMAGE_SIDE, _MARGIN : _MARGIN + _IMAGE_SIDE] = scene
     y = _IMAGE_SIDE + _MARGIN
     for paragraph in paragraphs:
         for line in _wrap(paragraph, _IMAGE_SIDE):

@@ -43,8 +43,7 @@ class Expression(NamedTuple):
     target: int
 
 
-def sample_expressions(rng: np.random.Generator, objects: Sequence[Instance],
-                       size: int) -> list[Expression]:
+def sample_expressions(rng: np.random.Generator, objects: Sequence[Instance], size: int) -> list[Expression]:
     """At most one expression of each type, each about an object drawn uniformly."""
     chosen = []
     for find in (_attributes, _comparisons, _positions, _relations):
@@ -71,8 +70,9 @@ def _positions(objects: Sequence[Instance], size: int) -> Iterator[Expression]:
     yield from _superlatives('position', POSITION_SUPERLATIVES, objects, size)
 
 
-def _superlatives(expression_type: str, words: Sequence[str], objects: Sequence[Instance],
-                  size: int) -> Iterator[Expression]:
+def _superlatives(
+    expression_type: str, words: Sequence[str], objects: Sequence[Instance], size: int
+) -> Iterator[Expression]:
     for kind in kinds_in(objects):
         for word in words:
             target = superlative(objects, word, kind, size)

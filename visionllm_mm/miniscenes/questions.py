@@ -40,8 +40,9 @@ class _Scene(NamedTuple):
     pairs: Sequence[tuple[str, str]]  # (color, shape) that the split may name
 
 
-def sample_conversation(rng: np.random.Generator, objects: Sequence[Instance], size: int,
-                        pairs: Sequence[tuple[str, str]]) -> list[Question]:
+def sample_conversation(
+    rng: np.random.Generator, objects: Sequence[Instance], size: int, pairs: Sequence[tuple[str, str]]
+) -> list[Question]:
     """Between ``MIN_TURNS`` and ``MAX_TURNS`` questions of different types.
 
     Within a type the answer is drawn uniformly from those that the scene offers, and only then the

@@ -64,9 +64,7 @@ def kinds_in(objects: Sequence[Instance]) -> list[Kind]:
     """Every kind that at least one of the objects is of, each once, in a fixed order."""
     kinds = dict.fromkeys([ANY_OBJECT])
     for obj in objects:
-        kinds.update(dict.fromkeys([
-            Kind(obj.color, None), Kind(None, obj.shape), Kind(obj.color, obj.shape)
-        ]))
+        kinds.update(dict.fromkeys([Kind(obj.color, None), Kind(None, obj.shape), Kind(obj.color, obj.shape)]))
     return list(kinds)
 
 
@@ -97,8 +95,7 @@ def superlative(objects: Sequence[Instance], word: str, kind: Kind, size: int) -
     return None
 
 
-def in_direction(objects: Sequence[Instance], kind: Kind, relation: str, anchor: int,
-                 size: int) -> list[int] | None:
+def in_direction(objects: Sequence[Instance], kind: Kind, relation: str, anchor: int, size: int) -> list[int] | None:
     """Indices of the objects of a kind that are, say, 'left of' an anchor; None for a close call.
 
     The anchor itself is not counted among the objects of the kind.

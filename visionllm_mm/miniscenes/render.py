@@ -59,8 +59,7 @@ def _draw_background(rng: np.random.Generator, object_colors: list[str], size: i
     return first + texture * (second - first)
 
 
-def _sample_background_colors(rng: np.random.Generator,
-                              object_colors: list[str]) -> tuple[np.ndarray, np.ndarray]:
+def _sample_background_colors(rng: np.random.Generator, object_colors: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Two grayish colors such that no mixture of them comes near an object's color."""
     n = _BACKGROUND_CANDIDATES
     gray = rng.uniform(25, 230, (n, 1, 1))
@@ -74,8 +73,7 @@ def _sample_background_colors(rng: np.random.Generator,
     gaps = _to_lab(mixtures.reshape(-1, 1, 3)) - _to_lab(targets)
     contrast = np.linalg.norm(gaps, axis=-1).reshape(n, -1).min(1)
     # The first that is good enough keeps the choice wide; the best is the way out.
-    best = int(np.argmax(contrast > MIN_CONTRAST)) if contrast.max() > MIN_CONTRAST else int(
-        np.argmax(contrast))
+    best = int(np.argmax(contrast > MIN_CONTRAST)) if contrast.max() > MIN_CONTRAST else int(np.argmax(contrast))
     return ends[best, 0], ends[best, 1]
 
 

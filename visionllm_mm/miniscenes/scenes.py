@@ -73,8 +73,7 @@ def sample_layout(rng: np.random.Generator, split: str, size: int) -> list[Scene
     return objects
 
 
-def _sample_pair(rng: np.random.Generator, split: str,
-                 objects: list[SceneObject]) -> tuple[str, str]:
+def _sample_pair(rng: np.random.Generator, split: str, objects: list[SceneObject]) -> tuple[str, str]:
     while True:
         color = COLORS[rng.integers(len(COLORS))]
         shape = SHAPES[rng.integers(len(SHAPES))]

@@ -12,8 +12,7 @@ SUPERSAMPLE = 4
 _FIXED_POINT_BITS = 4
 
 
-def _arc(start_deg: float, stop_deg: float, radius: float = 1.0, center_x: float = 0.0,
-         points: int = 48) -> np.ndarray:
+def _arc(start_deg: float, stop_deg: float, radius: float = 1.0, center_x: float = 0.0, points: int = 48) -> np.ndarray:
     angles = np.deg2rad(np.linspace(start_deg, stop_deg, points, endpoint=False))
     return np.stack([center_x + radius * np.cos(angles), radius * np.sin(angles)], axis=1)
 
@@ -41,16 +40,18 @@ def _crescent(bite_radius: float = 0.85, bite_x: float = 0.45) -> np.ndarray:
     tip_y = np.sqrt(1 - tip_x**2)
     outer = np.rad2deg(np.arctan2(tip_y, tip_x))
     inner = np.rad2deg(np.arctan2(tip_y, tip_x - bite_x))
-    return np.concatenate([
-        _arc(outer, 360 - outer),
-        _arc(360 - inner, inner, bite_radius, bite_x),
-    ])
+    return np.concatenate(
+        [
+            _arc(outer, 360 - outer),
+            _arc(360 - inner, inner, bite_radius, bite_x),
+        ]
+    )
 
 
 def _heart() -> np.ndarray:
     t = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     y = 13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t)
-    outline = np.stack([16 * np.sin(t)**3, -y], axis=1)
+    outline = np.stack([16 * np.sin(t) ** 3, -y], axis=1)
     outline -= (outline.min(0) + outline.max(0)) / 2
     return outline / np.linalg.norm(outline, axis=1).max()
 
@@ -69,8 +70,7 @@ OUTLINES: dict[str, list[np.ndarray]] = {
 }
 
 
-def place_outline(shape: str, center_xy: tuple[float, float], diameter: float,
-                  angle: float) -> list[np.ndarray]:
+def place_outline(shape: str, center_xy: tuple[float, float], diameter: float, angle: float) -> list[np.ndarray]:
     """Outlines of a shape in the image.
 
     Args:
@@ -122,5 +122,4 @@ def average_down(fine_mask: np.ndarray) -> np.ndarray:
 def find_pixels(fine_mask: np.ndarray) -> tuple[slice, slice]:
     """Rows and columns of the image pixels that a non-empty fine mask touches."""
     x, y, w, h = cv2.boundingRect(fine_mask)
-    return (slice(y // SUPERSAMPLE, -(-(y + h) // SUPERSAMPLE)),
-            slice(x // SUPERSAMPLE, -(-(x + w) // SUPERSAMPLE)))
+    return (slice(y // SUPERSAMPLE, -(-(y + h) // SUPERSAMPLE)), slice(x // SUPERSAMPLE, -(-(x + w) // SUPERSAMPLE)))

@@ -65,8 +65,9 @@ class DatasetArguments:
         yield 'dataset.json'
 
 
-def write_dataset(out: Path, arguments: DatasetArguments,
-                  on_progress: Callable[[str, int], None] = lambda split, done: None) -> dict:
+def write_dataset(
+    out: Path, arguments: DatasetArguments, on_progress: Callable[[str, int], None] = lambda split, done: None
+) -> dict:
     """Write the data set to ``out``, which must not exist or be empty.
 
     The files are written to a neighboring folder that is renamed at the end, so ``out`` never
@@ -106,8 +107,7 @@ def _single_threaded_opencv() -> Iterator[None]:
         cv2.setNumThreads(threads)
 
 
-def _write_files(root: Path, arguments: DatasetArguments,
-                 on_progress: Callable[[str, int], None]) -> dict:
+def _write_files(root: Path, arguments: DatasetArguments, on_progress: Callable[[str, int], None]) -> dict:
     for folder in (*SPLITS, 'annotations'):
         (root / folder).mkdir(parents=True)
     fingerprint = hashlib.sha256()
@@ -146,19 +146,23 @@ def find_existing(out: Path, arguments: DatasetArguments) -> dict | None:
     if description.get('generator_version') != GENERATOR_VERSION:
         raise FolderInUseError(
             f'{out} holds MiniScenes of generator version {description.get("generator_version")}, '
-            f'and this is version {GENERATOR_VERSION}')
+            f'and this is version {GENERATOR_VERSION}'
+        )
     if description.get('arguments') != asdict(arguments):
-        raise FolderInUseError(f'{out} holds MiniScenes made with {description.get("arguments")}, '
-                               f'not with {asdict(arguments)}')
+        raise FolderInUseError(
+            f'{out} holds MiniScenes made with {description.get("arguments")}, not with {asdict(arguments)}'
+        )
     missing = [name for name in arguments.file_names() if not (out / name).is_file()]
     if missing:
-        raise FolderInUseError(f'{out} holds this data set, but {len(missing)} of its files are '
-                               f'missing, {missing[0]} first')
+        raise FolderInUseError(
+            f'{out} holds this data set, but {len(missing)} of its files are missing, {missing[0]} first'
+        )
     return description
 
 
-def _write_split(root: Path, split: str, arguments: DatasetArguments, fingerprint,
-                 on_progress: Callable[[str, int], None]) -> None:
+def _write_split(
+    root: Path, split: str, arguments: DatasetArguments, fingerprint, on_progress: Callable[[str, int], None]
+) -> None:
     collected: dict[str, dict | list] = {name: start() for name, (start, _) in _FILES.items()}
     for image_id, example in enumerate(_make_examples(split, arguments), start=1):
         _write_image(root / split / image_file_name(image_id), example.image)
@@ -194,12 +198,10 @@ def _write_image(path: Path, image: np.ndarray) -> None:
 
 
 def _start_instances(class_set: str) -> dict:
-    return {'info': _INFO, 'licenses': _LICENSES, 'images': [], 'annotations': [],
-            'categories': CATEGORIES[class_set]}
+    return {'info': _INFO, 'licenses': _LICENSES, 'images': [], 'annotations': [], 'categories': CATEGORIES[class_set]}
 
 
-def _add_instances(class_set: str, content: dict, image_id: int, split: str,
-                   example: Example) -> None:
+def _add_instances(class_set: str, content: dict, image_id: int, split: str, example: Example) -> None:
     del split
     content['images'].append(coco_image(image_id, example.image.shape[0]))
     for instance in example.instances:
@@ -214,8 +216,7 @@ def _keep_held_out_pairs(content: dict) -> dict:
     averages over categories that occur, here the held-out ones.
     """
     held_out = [
-        a for a in content['annotations']
-        if (a['attributes']['color'], a['attributes']['shape']) in HELD_OUT_PAIRS
+        a for a in content['annotations'] if (a['attributes']['color'], a['attributes']['shape']) in HELD_OUT_PAIRS
     ]
     image_ids = {a['image_id'] for a in held_out}
     images = [image for image in content['images'] if image['id'] in image_ids]
@@ -223,8 +224,13 @@ def _keep_held_out_pairs(content: dict) -> dict:
 
 
 def _start_expressions() -> dict:
-    return {'info': _INFO, 'licenses': _LICENSES, 'images': [], 'annotations': [],
-            'categories': [{'id': 0, 'name': 'object', 'supercategory': 'object'}]}
+    return {
+        'info': _INFO,
+        'licenses': _LICENSES,
+        'images': [],
+        'annotations': [],
+        'categories': [{'id': 0, 'name': 'object', 'supercategory': 'object'}],
+    }
 
 
 def _add_expressions(content: dict, image_id: int, split: str, example: Example) -> None:
@@ -233,20 +239,24 @@ def _add_expressions(content: dict, image_id: int, split: str, example: Example)
     for expression in example.expressions:
         expression_id = len(content['images']) + 1
         instance = example.instances[expression.target]
-        content['images'].append({
-            **coco_image(image_id, example.image.shape[0]),
-            'id': expression_id,
-            'original_id': image_id,
-            'caption': expression.text,
-            'dataset_name': DATASET_NAMES[expression.type],
-            'expression_type': expression.type,
-            'tokens_negative': [[0, len(expression.text)]],
-        })
-        content['annotations'].append({
-            **coco_annotation(expression_id, expression_id, instance),
-            'category_id': 0,
-            'tokens_positive': [[0, len(expression.text)]],
-        })
+        content['images'].append(
+            {
+                **coco_image(image_id, example.image.shape[0]),
+                'id': expression_id,
+                'original_id': image_id,
+                'caption': expression.text,
+                'dataset_name': DATASET_NAMES[expression.type],
+                'expression_type': expression.type,
+                'tokens_negative': [[0, len(expression.text)]],
+            }
+        )
+        content['annotations'].append(
+            {
+                **coco_annotation(expression_id, expression_id, instance),
+                'category_id': 0,
+                'tokens_positive': [[0, len(expression.text)]],
+            }
+        )
 
 
 def _start_captions() -> dict:
@@ -267,17 +277,18 @@ def _add_conversation(content: list, image_id: int, split: str, example: Example
         prefix = '<image>\n' if i == 0 else ''
         turns.append({'from': 'human', 'value': prefix + question.text})
         turns.append({'from': 'gpt', 'value': question.answer})
-    content.append({
-        'id': f'{split}_{image_id:06d}',
-        'image': image_file_name(image_id),
-        'conversations': turns,
-        'question_types': [question.type for question in example.conversation],
-    })
+    content.append(
+        {
+            'id': f'{split}_{image_id:06d}',
+            'image': image_file_name(image_id),
+            'conversations': turns,
+            'question_types': [question.type for question in example.conversation],
+        }
+    )
 
 
 def _instances_of(class_set: str) -> tuple[Callable, Callable]:
-    return (lambda: _start_instances(class_set),
-            lambda *arguments: _add_instances(class_set, *arguments))
+    return (lambda: _start_instances(class_set), lambda *arguments: _add_instances(class_set, *arguments))
 
 
 _FILES: dict[str, tuple[Callable, Callable]] = {

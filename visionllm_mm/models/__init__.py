@@ -10,7 +10,18 @@ from .text_encoder import TextEncoder
 from .visionllm import VisionLLM
 
 __all__ = [
-    'AlignmentLoss', 'CausalLM', 'CenterL1Cost', 'ClassProbabilityCost', 'ClassTokenLoss', 'FormatLoss',
-    'InternImage', 'LanguageGuidedImageTokenizer', 'LocationTokenLoss', 'ObjectnessFocalCost', 'OpenEndedTaskDecoder',
-    'TextEncoder', 'VisionLLM', 'WordLoss'
+    'AlignmentLoss',
+    'CausalLM',
+    'CenterL1Cost',
+    'ClassProbabilityCost',
+    'ClassTokenLoss',
+    'FormatLoss',
+    'InternImage',
+    'LanguageGuidedImageTokenizer',
+    'LocationTokenLoss',
+    'ObjectnessFocalCost',
+    'OpenEndedTaskDecoder',
+    'TextEncoder',
+    'VisionLLM',
+    'WordLoss',
 ]

@@ -34,6 +34,7 @@ class Matches:
         outlines_norm: (B, k, P, 2), boundary points of the object, whatever is asked for; P = 0: none are known.
         outline_valid: (B, k, P) bool, as ``point_valid``.
     """
+
     tokens: Tensor
     valid: Tensor
     objects: Tensor
@@ -48,7 +49,7 @@ class Matches:
 
     def slots(self, targets: list[SetTargets]) -> list[Tensor]:
         """Per image the token of each object, int64; -1 where it has none."""
-        slots = [self.tokens.new_full((len(target), ), -1) for target in targets]
+        slots = [self.tokens.new_full((len(target),), -1) for target in targets]
         for slot, tokens, objects, valid in zip(slots, self.tokens, self.objects, self.valid, strict=True):
             slot[objects[valid]] = tokens[valid]
         return slots
@@ -69,10 +70,19 @@ class SetCriterion(nn.Module):
         loss_outline: loss of the location tokens that point queries say by themselves of outlines; None: off.
     """
 
-    def __init__(self, assigner: BaseAssigner, loss_objectness: nn.Module, loss_center: nn.Module,
-                 loss_class: nn.Module, loss_location: nn.Module, loss_alignment: nn.Module | None = None,
-                 proposal_assigner: BaseAssigner | None = None, loss_size: nn.Module | None = None,
-                 loss_iou: nn.Module | None = None, loss_outline: nn.Module | None = None) -> None:
+    def __init__(
+        self,
+        assigner: BaseAssigner,
+        loss_objectness: nn.Module,
+        loss_center: nn.Module,
+        loss_class: nn.Module,
+        loss_location: nn.Module,
+        loss_alignment: nn.Module | None = None,
+        proposal_assigner: BaseAssigner | None = None,
+        loss_size: nn.Module | None = None,
+        loss_iou: nn.Module | None = None,
+        loss_outline: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         self.assigner = assigner
         self.loss_objectness = loss_objectness
@@ -97,10 +107,13 @@ class SetCriterion(nn.Module):
         rows, none = [], class_logits.shape[2] - 1
         for i, target in enumerate(targets):
             assigned = self.assigner.assign(
-                InstanceData(objectness=tokens.objectness[-1, i], centers_norm=tokens.centers_norm[-1, i],
-                             class_logits=class_logits[i]),
-                InstanceData(labels=self._answers(target.asked_class, none),
-                             centers_norm=target.centers_norm)).gt_inds
+                InstanceData(
+                    objectness=tokens.objectness[-1, i],
+                    centers_norm=tokens.centers_norm[-1, i],
+                    class_logits=class_logits[i],
+                ),
+                InstanceData(labels=self._answers(target.asked_class, none), centers_norm=target.centers_norm),
+            ).gt_inds
             rows.append(self._row(assigned, target))
         return self._pad(rows)
 
@@ -120,7 +133,8 @@ class SetCriterion(nn.Module):
             # mmdet's assigner mixes devices; it is quick on the CPU.
             found = self.proposal_assigner.assign(
                 InstanceData(priors=priors[inside].cpu()),
-                InstanceData(bboxes=target.boxes_xyxy.cpu(), labels=target.class_index.cpu())).gt_inds
+                InstanceData(bboxes=target.boxes_xyxy.cpu(), labels=target.class_index.cpu()),
+            ).gt_inds
             assigned = found.new_zeros(len(priors), device=priors.device)
             assigned[inside] = found.to(priors.device)
             rows.append(self._row(assigned, target))
@@ -135,8 +149,16 @@ class SetCriterion(nn.Module):
     def _row(assigned: Tensor, target: SetTargets) -> tuple[Tensor, ...]:
         kept = (assigned > 0).nonzero().squeeze(1)
         objects = assigned[kept] - 1
-        return (kept, objects, target.class_index[objects], target.asked_class[objects], target.points_norm[objects],
-                target.centers_norm[objects], target.sizes_norm[objects], target.outlines_norm[objects])
+        return (
+            kept,
+            objects,
+            target.class_index[objects],
+            target.asked_class[objects],
+            target.points_norm[objects],
+            target.centers_norm[objects],
+            target.sizes_norm[objects],
+            target.outlines_norm[objects],
+        )
 
     @staticmethod
     def _pad(rows: list[tuple[Tensor, ...]]) -> Matches:
@@ -156,11 +178,28 @@ class SetCriterion(nn.Module):
             padded = pad([nn.functional.pad(p, (0, 0, 0, most - p.shape[1]), value=torch.nan) for p in values])
             return padded.nan_to_num(), valid[:, :, None] & ~padded.isnan().any(dim=-1)
 
-        return Matches(pad(kept), valid, pad(objects), pad(classes), pad(asked), *pad_points(points), pad(centers),
-                       pad(sizes), *pad_points(outlines))
+        return Matches(
+            pad(kept),
+            valid,
+            pad(objects),
+            pad(classes),
+            pad(asked),
+            *pad_points(points),
+            pad(centers),
+            pad(sizes),
+            *pad_points(outlines),
+        )
 
-    def forward(self, tokens: ImageTokens, content: Tensor, class_logits: Tensor, point_logits: Tensor,
-                names: NameSets | Prefix, matches: Matches, targets: list[SetTargets]) -> dict[str, Tensor]:
+    def forward(
+        self,
+        tokens: ImageTokens,
+        content: Tensor,
+        class_logits: Tensor,
+        point_logits: Tensor,
+        names: NameSets | Prefix,
+        matches: Matches,
+        targets: list[SetTargets],
+    ) -> dict[str, Tensor]:
         """Losses by name; those of inner decoder layers are prefixed ``d0.``, ``d1.`` ... as in mmdet.
 
         Args:
@@ -203,8 +242,9 @@ class SetCriterion(nn.Module):
         valid = point_valid[..., None].expand_as(offsets)
         return loss(point_logits, offsets, valid) / reduce_mean(valid.sum().float()).clamp(min=1)
 
-    def known_object_losses(self, tokens: ImageTokens, content: Tensor, names: NameSets | Prefix,
-                            matches: Matches) -> dict[str, Tensor]:
+    def known_object_losses(
+        self, tokens: ImageTokens, content: Tensor, names: NameSets | Prefix, matches: Matches
+    ) -> dict[str, Tensor]:
         """Losses by name of what the tokens should describe, whatever is asked: L_tok and the alignment with names."""
         num_matched = reduce_mean(matches.valid.sum().float()).clamp(min=1)
         losses = self._token_losses(tokens, matches, num_matched)
@@ -221,8 +261,13 @@ class SetCriterion(nn.Module):
             rows.append(inside.all(dim=2).any(dim=1))
         return torch.stack(rows)
 
-    def proposal_losses(self, proposals: Proposals, project: Callable[[Tensor], Tensor], names: NameSets | Prefix,
-                        targets: list[SetTargets]) -> dict[str, Tensor]:
+    def proposal_losses(
+        self,
+        proposals: Proposals,
+        project: Callable[[Tensor], Tensor],
+        names: NameSets | Prefix,
+        targets: list[SetTargets],
+    ) -> dict[str, Tensor]:
         """Losses of the encoder's proposals by name, prefixed ``enc.``.
 
         Args:
@@ -234,8 +279,9 @@ class SetCriterion(nn.Module):
         matches = self.match_proposals(proposals, targets)
         num_matched = reduce_mean(matches.valid.sum().float()).clamp(min=1)
         sizes = None if proposals.sizes_norm is None else proposals.sizes_norm[None]
-        tokens = ImageTokens(proposals.embeddings[None], proposals.centers_norm[None], proposals.objectness[None],
-                             sizes_norm=sizes)
+        tokens = ImageTokens(
+            proposals.embeddings[None], proposals.centers_norm[None], proposals.objectness[None], sizes_norm=sizes
+        )
         losses = self._token_losses(tokens, matches, num_matched)
         content = project(self._take(proposals.embeddings, matches.tokens))
         losses |= self._alignment_losses(content[None], names, matches, num_matched)
@@ -249,12 +295,23 @@ class SetCriterion(nn.Module):
             classes = torch.nn.functional.pad(target.class_index, (0, len(low) - len(target)), value=-1)
             kept = valid.nonzero().squeeze(1)
             index = objects[kept]
-            rows.append((kept, index, classes[index], classes[index], low.new_zeros(len(kept), 1, 2),
-                         (low + high)[index] / 2, (high - low)[index], target.outlines_norm[index]))
+            rows.append(
+                (
+                    kept,
+                    index,
+                    classes[index],
+                    classes[index],
+                    low.new_zeros(len(kept), 1, 2),
+                    (low + high)[index] / 2,
+                    (high - low)[index],
+                    target.outlines_norm[index],
+                )
+            )
         return self._pad(rows)
 
-    def denoising_losses(self, tokens: ImageTokens, content: Tensor, names: NameSets | Prefix,
-                         matches: Matches) -> dict[str, Tensor]:
+    def denoising_losses(
+        self, tokens: ImageTokens, content: Tensor, names: NameSets | Prefix, matches: Matches
+    ) -> dict[str, Tensor]:
         """Losses of tokens that began near their objects, by name: place, and name where there is one.
 
         Args:
@@ -265,19 +322,23 @@ class SetCriterion(nn.Module):
         """
         num_matched = reduce_mean(matches.valid.sum().float()).clamp(min=1)
         losses = self._place_losses(tokens, matches, num_matched)
-        asked = replace(matches, valid=matches.valid & (matches.class_index >= 0),
-                        class_index=matches.class_index.clamp(min=0))
+        asked = replace(
+            matches, valid=matches.valid & (matches.class_index >= 0), class_index=matches.class_index.clamp(min=0)
+        )
         num_asked = reduce_mean(asked.valid.sum().float()).clamp(min=1)
         content = torch.stack([self._take(layer, matches.tokens) for layer in content])
         return losses | self._alignment_losses(content, names, asked, num_asked)
 
-    def _alignment_losses(self, content: Tensor, names: NameSets | Prefix, matches: Matches,
-                          num_matched: Tensor) -> dict[str, Tensor]:
+    def _alignment_losses(
+        self, content: Tensor, names: NameSets | Prefix, matches: Matches, num_matched: Tensor
+    ) -> dict[str, Tensor]:
         if self.loss_alignment is None:
             return {}
         return {
             f'{name}loss_alignment': self.loss_alignment(
-                layer, names.name_embeddings, names.class_valid, matches.class_index, matches.valid) / num_matched
+                layer, names.name_embeddings, names.class_valid, matches.class_index, matches.valid
+            )
+            / num_matched
             for name, layer in self._by_layer(content)
         }
 
@@ -288,7 +349,8 @@ class SetCriterion(nn.Module):
         labels = self._scatter(matches, torch.zeros_like(matches.tokens), num_tokens, 1).flatten()
         for name, objectness in self._by_layer(tokens.objectness):
             losses[f'{name}loss_objectness'] = self.loss_objectness(
-                objectness.reshape(-1, 1), labels, avg_factor=num_matched)
+                objectness.reshape(-1, 1), labels, avg_factor=num_matched
+            )
         return losses | self._place_losses(tokens, matches, num_matched)
 
     def _place_losses(self, tokens: ImageTokens, matches: Matches, num_matched: Tensor) -> dict[str, Tensor]:
@@ -296,7 +358,8 @@ class SetCriterion(nn.Module):
         weight = matches.valid[..., None].float().expand(-1, -1, 2)
         for name, centers in self._by_layer(tokens.centers_norm):
             losses[f'{name}loss_center'] = self.loss_center(
-                self._take(centers, matches.tokens), matches.centers_norm, weight, avg_factor=num_matched)
+                self._take(centers, matches.tokens), matches.centers_norm, weight, avg_factor=num_matched
+            )
         if tokens.sizes_norm is not None:
             losses |= self._size_losses(tokens, matches, num_matched)
         return losses
@@ -308,9 +371,11 @@ class SetCriterion(nn.Module):
         for name, places in self._by_layer(tokens.places_norm):
             found = self._take(places, matches.tokens)
             losses[f'{name}loss_size'] = self.loss_size(
-                found[..., 2:], matches.sizes_norm, weight, avg_factor=num_matched)
+                found[..., 2:], matches.sizes_norm, weight, avg_factor=num_matched
+            )
             losses[f'{name}loss_iou'] = self.loss_iou(
-                bbox_cxcywh_to_xyxy(found).flatten(0, 1), true_boxes, weight[..., 0].flatten(), avg_factor=num_matched)
+                bbox_cxcywh_to_xyxy(found).flatten(0, 1), true_boxes, weight[..., 0].flatten(), avg_factor=num_matched
+            )
         return losses
 
     @staticmethod

@@ -50,12 +50,12 @@ def format_logits(decoder: OpenEndedTaskDecoder, instructions: list[Instruction]
     answer = (decoder.added_tokens(ids) + written.name_embeddings).expand(len(instructions), -1, -1)
     hidden, _ = decoder.continue_prefix(prefix, 0, answer)
     last_word = hidden.gather(1, (prefix.lengths - 1)[:, None, None].expand(-1, 1, hidden.shape[2]))
-    decisions = torch.cat([last_word, hidden[:, -len(tokens):][:, 2::2]], dim=1)
+    decisions = torch.cat([last_word, hidden[:, -len(tokens) :][:, 2::2]], dim=1)
     words = llm.word_logits(decisions)
     ends = torch.cat([words[:, :1, llm.start_id], words[:, 1:, llm.tokenizer.eos_token_id]], dim=1)
     further = [CLASS_QUERY, *(f'<x{k}>' for k in range(2, min(num_points + 1, vocabulary.max_points) + 1))]
     rows = decoder.added_tokens.output_rows[vocabulary.format_ids(tuple(further))].float()
-    goes_on = (decisions[:, :len(further)].float() * rows).sum(dim=2)
+    goes_on = (decisions[:, : len(further)].float() * rows).sum(dim=2)
     goes_on = F.pad(goes_on, (0, decisions.shape[1] - len(further)), value=torch.finfo(goes_on.dtype).min)
     return torch.stack([ends, goes_on], dim=2)
 
@@ -105,8 +105,10 @@ class FormatReader:
         drafts = [parse_instruction(text, self.vocabulary, (TEXT_START,)) for text in texts]
         goes_on = format_logits(self.decoder, drafts, self.vocabulary.max_points).argmax(dim=2) == 1
         # Without a class set there is no class token to answer with.
-        return [point_format(decisions.index(False, 1)) if decisions[0] and draft.class_names else (TEXT_START,)
-                for draft, decisions in zip(drafts, goes_on.tolist(), strict=True)]
+        return [
+            point_format(decisions.index(False, 1)) if decisions[0] and draft.class_names else (TEXT_START,)
+            for draft, decisions in zip(drafts, goes_on.tolist(), strict=True)
+        ]
 
     def _settle(self, text: str, output_format: tuple[str, ...]) -> Instruction:
         """The instruction with the LLM's format, unless the rules read another one."""
@@ -115,11 +117,15 @@ class FormatReader:
         except ValueError:
             if states_format(text):  # and a bad one
                 raise
-            print_log(f'the rules find no format in {text!r}, the LLM reads {" ".join(output_format)}',
-                      logger='current')
+            print_log(
+                f'the rules find no format in {text!r}, the LLM reads {" ".join(output_format)}', logger='current'
+            )
             return parse_instruction(text, self.vocabulary, output_format)
         if by_rules.output_format != output_format:
             self.disagreements += 1
-            print_log(f'the LLM reads the format {" ".join(output_format)}, the rules {by_rules.format_text}, in '
-                      f'{text!r}', logger='current', level=logging.WARNING)
+            print_log(
+                f'the LLM reads the format {" ".join(output_format)}, the rules {by_rules.format_text}, in {text!r}',
+                logger='current',
+                level=logging.WARNING,
+            )
         return by_rules

@@ -52,9 +52,20 @@ class LanguageGuidedImageTokenizer(nn.Module):
     pre_transformer = DeformableDETR.pre_transformer
     get_valid_ratio = staticmethod(DeformableDETR.get_valid_ratio)
 
-    def __init__(self, num_tokens: int, text_dims: int, encoder: dict, decoder: dict, positional_encoding: dict,
-                 num_feature_levels: int = 4, fusion_heads: int = 8, proposals: bool = False,
-                 query_selection: bool = False, refine_sizes: bool = False, max_iou: float = 1.0) -> None:
+    def __init__(
+        self,
+        num_tokens: int,
+        text_dims: int,
+        encoder: dict,
+        decoder: dict,
+        positional_encoding: dict,
+        num_feature_levels: int = 4,
+        fusion_heads: int = 8,
+        proposals: bool = False,
+        query_selection: bool = False,
+        refine_sizes: bool = False,
+        max_iou: float = 1.0,
+    ) -> None:
         super().__init__()
         self.positional_encoding = SinePositionalEncoding(**positional_encoding)
         self.encoder = DeformableDetrTransformerEncoder(**encoder)
@@ -62,8 +73,10 @@ class LanguageGuidedImageTokenizer(nn.Module):
         self.embed_dims = self.encoder.embed_dims
         dims, layers = self.embed_dims, self.decoder.num_layers
         if 2 * self.positional_encoding.num_feats != dims:
-            raise ValueError(f'positional_encoding.num_feats must be half of embed_dims = {dims}, '
-                             f'got {self.positional_encoding.num_feats}')
+            raise ValueError(
+                f'positional_encoding.num_feats must be half of embed_dims = {dims}, '
+                f'got {self.positional_encoding.num_feats}'
+            )
         if query_selection and not proposals:
             raise ValueError('query_selection=True needs proposals=True')
         if refine_sizes and not query_selection:
@@ -115,13 +128,21 @@ class LanguageGuidedImageTokenizer(nn.Module):
         saved = state_dict.get(name)
         if saved is not None and len(saved) != self.num_tokens:
             if not self.query_selection:
-                raise ValueError(f'the checkpoint has {len(saved)} image tokens at learned places and this model '
-                                 f'{self.num_tokens}: set image_tokenizer.num_tokens={len(saved)}')
+                raise ValueError(
+                    f'the checkpoint has {len(saved)} image tokens at learned places and this model '
+                    f'{self.num_tokens}: set image_tokenizer.num_tokens={len(saved)}'
+                )
             state_dict[name] = saved[torch.arange(self.num_tokens, device=saved.device) % len(saved)]
         super()._load_from_state_dict(state_dict, prefix, *args)
 
-    def forward(self, features: tuple[Tensor, ...], language: Tensor, language_padding: Tensor,
-                data_samples: list, extra_places: Tensor | None = None) -> ImageTokens:
+    def forward(
+        self,
+        features: tuple[Tensor, ...],
+        language: Tensor,
+        language_padding: Tensor,
+        data_samples: list,
+        extra_places: Tensor | None = None,
+    ) -> ImageTokens:
         """Makes the image tokens of a batch, in float32 also within autocast.
 
         mmcv's deformable attention on GPUs knows no bfloat16, and a place with its 8 bits would be coarser than a
@@ -138,22 +159,38 @@ class LanguageGuidedImageTokenizer(nn.Module):
             The tokens, with objectness and centres of every decoder layer.
         """
         with torch.autocast(language.device.type, enabled=False):
-            return self._tokenize(tuple(x.float() for x in features), language.float(), language_padding,
-                                  data_samples, extra_places)
+            return self._tokenize(
+                tuple(x.float() for x in features), language.float(), language_padding, data_samples, extra_places
+            )
 
-    def _tokenize(self, features: tuple[Tensor, ...], language: Tensor, language_padding: Tensor,
-                  data_samples: list, extra_places: Tensor | None) -> ImageTokens:
+    def _tokenize(
+        self,
+        features: tuple[Tensor, ...],
+        language: Tensor,
+        language_padding: Tensor,
+        data_samples: list,
+        extra_places: Tensor | None,
+    ) -> ImageTokens:
         language = self.text_projection(language)
         fused = [fuse(x, language, language_padding) for fuse, x in zip(self.fusions, features, strict=True)]
         encoder_inputs, decoder_inputs = self.pre_transformer(fused, data_samples)
         memory = self.encoder(
-            query=encoder_inputs['feat'], query_pos=encoder_inputs['feat_pos'],
-            key_padding_mask=encoder_inputs['feat_mask'], spatial_shapes=encoder_inputs['spatial_shapes'],
-            level_start_index=encoder_inputs['level_start_index'], valid_ratios=encoder_inputs['valid_ratios'])
+            query=encoder_inputs['feat'],
+            query_pos=encoder_inputs['feat_pos'],
+            key_padding_mask=encoder_inputs['feat_mask'],
+            spatial_shapes=encoder_inputs['spatial_shapes'],
+            level_start_index=encoder_inputs['level_start_index'],
+            valid_ratios=encoder_inputs['valid_ratios'],
+        )
         proposals = None
         if self.proposals is not None:
-            proposals = self.proposals(memory, encoder_inputs['feat_mask'], encoder_inputs['spatial_shapes'],
-                                       encoder_inputs['valid_ratios'], data_samples)
+            proposals = self.proposals(
+                memory,
+                encoder_inputs['feat_mask'],
+                encoder_inputs['spatial_shapes'],
+                encoder_inputs['valid_ratios'],
+                data_samples,
+            )
         query = self.query_embedding.weight.expand(len(memory), -1, -1)
         first_reference = self._first_references(proposals, encoder_inputs['spatial_shapes'], query)
         count, self_attn_mask = 0, None
@@ -166,23 +203,37 @@ class LanguageGuidedImageTokenizer(nn.Module):
             self_attn_mask[count:, count:] = False
         query_pos = self._query_positions(first_reference, query)
         states, references = self.decoder(
-            query=query, query_pos=query_pos, value=memory, key_padding_mask=decoder_inputs.pop('memory_mask'),
-            reference_points=first_reference, reg_branches=self.place_heads, self_attn_mask=self_attn_mask,
-            **decoder_inputs)
+            query=query,
+            query_pos=query_pos,
+            value=memory,
+            key_padding_mask=decoder_inputs.pop('memory_mask'),
+            reference_points=first_reference,
+            reg_branches=self.place_heads,
+            self_attn_mask=self_attn_mask,
+            **decoder_inputs,
+        )
         references = torch.cat([first_reference[None], references[:-1]])
-        places = torch.stack([
-            (head(state) + inverse_sigmoid(reference)).sigmoid()
-            for head, state, reference in zip(self.place_heads, states, references, strict=True)
-        ])
-        objectness = torch.stack([
-            head(state).squeeze(-1) for head, state in zip(self.objectness_heads, states, strict=True)
-        ])
+        places = torch.stack(
+            [
+                (head(state) + inverse_sigmoid(reference)).sigmoid()
+                for head, state, reference in zip(self.place_heads, states, references, strict=True)
+            ]
+        )
+        objectness = torch.stack(
+            [head(state).squeeze(-1) for head, state in zip(self.objectness_heads, states, strict=True)]
+        )
         sizes = places[..., 2:] if self.refine_sizes else None
-        tokens = ImageTokens(states[:, :, count:], places[:, :, count:, :2], objectness[:, :, count:], proposals,
-                             sizes if sizes is None else sizes[:, :, count:])
+        tokens = ImageTokens(
+            states[:, :, count:],
+            places[:, :, count:, :2],
+            objectness[:, :, count:],
+            proposals,
+            sizes if sizes is None else sizes[:, :, count:],
+        )
         if count:
-            tokens.extra = ImageTokens(states[:, :, :count], places[:, :, :count, :2], objectness[:, :, :count],
-                                       sizes_norm=sizes[:, :, :count])
+            tokens.extra = ImageTokens(
+                states[:, :, :count], places[:, :, :count, :2], objectness[:, :, :count], sizes_norm=sizes[:, :, :count]
+            )
         return tokens
 
     def _query_positions(self, reference: Tensor, query: Tensor) -> Tensor:
@@ -196,8 +247,10 @@ class LanguageGuidedImageTokenizer(nn.Module):
         if not self.query_selection:
             return self.reference_points_fc(self._query_positions(None, query)).sigmoid()
         if proposals.objectness.shape[1] < self.num_tokens:
-            raise ValueError(f'the feature scales have {proposals.objectness.shape[1]} positions, fewer than '
-                             f'num_tokens = {self.num_tokens}: resize images to a larger scale or lower num_tokens')
+            raise ValueError(
+                f'the feature scales have {proposals.objectness.shape[1]} positions, fewer than '
+                f'num_tokens = {self.num_tokens}: resize images to a larger scale or lower num_tokens'
+            )
         distinct = self.refine_sizes and self.max_iou < 1
         # With enough of them, others take the places of those that are put back.
         count = min(5 * self.num_tokens if distinct else self.num_tokens, proposals.objectness.shape[1])
@@ -207,4 +260,4 @@ class LanguageGuidedImageTokenizer(nn.Module):
         if distinct:
             order = distinct_first(places, self.max_iou)
             places = places.gather(1, order[..., None].expand_as(places))
-        return places[:, :self.num_tokens]
+        return places[:, : self.num_tokens]

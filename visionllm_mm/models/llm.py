@@ -28,6 +28,7 @@ class TurnIds(NamedTuple):
         said: for each, whether the model is to say it: an answer's words and its end.
         starts: where answers begin.
     """
+
     ids: list[int]
     said: list[bool]
     starts: list[int]
@@ -67,9 +68,17 @@ class CausalLM(NamedBaseModule):
         ImportError: when ``quantization`` is given and bitsandbytes is missing.
     """
 
-    def __init__(self, path: str | None = None, config: dict | None = None, tokenizer: str | None = None,
-                 lora: dict | None = None, freeze: bool = True, dtype: str = 'float32',
-                 gradient_checkpointing: bool = False, quantization: dict | None = None) -> None:
+    def __init__(
+        self,
+        path: str | None = None,
+        config: dict | None = None,
+        tokenizer: str | None = None,
+        lora: dict | None = None,
+        freeze: bool = True,
+        dtype: str = 'float32',
+        gradient_checkpointing: bool = False,
+        quantization: dict | None = None,
+    ) -> None:
         super().__init__()
         if (path is None) == (config is None):
             raise ValueError('CausalLM: give either path= (pretrained) or config= (random weights)')
@@ -84,8 +93,9 @@ class CausalLM(NamedBaseModule):
             self.base = AutoModelForCausalLM.from_config(hf_config, dtype=torch_dtype)
             self._start_with_content_matching()
         else:
-            self.base, info = load_pretrained(AutoModelForCausalLM, path, dtype=torch_dtype, output_loading_info=True,
-                                              **loading)
+            self.base, info = load_pretrained(
+                AutoModelForCausalLM, path, dtype=torch_dtype, output_loading_info=True, **loading
+            )
             self._check_kind(path)
             self.unused_weights = unused_weights(path, info)
         self.frozen = freeze
@@ -109,30 +119,39 @@ class CausalLM(NamedBaseModule):
         # Of a frozen LLM a checkpoint has the adapters alone, which some layers may lack.
         whole = any('.layers.' in name and 'lora_' not in name for name in names)
         if found and (max(found) >= depth or (whole and max(found) + 1 < depth)):
-            raise ValueError(f'the checkpoint has an LLM of {max(found) + 1} layers, and this model one of {depth}: '
-                             f'set model.llm.config.num_hidden_layers={max(found) + 1}, or take the config that the '
-                             'checkpoint was trained with')
+            raise ValueError(
+                f'the checkpoint has an LLM of {max(found) + 1} layers, and this model one of {depth}: '
+                f'set model.llm.config.num_hidden_layers={max(found) + 1}, or take the config that the '
+                'checkpoint was trained with'
+            )
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     @staticmethod
     def _check_quantization(quantization: dict, path: str | None, freeze: bool) -> dict:
         if path is None or not freeze:
             wrong = 'freeze=False' if path else 'config='
-            raise ValueError(f'CausalLM: quantization={quantization} can not be combined with {wrong}: a quantized LLM '
-                             'has pretrained weights (path=) and does not train (freeze=True); train lora= with it')
+            raise ValueError(
+                f'CausalLM: quantization={quantization} can not be combined with {wrong}: a quantized LLM '
+                'has pretrained weights (path=) and does not train (freeze=True); train lora= with it'
+            )
         if not is_bitsandbytes_available():
-            raise ImportError(f'CausalLM: quantization={quantization} needs bitsandbytes, which is missing or too old: '
-                              'run `pip install -U bitsandbytes`, or leave quantization out')
+            raise ImportError(
+                f'CausalLM: quantization={quantization} needs bitsandbytes, which is missing or too old: '
+                'run `pip install -U bitsandbytes`, or leave quantization out'
+            )
         return dict(quantization_config=BitsAndBytesConfig(**quantization))
 
     def _check_kind(self, path: str) -> None:
         if not hasattr(getattr(self.base, 'model', None), 'embed_tokens'):
-            raise ValueError(f'CausalLM: {path!r} is a {self.base.config.model_type} model: give one of '
-                             "LLaMA's architecture")
+            raise ValueError(
+                f"CausalLM: {path!r} is a {self.base.config.model_type} model: give one of LLaMA's architecture"
+            )
         words, known = len(self.tokenizer), self.base.config.vocab_size
         if words > known:
-            raise ValueError(f'CausalLM: the tokenizer has {words} words, but the model {path!r} only {known}: give '
-                             'the tokenizer that the model was trained with')
+            raise ValueError(
+                f'CausalLM: the tokenizer has {words} words, but the model {path!r} only {known}: give '
+                'the tokenizer that the model was trained with'
+            )
 
     @torch.no_grad()
     def _start_with_content_matching(self) -> None:
@@ -222,8 +241,9 @@ class CausalLM(NamedBaseModule):
         """The norm behind the last layer, (..., ``embed_dims``) -> (..., ``embed_dims``)."""
         return self.base.model.norm(hidden.to(self.dtype))
 
-    def forward(self, embeddings: Tensor, mask: Tensor, positions: Tensor,
-                past: KeyValues | None = None) -> tuple[Tensor, KeyValues]:
+    def forward(
+        self, embeddings: Tensor, mask: Tensor, positions: Tensor, past: KeyValues | None = None
+    ) -> tuple[Tensor, KeyValues]:
         """Runs the transformer over new positions.
 
         Args:
@@ -237,6 +257,10 @@ class CausalLM(NamedBaseModule):
         """
         cache = DynamicCache(past) if past else DynamicCache()
         output = self.base.model(
-            inputs_embeds=embeddings.to(self.dtype), attention_mask=to_additive(mask, self.dtype),
-            position_ids=positions, past_key_values=cache, use_cache=True)
+            inputs_embeds=embeddings.to(self.dtype),
+            attention_mask=to_additive(mask, self.dtype),
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+        )
         return output.last_hidden_state, [(layer.keys, layer.values) for layer in cache.layers]

@@ -19,12 +19,13 @@ class ObjectnessFocalCost(BaseMatchCost):
         self.alpha = alpha
         self.gamma = gamma
 
-    def __call__(self, pred_instances: InstanceData, gt_instances: InstanceData, img_meta: dict | None = None,
-                 **kwargs) -> Tensor:
+    def __call__(
+        self, pred_instances: InstanceData, gt_instances: InstanceData, img_meta: dict | None = None, **kwargs
+    ) -> Tensor:
         """(M, K) costs."""
         logits = pred_instances.objectness.float()
         probability = logits.sigmoid()
-        positive = -torch.nn.functional.logsigmoid(logits) * self.alpha * (1 - probability)**self.gamma
+        positive = -torch.nn.functional.logsigmoid(logits) * self.alpha * (1 - probability) ** self.gamma
         negative = -torch.nn.functional.logsigmoid(-logits) * (1 - self.alpha) * probability**self.gamma
         return (positive - negative)[:, None].expand(-1, len(gt_instances)) * self.weight
 
@@ -33,8 +34,9 @@ class ObjectnessFocalCost(BaseMatchCost):
 class CenterL1Cost(BaseMatchCost):
     """L1 distance of ``centers_norm``, (M, 2) and (K, 2) in [0, 1]."""
 
-    def __call__(self, pred_instances: InstanceData, gt_instances: InstanceData, img_meta: dict | None = None,
-                 **kwargs) -> Tensor:
+    def __call__(
+        self, pred_instances: InstanceData, gt_instances: InstanceData, img_meta: dict | None = None, **kwargs
+    ) -> Tensor:
         """(M, K) costs."""
         return torch.cdist(pred_instances.centers_norm, gt_instances.centers_norm, p=1) * self.weight
 
@@ -43,7 +45,8 @@ class CenterL1Cost(BaseMatchCost):
 class ClassProbabilityCost(BaseMatchCost):
     """Negative probability of the object's class, from ``pred_instances.class_logits`` (M, K + 1)."""
 
-    def __call__(self, pred_instances: InstanceData, gt_instances: InstanceData, img_meta: dict | None = None,
-                 **kwargs) -> Tensor:
+    def __call__(
+        self, pred_instances: InstanceData, gt_instances: InstanceData, img_meta: dict | None = None, **kwargs
+    ) -> Tensor:
         """(M, K) costs."""
         return -pred_instances.class_logits.softmax(dim=-1)[:, gt_instances.labels] * self.weight

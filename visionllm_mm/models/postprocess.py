@@ -24,6 +24,7 @@ class Selection:
         token_slots: (B, P) int64, index into ``tokens``.
         tokens: (B, k) int64, the distinct tokens whose points are decoded.
     """
+
     scores: Tensor
     class_rows: Tensor
     token_slots: Tensor
@@ -44,8 +45,13 @@ class SetPostprocessor:
         certainty_power: weight of the certainty of the points in the score, >= 0.
     """
 
-    def __init__(self, max_per_img: int = 100, score_thr: float = 0.0, objectness_power: float = 0.1,
-                 certainty_power: float = 0.5) -> None:
+    def __init__(
+        self,
+        max_per_img: int = 100,
+        score_thr: float = 0.0,
+        objectness_power: float = 0.1,
+        certainty_power: float = 0.5,
+    ) -> None:
         self.max_per_img = max_per_img
         self.score_thr = score_thr
         self.objectness_power = objectness_power
@@ -60,7 +66,7 @@ class SetPostprocessor:
             class_valid: (B, K) bool, False where an instruction lists fewer than K classes.
         """
         probabilities = class_logits.softmax(dim=-1)[..., :-1]
-        scores = probabilities * tokens.objectness[-1].sigmoid()[..., None]**self.objectness_power
+        scores = probabilities * tokens.objectness[-1].sigmoid()[..., None] ** self.objectness_power
         scores = scores.masked_fill(~class_valid[:, None], -1)
         num_classes = scores.shape[2]
         best, pairs = scores.flatten(1).topk(min(self.max_per_img, scores[0].numel()), dim=1)
@@ -75,8 +81,15 @@ class SetPostprocessor:
         slots = used.cumsum(dim=1).gather(1, token_index) - 1
         return Selection(best, pairs % num_classes, slots.clamp(0, width - 1), distinct)
 
-    def __call__(self, tokens: ImageTokens, selection: Selection, point_logits: Tensor,
-                 instructions: list[Instruction], data_samples: SampleList, rescale: bool) -> list[InstanceData]:
+    def __call__(
+        self,
+        tokens: ImageTokens,
+        selection: Selection,
+        point_logits: Tensor,
+        instructions: list[Instruction],
+        data_samples: SampleList,
+        rescale: bool,
+    ) -> list[InstanceData]:
         """Predictions of B images.
 
         Args:
@@ -94,10 +107,11 @@ class SetPostprocessor:
         results = []
         for i, instruction in enumerate(instructions):
             count = instruction.num_points
-            certainty = location_certainty(point_logits[i, :, :count])**self.certainty_power
+            certainty = location_certainty(point_logits[i, :, :count]) ** self.certainty_power
             scores = selection.scores[i] * certainty[selection.token_slots[i]]
             result, kept = self._one_image(
-                points[i, :, :count], scores, i, selection, instruction, data_samples[i], rescale)
+                points[i, :, :count], scores, i, selection, instruction, data_samples[i], rescale
+            )
             coord_range = point_logits.shape[-1] // 2
             said = point_logits[i, :, :count].argmax(dim=-1) - coord_range
             said = (said * (instruction.coord_range / coord_range)).round().long()
@@ -114,21 +128,34 @@ class SetPostprocessor:
     def answer_nothing(sample: DetDataSample) -> DetDataSample:
         """Fills in empty predictions of every kind; masks only where the sample ``asks_for_outlines``."""
         sample.pred_instances = InstanceData(
-            bboxes=torch.zeros(0, 4), scores=torch.zeros(0), labels=torch.zeros(0, dtype=torch.long), label_names=[],
-            points=torch.zeros(0, 1, 2), class_tokens=torch.zeros(0, dtype=torch.long),
-            offset_bins=torch.zeros(0, 1, 2, dtype=torch.long))
+            bboxes=torch.zeros(0, 4),
+            scores=torch.zeros(0),
+            labels=torch.zeros(0, dtype=torch.long),
+            label_names=[],
+            points=torch.zeros(0, 1, 2),
+            class_tokens=torch.zeros(0, dtype=torch.long),
+            offset_bins=torch.zeros(0, 1, 2, dtype=torch.long),
+        )
         if sample.get('asks_for_outlines'):
             sample.pred_instances.mask_rles = []
             sample.pred_instances.masks = _fill([], *sample.ori_shape[:2])
         sample.pred_text = ''
         return sample
 
-    def _one_image(self, points_norm: Tensor, scores: Tensor, i: int, selection: Selection, instruction: Instruction,
-                   sample: DetDataSample, rescale: bool) -> tuple[InstanceData, Tensor]:
+    def _one_image(
+        self,
+        points_norm: Tensor,
+        scores: Tensor,
+        i: int,
+        selection: Selection,
+        instruction: Instruction,
+        sample: DetDataSample,
+        rescale: bool,
+    ) -> tuple[InstanceData, Tensor]:
         """A prediction, and which of the selected pairs it is made of."""
         scores, kept = scores.sort(descending=True, stable=True)
         kept = kept[scores >= self.score_thr]
-        scores = scores[:len(kept)]
+        scores = scores[: len(kept)]
         rows = selection.class_rows[i][kept]
         height, width = sample.img_shape[:2]
         size = points_norm.new_tensor([width, height])
@@ -137,8 +164,11 @@ class SetPostprocessor:
             points = points / points.new_tensor(sample.scale_factor)
         labels = rows if 'class_labels' not in sample else rows.new_tensor(sample.class_labels)[rows]
         result = InstanceData(
-            bboxes=torch.cat([points.amin(dim=1), points.amax(dim=1)], dim=1), scores=scores,
-            labels=labels, label_names=[instruction.class_names[row] for row in rows.tolist()])
+            bboxes=torch.cat([points.amin(dim=1), points.amax(dim=1)], dim=1),
+            scores=scores,
+            labels=labels,
+            label_names=[instruction.class_names[row] for row in rows.tolist()],
+        )
         if instruction.num_points >= 3 or instruction.point_names:
             result.points = points
         if instruction.asks_for_outlines:
@@ -161,7 +191,7 @@ def location_certainty(point_logits: Tensor) -> Tensor:
     bins = torch.arange(point_logits.shape[-1], device=point_logits.device)
     probabilities = point_logits.softmax(dim=-1)
     mean = (probabilities * bins).sum(dim=-1)
-    variance = (probabilities * (bins - mean[..., None])**2).sum(dim=-1)
+    variance = (probabilities * (bins - mean[..., None]) ** 2).sum(dim=-1)
     extent = (mean.amax(dim=1) - mean.amin(dim=1)).clamp(min=1.0)
     return 1 / (1 + (variance.sqrt().mean(dim=1) / extent).sum(dim=-1))
 

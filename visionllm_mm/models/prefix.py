@@ -28,6 +28,7 @@ class Prefix:
         name_embeddings: (B, K, width), mean word embedding of each class name.
         answer_starts: per image, positions of the tokens that answers in its history begin with.
     """
+
     embeddings: Tensor
     lengths: Tensor
     image_starts: Tensor
@@ -55,6 +56,7 @@ class NameSets:
         name_embeddings: (B, K, width), mean word embedding of each name.
         class_valid: (B, K) bool, False where padded.
     """
+
     name_embeddings: Tensor
     class_valid: Tensor
 
@@ -66,6 +68,7 @@ class _Sequence:
     ``class_positions`` are where class tokens stand, ``class_rows`` which class of the set each of them is,
     ``answer_starts`` where answers begin that were given before.
     """
+
     ids: tuple[int, ...]
     image_start: int
     class_positions: tuple[int, ...]
@@ -89,9 +92,14 @@ class PrefixBuilder:
         self._sequence = lru_cache(maxsize=8192)(self._tokenize)
         self._name_ids = lru_cache(maxsize=8192)(self._tokenize_name)
 
-    def build(self, instructions: list[Instruction], token_inputs: Tensor, added_tokens: AddedTokens,
-              answer_length: int | list[int] | None = None,
-              histories: list[Sequence[str]] | None = None) -> Prefix:
+    def build(
+        self,
+        instructions: list[Instruction],
+        token_inputs: Tensor,
+        added_tokens: AddedTokens,
+        answer_length: int | list[int] | None = None,
+        histories: list[Sequence[str]] | None = None,
+    ) -> Prefix:
         """Embeds a batch; ``<ck>`` is embedded as E[ck] + mean word embedding of its name ("named class tokens").
 
         Args:
@@ -118,12 +126,14 @@ class PrefixBuilder:
         embeddings = self._embed_tokens(sequences, num_tokens, added_tokens, device)
         image_positions = starts[:, None] + torch.arange(num_tokens, device=device)
         embeddings = embeddings.scatter(
-            1, image_positions[..., None].expand(-1, -1, embeddings.shape[2]), token_inputs.to(embeddings.dtype))
+            1, image_positions[..., None].expand(-1, -1, embeddings.shape[2]), token_inputs.to(embeddings.dtype)
+        )
         embeddings = self._name_class_tokens(embeddings, names, sequences, num_tokens)
         # What was said stands behind the image tokens.
         answer_starts = [[num_tokens + start for start in sequence.answer_starts] for sequence in sequences]
-        return Prefix(embeddings, torch.tensor(lengths, device=device), starts, class_ids, sets.class_valid, names,
-                      answer_starts)
+        return Prefix(
+            embeddings, torch.tensor(lengths, device=device), starts, class_ids, sets.class_valid, names, answer_starts
+        )
 
     def _tokenize(self, instruction: Instruction, history: tuple[str, ...] = ()) -> _Sequence:
         """Ids of all pieces; the words between added tokens are tokenised on their own."""
@@ -151,13 +161,14 @@ class PrefixBuilder:
             raise ValueError(f'the tokenizer has no token for the class name {name!r}: rename the class')
         return ids
 
-    def _embed_tokens(self, sequences: list[_Sequence], num_tokens: int, added_tokens: AddedTokens,
-                      device: torch.device) -> Tensor:
+    def _embed_tokens(
+        self, sequences: list[_Sequence], num_tokens: int, added_tokens: AddedTokens, device: torch.device
+    ) -> Tensor:
         """(B, T, width), zero words where the image tokens will stand."""
         num_words = self.llm.base.config.vocab_size
-        ids = self._pad([
-            torch.tensor((*s.ids[:s.image_start], *([0] * num_tokens), *s.ids[s.image_start:])) for s in sequences
-        ]).to(device)
+        ids = self._pad(
+            [torch.tensor((*s.ids[: s.image_start], *([0] * num_tokens), *s.ids[s.image_start :])) for s in sequences]
+        ).to(device)
         words = self.llm.embed_words(ids.clamp(max=num_words - 1))
         is_added = ids >= num_words
         added = added_tokens(ids[is_added] - num_words)
@@ -178,13 +189,14 @@ class PrefixBuilder:
         index = self._pad([self._long([row[name] for name in of_image]) for of_image in names])
         return NameSets(means[index.to(table.device)] * valid[..., None], valid)
 
-    def _name_class_tokens(self, embeddings: Tensor, names: Tensor, sequences: list[_Sequence],
-                           num_tokens: int) -> Tensor:
+    def _name_class_tokens(
+        self, embeddings: Tensor, names: Tensor, sequences: list[_Sequence], num_tokens: int
+    ) -> Tensor:
         """Adds to every class token the embedding of its name."""
         device = embeddings.device
-        positions = self._pad([
-            self._long([p + num_tokens * (p >= s.image_start) for p in s.class_positions]) for s in sequences
-        ]).to(device)
+        positions = self._pad(
+            [self._long([p + num_tokens * (p >= s.image_start) for p in s.class_positions]) for s in sequences]
+        ).to(device)
         # Padded mentions take the zero row behind the names, so that they add nothing to position 0.
         rows = self._pad([self._long(s.class_rows) for s in sequences], value=names.shape[1]).to(device)
         width = embeddings.shape[2]
@@ -195,9 +207,13 @@ class PrefixBuilder:
         """Positions of an instruction with M image tokens, without an answer."""
         return len(self._sequence(instruction, history).ids) + num_tokens
 
-    def check_lengths(self, instructions: list[Instruction], num_tokens: int,
-                      answer_length: int | list[int] | None = None,
-                      histories: list[tuple[str, ...]] | None = None) -> None:
+    def check_lengths(
+        self,
+        instructions: list[Instruction],
+        num_tokens: int,
+        answer_length: int | list[int] | None = None,
+        histories: list[tuple[str, ...]] | None = None,
+    ) -> None:
         """Raises a ValueError where an instruction with M image tokens and its answer is too long for the LLM."""
         answers = answer_length if isinstance(answer_length, list) else [answer_length] * len(instructions)
         histories = histories or [()] * len(instructions)
@@ -206,7 +222,8 @@ class PrefixBuilder:
             if needed > self.llm.max_length:
                 raise ValueError(
                     f'the instruction needs {needed} positions with its image tokens and its answer, but the LLM has '
-                    f'{self.llm.max_length}: shorten it or list fewer classes. It begins: {instruction.text[:120]!r}')
+                    f'{self.llm.max_length}: shorten it or list fewer classes. It begins: {instruction.text[:120]!r}'
+                )
 
     @staticmethod
     def _long(values: Sequence[int]) -> Tensor:

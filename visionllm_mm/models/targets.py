@@ -26,6 +26,15 @@ def set_targets(data_samples: SampleList) -> list[SetTargets]:
         points = gt.points / size if 'points' in gt else boxes_norm[:, :0]
         described = names >= 0
         outlines = torch.cat([gt.outlines[described], gt.outlines[~described]]) / size if 'outlines' in gt else None
-        targets.append(SetTargets(names[described], points[described], size, boxes_norm[~described],
-                                  boxes_norm[described], gt.labels[described], outlines))
+        targets.append(
+            SetTargets(
+                names[described],
+                points[described],
+                size,
+                boxes_norm[~described],
+                boxes_norm[described],
+                gt.labels[described],
+                outlines,
+            )
+        )
     return targets

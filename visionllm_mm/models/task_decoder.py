@@ -27,7 +27,7 @@ def asked_texts(instructions: Sequence[Instruction], turns: Sequence[Sequence[st
 def spread_words(llm: CausalLM, count: int) -> list[int]:
     """Ids of ``count`` different words, spread over the 4000 most common of an LLM; fewer where it has fewer."""
     words = list(llm.plain_words().values())[:4000]
-    return words[::max(1, len(words) // count)][-count:]
+    return words[:: max(1, len(words) // count)][-count:]
 
 
 @dataclass
@@ -41,6 +41,7 @@ class DecoderState:
         class_hidden: (B, M, width), what the LLM says at the ``<cls>`` queries.
         num_points: (B,) int64, points of the formats; 0: an answer in words.
     """
+
     prefix: Prefix
     token_inputs: Tensor
     key_values: KeyValues
@@ -73,10 +74,21 @@ class OpenEndedTaskDecoder(nn.Module):
             learnt to copy to where they fit.
     """
 
-    def __init__(self, llm: CausalLM, vocabulary: Vocabulary, token_dims: int, place_dims: int = 2,
-                 block_chunk: int = 128, cache_size: int = 4096, start_with_question: bool = False,
-                 asked_phrases: int = 0, place_points: bool = False, place_octaves: int = 3,
-                 tell_objectness: bool = False, class_words: bool = False) -> None:
+    def __init__(
+        self,
+        llm: CausalLM,
+        vocabulary: Vocabulary,
+        token_dims: int,
+        place_dims: int = 2,
+        block_chunk: int = 128,
+        cache_size: int = 4096,
+        start_with_question: bool = False,
+        asked_phrases: int = 0,
+        place_points: bool = False,
+        place_octaves: int = 3,
+        tell_objectness: bool = False,
+        class_words: bool = False,
+    ) -> None:
         super().__init__()
         self.llm = llm
         self.vocabulary = vocabulary
@@ -88,16 +100,22 @@ class OpenEndedTaskDecoder(nn.Module):
         sizes = (vocabulary.num_classes, vocabulary.coord_range, vocabulary.max_points)
         self.register_buffer('vocabulary_sizes', torch.tensor(sizes))
         self.projector = TokenProjector(
-            token_dims, llm.embed_dims, place_dims, word_norm=words.norm(dim=1).mean().item(),
-            place_octaves=place_octaves, tell_objectness=tell_objectness)
+            token_dims,
+            llm.embed_dims,
+            place_dims,
+            word_norm=words.norm(dim=1).mean().item(),
+            place_octaves=place_octaves,
+            tell_objectness=tell_objectness,
+        )
         if asked_phrases and not start_with_question:
             raise ValueError(f'asked_phrases={asked_phrases} needs start_with_question=True')
         if asked_phrases == 1:
             raise ValueError('asked_phrases must be 0 or at least 2: questions compare two objects, got 1')
         self.num_starts = 1 + asked_phrases
         self.prefix_builder = PrefixBuilder(llm, vocabulary, self.num_starts)
-        self.asked_words = AskedWords(
-            llm.embed_dims, asked_phrases, words.std().item()) if start_with_question else None
+        self.asked_words = (
+            AskedWords(llm.embed_dims, asked_phrases, words.std().item()) if start_with_question else None
+        )
         self.point_places = PointPlaces(llm.embed_dims, vocabulary.max_points) if place_points else None
         self.block_chunk = block_chunk
         self.cache_size = cache_size
@@ -115,12 +133,17 @@ class OpenEndedTaskDecoder(nn.Module):
             raise ValueError(
                 'the checkpoint was made with another vocabulary: num_classes, coord_range, max_points = '
                 f"{saved.tolist()} there and {self.vocabulary_sizes.tolist()} in this model. Set the config's "
-                'vocabulary as it was when it was trained')
+                'vocabulary as it was when it was trained'
+            )
         super()._load_from_state_dict(state_dict, prefix, *args)
 
-    def embed_prefix(self, instructions: list[Instruction], token_inputs: Tensor,
-                     answer_length: int | list[int] | None = None,
-                     histories: list[Sequence[str]] | None = None) -> Prefix:
+    def embed_prefix(
+        self,
+        instructions: list[Instruction],
+        token_inputs: Tensor,
+        answer_length: int | list[int] | None = None,
+        histories: list[Sequence[str]] | None = None,
+    ) -> Prefix:
         """Embeds instructions with the image tokens (B, M, width) in the place of ``<image>``, and what was said."""
         prefix = self.prefix_builder.build(instructions, token_inputs, self.added_tokens, answer_length, histories)
         if histories is not None:
@@ -128,8 +151,9 @@ class OpenEndedTaskDecoder(nn.Module):
             prefix.embeddings = self.add_asked(prefix.embeddings, prefix.answer_starts, asked, token_inputs)
         return prefix
 
-    def add_asked(self, embeddings: Tensor, starts: Sequence[Sequence[int]], asked: Sequence[Sequence[str]],
-                  token_inputs: Tensor) -> Tensor:
+    def add_asked(
+        self, embeddings: Tensor, starts: Sequence[Sequence[int]], asked: Sequence[Sequence[str]], token_inputs: Tensor
+    ) -> Tensor:
         """Adds to the tokens that answers begin with what was asked; as they are without ``start_with_question``.
 
         Args:
@@ -140,8 +164,11 @@ class OpenEndedTaskDecoder(nn.Module):
         """
         if self.asked_words is None:
             return embeddings
-        at = [(row, start, self.llm.word_ids(text)) for row, sequence in enumerate(starts)
-              for start, text in zip(sequence, asked[row], strict=False)]
+        at = [
+            (row, start, self.llm.word_ids(text))
+            for row, sequence in enumerate(starts)
+            for start, text in zip(sequence, asked[row], strict=False)
+        ]
         at = [entry for entry in at if entry[2]]  # a text may have no word that the tokenizer knows
         if not at:
             return embeddings
@@ -158,8 +185,14 @@ class OpenEndedTaskDecoder(nn.Module):
         valid = pad_sequence([torch.ones(len(row), dtype=torch.bool) for row in ids], batch_first=True)
         return self.llm.embed_words(pad_sequence(ids, batch_first=True).to(device)).float(), valid.to(device)
 
-    def continue_prefix(self, prefix: Prefix, num_tokens: int, queries: Tensor, block_length: int | None = None,
-                        past: KeyValues | None = None) -> tuple[Tensor, KeyValues]:
+    def continue_prefix(
+        self,
+        prefix: Prefix,
+        num_tokens: int,
+        queries: Tensor,
+        block_length: int | None = None,
+        past: KeyValues | None = None,
+    ) -> tuple[Tensor, KeyValues]:
         """Reads a prefix and blocks of queries behind it, which do not see each other.
 
         Args:
@@ -175,10 +208,13 @@ class OpenEndedTaskDecoder(nn.Module):
         count = queries.shape[1]
         length = block_length or count
         to_prefix = prefix_mask(prefix.lengths, prefix.image_starts, num_tokens, prefix.embeddings.shape[1])
-        mask = torch.cat([
-            torch.nn.functional.pad(to_prefix, (0, count)),
-            blocks_mask(prefix.valid, count // length, length),
-        ], dim=1)
+        mask = torch.cat(
+            [
+                torch.nn.functional.pad(to_prefix, (0, count)),
+                blocks_mask(prefix.valid, count // length, length),
+            ],
+            dim=1,
+        )
         steps = torch.arange(length, device=mask.device).repeat(count // length)
         positions = torch.cat([prefix.positions, prefix.lengths[:, None] + steps], dim=1)
         embeddings = torch.cat([prefix.embeddings, queries.to(prefix.embeddings.dtype)], dim=1)
@@ -199,9 +235,9 @@ class OpenEndedTaskDecoder(nn.Module):
         num_tokens = token_inputs.shape[1]
         queries = self._class_queries(instructions, token_inputs)
         hidden, key_values = self.continue_prefix(
-            prefix, num_tokens, queries, block_length=1, past=self._cached_text(instructions, prefix))
-        return DecoderState(
-            prefix, token_inputs, key_values, hidden[:, -num_tokens:], self._num_points(instructions))
+            prefix, num_tokens, queries, block_length=1, past=self._cached_text(instructions, prefix)
+        )
+        return DecoderState(prefix, token_inputs, key_values, hidden[:, -num_tokens:], self._num_points(instructions))
 
     def _num_points(self, instructions: list[Instruction]) -> Tensor:
         counts = [instruction.num_points for instruction in instructions]
@@ -221,8 +257,10 @@ class OpenEndedTaskDecoder(nn.Module):
             self._text_cache[key] = kept
             while sum(layers[0][0].shape[2] for layers in self._text_cache.values()) > self.cache_size:
                 self._text_cache.popitem(last=False)
-        return [(keys.expand(len(instructions), -1, -1, -1), values.expand(len(instructions), -1, -1, -1))
-                for keys, values in kept]
+        return [
+            (keys.expand(len(instructions), -1, -1, -1), values.expand(len(instructions), -1, -1, -1))
+            for keys, values in kept
+        ]
 
     def class_logits(self, state: DecoderState) -> Tensor:
         """Answers to ``<cls>``: (B, M, K + 1), the classes in the instruction's order, then no-object.
@@ -276,8 +314,9 @@ class OpenEndedTaskDecoder(nn.Module):
         hidden = self.llm.normalize(self._point_queries(inputs, num_points, length))
         return self._location_logits(hidden).view(*inputs.shape[:2], length, 2, self.vocabulary.num_bins)
 
-    def decode_one_pass(self, instructions: list[Instruction], token_inputs: Tensor,
-                        num_points: int) -> tuple[Tensor, Tensor]:
+    def decode_one_pass(
+        self, instructions: list[Instruction], token_inputs: Tensor, num_points: int
+    ) -> tuple[Tensor, Tensor]:
         """The plain form of the decoding, M (1 + 2N) queries at once; what the two passes must equal.
 
         Returns:
@@ -286,15 +325,19 @@ class OpenEndedTaskDecoder(nn.Module):
         prefix = self.embed_prefix(instructions, token_inputs)
         batch, num_tokens = token_inputs.shape[:2]
         length = 1 + 2 * num_points
-        queries = torch.cat([
-            self._class_queries(instructions, token_inputs)[:, :, None],
-            self._point_queries(token_inputs, self._num_points(instructions), num_points).unflatten(1, (num_tokens, -1))
-        ], dim=2).flatten(1, 2)
+        queries = torch.cat(
+            [
+                self._class_queries(instructions, token_inputs)[:, :, None],
+                self._point_queries(token_inputs, self._num_points(instructions), num_points).unflatten(
+                    1, (num_tokens, -1)
+                ),
+            ],
+            dim=2,
+        ).flatten(1, 2)
         hidden, _ = self.continue_prefix(prefix, num_tokens, queries, block_length=length)
-        hidden = hidden[:, -num_tokens * length:].view(batch, num_tokens, length, -1)
+        hidden = hidden[:, -num_tokens * length :].view(batch, num_tokens, length, -1)
         points = self._location_logits(hidden[:, :, 1:].flatten(1, 2))
-        return (self._class_logits(hidden[:, :, 0], prefix),
-                points.view(batch, num_tokens, num_points, 2, -1))
+        return (self._class_logits(hidden[:, :, 0], prefix), points.view(batch, num_tokens, num_points, 2, -1))
 
     def _point_queries(self, inputs: Tensor, num_points: Tensor, length: int) -> Tensor:
         """Queries of the first points of formats with N points, (B,): (B, k, width) -> (B, k * 2 length, width)."""
@@ -315,8 +358,9 @@ class OpenEndedTaskDecoder(nn.Module):
             return queries
         ids = [self.llm.word_ids(instructions[i].class_names[0]) for i in rows]
         related = self.asked_words.relate(*self.embed_questions(ids), inputs[rows].float())
-        return queries.index_put((torch.tensor(rows, device=queries.device),), related.to(queries.dtype),
-                                 accumulate=True)
+        return queries.index_put(
+            (torch.tensor(rows, device=queries.device),), related.to(queries.dtype), accumulate=True
+        )
 
     def _query_embeddings(self, tokens: list[str], inputs: Tensor) -> Tensor:
         """Format-token embeddings plus projected tokens: (B, k, width) -> (B, k * len(tokens), width)."""

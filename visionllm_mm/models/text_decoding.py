@@ -12,8 +12,9 @@ from .llm import KeyValues, TurnIds
 from .task_decoder import OpenEndedTaskDecoder, asked_texts
 
 
-def answer_logits(decoder: OpenEndedTaskDecoder, instructions: list[Instruction], token_inputs: Tensor,
-                  answers: list[Sequence[str]]) -> tuple[Tensor, Tensor]:
+def answer_logits(
+    decoder: OpenEndedTaskDecoder, instructions: list[Instruction], token_inputs: Tensor, answers: list[Sequence[str]]
+) -> tuple[Tensor, Tensor]:
     """Teacher forcing: logits of the words of known answers, those to all questions of a conversation at once.
 
     The last questions of a conversation that is too long for the LLM are left out.
@@ -28,20 +29,28 @@ def answer_logits(decoder: OpenEndedTaskDecoder, instructions: list[Instruction]
         Logits (B, S, words) and targets (B, S) int64: the answers' words and end tokens; -100 elsewhere.
     """
     llm = decoder.llm
-    answers, turn_ids = zip(*(_fitting(decoder, instruction, turns, token_inputs.shape[1])
-                              for instruction, turns in zip(instructions, answers, strict=True)), strict=True)
+    answers, turn_ids = zip(
+        *(
+            _fitting(decoder, instruction, turns, token_inputs.shape[1])
+            for instruction, turns in zip(instructions, answers, strict=True)
+        ),
+        strict=True,
+    )
     ids, said, starts = zip(*turn_ids, strict=True)
     prefix = decoder.embed_prefix(instructions, token_inputs, answer_length=[len(row) for row in ids])
-    ids, said = (pad_sequence([torch.tensor(row) for row in rows], batch_first=True).to(token_inputs.device)
-                 for rows in (ids, said))
+    ids, said = (
+        pad_sequence([torch.tensor(row) for row in rows], batch_first=True).to(token_inputs.device)
+        for rows in (ids, said)
+    )
     words = decoder.add_asked(llm.embed_words(ids[:, :-1]), starts, asked_texts(instructions, answers), token_inputs)
     hidden, _ = decoder.continue_prefix(prefix, token_inputs.shape[1], words)
     targets = ids[:, 1:].masked_fill(~said[:, 1:], -100)
-    return llm.word_logits(hidden[:, -words.shape[1]:]), targets
+    return llm.word_logits(hidden[:, -words.shape[1] :]), targets
 
 
-def _fitting(decoder: OpenEndedTaskDecoder, instruction: Instruction, turns: Sequence[str],
-             num_tokens: int) -> tuple[Sequence[str], TurnIds]:
+def _fitting(
+    decoder: OpenEndedTaskDecoder, instruction: Instruction, turns: Sequence[str], num_tokens: int
+) -> tuple[Sequence[str], TurnIds]:
     """A conversation without its last turns where the LLM has no room for them; the first answer always stays."""
     room = decoder.llm.max_length - decoder.prefix_builder.length(instruction, num_tokens)
     tokens = decoder.llm.turn_ids(turns, decoder.num_starts)
@@ -60,15 +69,23 @@ class _Beams:
         scores: (B, width) log-probabilities.
         finished: per image (score, words) of complete answers.
     """
+
     words: Tensor
     scores: Tensor
     finished: list[list[tuple[float, list[int]]]]
 
 
 @torch.no_grad()
-def generate(decoder: OpenEndedTaskDecoder, instructions: list[Instruction], token_inputs: Tensor, *,
-             histories: list[Sequence[str]] | None = None, max_length: int = 50, num_beams: int = 1,
-             length_penalty: float = 1.0) -> list[str]:
+def generate(
+    decoder: OpenEndedTaskDecoder,
+    instructions: list[Instruction],
+    token_inputs: Tensor,
+    *,
+    histories: list[Sequence[str]] | None = None,
+    max_length: int = 50,
+    num_beams: int = 1,
+    length_penalty: float = 1.0,
+) -> list[str]:
     """Answers in words; keys and values of what was read are kept, so each step reads one word.
 
     Args:
@@ -84,7 +101,8 @@ def generate(decoder: OpenEndedTaskDecoder, instructions: list[Instruction], tok
     llm, (batch, num_tokens) = decoder.llm, token_inputs.shape[:2]
     num_starts = decoder.num_starts
     prefix = decoder.embed_prefix(
-        instructions, token_inputs, answer_length=max_length + num_starts - 1, histories=histories)
+        instructions, token_inputs, answer_length=max_length + num_starts - 1, histories=histories
+    )
     start = torch.full((batch, num_starts), llm.start_id, device=token_inputs.device)
     asked = [texts[-1:] for texts in asked_texts(instructions, histories or [()] * batch)]
     begin = decoder.add_asked(llm.embed_words(start), [[0]] * batch, asked, token_inputs)
@@ -107,8 +125,9 @@ def generate(decoder: OpenEndedTaskDecoder, instructions: list[Instruction], tok
         log_probs = llm.word_logits(hidden[:, -1]).log_softmax(dim=-1)
     texts = [llm.tokenizer.decode(best, skip_special_tokens=True) for best in _best(beams, length_penalty)]
     # A model that was not trained to keep to a stated length is cut there.
-    return [' '.join(text.split()[:instruction.max_words])
-            for text, instruction in zip(texts, instructions, strict=True)]
+    return [
+        ' '.join(text.split()[: instruction.max_words]) for text, instruction in zip(texts, instructions, strict=True)
+    ]
 
 
 def _select(key_values: KeyValues, rows: Tensor) -> KeyValues:
@@ -136,7 +155,7 @@ def _advance(beams: _Beams, log_probs: Tensor, end: int, length_penalty: float) 
                 going_on.append((score, row, token))
             elif len(going_on) < width and score > -torch.inf:
                 said = beams.words[row].tolist()
-                beams.finished[i].append((score / (len(said) + 1)**length_penalty, said))
+                beams.finished[i].append((score / (len(said) + 1) ** length_penalty, said))
         going_on = going_on[:width]
         scores.append([score for score, _, _ in going_on])
         rows += [row for _, row, _ in going_on]
@@ -155,9 +174,11 @@ def _settled(beams: _Beams, width: int, length_penalty: float) -> bool:
     """
     if width == 1:
         return all(beams.finished)
-    length = (beams.words.shape[1] + 1)**length_penalty
-    return all(len(done) >= width and max(score for score, _ in done) >= going_on / length
-               for done, going_on in zip(beams.finished, beams.scores.amax(dim=1).tolist(), strict=True))
+    length = (beams.words.shape[1] + 1) ** length_penalty
+    return all(
+        len(done) >= width and max(score for score, _ in done) >= going_on / length
+        for done, going_on in zip(beams.finished, beams.scores.amax(dim=1).tolist(), strict=True)
+    )
 
 
 def _best(beams: _Beams, length_penalty: float) -> list[list[int]]:
@@ -166,5 +187,5 @@ def _best(beams: _Beams, length_penalty: float) -> list[list[int]]:
     words = beams.words.view(batch, width, -1).tolist()
     if width == 1:
         return [done[0][1] if done else said[0] for done, said in zip(beams.finished, words, strict=True)]
-    cut = (beams.scores / max(beams.words.shape[1], 1)**length_penalty).tolist()
+    cut = (beams.scores / max(beams.words.shape[1], 1) ** length_penalty).tolist()
     return [max([*done, *zip(cut[i], words[i], strict=True)])[1] for i, done in enumerate(beams.finished)]

@@ -30,8 +30,9 @@ class TextEncoder(nn.Module):
         FileNotFoundError: when a folder or file is missing.
     """
 
-    def __init__(self, path: str | None = None, config: dict | None = None, tokenizer: str | None = None,
-                 cache_size: int = 256) -> None:
+    def __init__(
+        self, path: str | None = None, config: dict | None = None, tokenizer: str | None = None, cache_size: int = 256
+    ) -> None:
         super().__init__()
         self.tokenizer = load_tokenizer(tokenizer or path)
         if (path is None) == (config is None):
@@ -44,11 +45,12 @@ class TextEncoder(nn.Module):
             self.encoder = AutoModel.from_config(hf_config, add_pooling_layer=False)
         else:
             try:
-                self.encoder, info = load_pretrained(AutoModel, path, add_pooling_layer=False,
-                                                     output_loading_info=True)
+                self.encoder, info = load_pretrained(AutoModel, path, add_pooling_layer=False, output_loading_info=True)
             except TypeError as error:  # other architectures have no pooling layer to leave out
-                raise ValueError(f"TextEncoder: {path!r} is no text encoder of BERT's architecture: give one such as "
-                                 'bert-base-uncased') from error
+                raise ValueError(
+                    f"TextEncoder: {path!r} is no text encoder of BERT's architecture: give one such as "
+                    'bert-base-uncased'
+                ) from error
             self.unused_weights = unused_weights(path, info)
         self.cache_size = cache_size
         self._cache: OrderedDict[tuple[str, ...], tuple[Tensor, Tensor]] = OrderedDict()
@@ -100,8 +102,10 @@ class TextEncoder(nn.Module):
         """Raises a ValueError where a text is longer than the encoder's context."""
         for text, ids in zip(texts, self.tokenizer(texts)['input_ids'], strict=True):
             if len(ids) > self.max_length:
-                raise ValueError(f'the instruction has {len(ids)} tokens, but the text encoder takes '
-                                 f'{self.max_length}: shorten it or list fewer classes. It begins: {text[:120]!r}')
+                raise ValueError(
+                    f'the instruction has {len(ids)} tokens, but the text encoder takes '
+                    f'{self.max_length}: shorten it or list fewer classes. It begins: {text[:120]!r}'
+                )
 
     def _encode(self, texts: list[str]) -> tuple[Tensor, Tensor]:
         batch = self.tokenizer(texts, padding=True, return_tensors='pt')

@@ -24,8 +24,16 @@ class TokenProjector(nn.Module):
             were trained without it fit.
     """
 
-    def __init__(self, token_dims: int, llm_dims: int, place_dims: int = 2, word_norm: float = 1.0,
-                 position_dims: int = 64, place_octaves: int = 3, tell_objectness: bool = False) -> None:
+    def __init__(
+        self,
+        token_dims: int,
+        llm_dims: int,
+        place_dims: int = 2,
+        word_norm: float = 1.0,
+        position_dims: int = 64,
+        place_octaves: int = 3,
+        tell_objectness: bool = False,
+    ) -> None:
         super().__init__()
         self.place_dims = place_dims
         self.position_dims = position_dims

@@ -48,10 +48,23 @@ class VisionLLM(BaseDetector):
         data_preprocessor, init_cfg: as in any mmdet detector.
     """
 
-    def __init__(self, backbone: dict, neck: dict, text_encoder: dict, image_tokenizer: dict, llm: dict,
-                 vocabulary: dict, criterion: dict, task_decoder: OptConfigType = None, format_source: str = 'rule',
-                 denoising: OptConfigType = None, test_cfg: OptConfigType = None, train_cfg: OptConfigType = None,
-                 data_preprocessor: OptConfigType = None, init_cfg: OptMultiConfig = None) -> None:
+    def __init__(
+        self,
+        backbone: dict,
+        neck: dict,
+        text_encoder: dict,
+        image_tokenizer: dict,
+        llm: dict,
+        vocabulary: dict,
+        criterion: dict,
+        task_decoder: OptConfigType = None,
+        format_source: str = 'rule',
+        denoising: OptConfigType = None,
+        test_cfg: OptConfigType = None,
+        train_cfg: OptConfigType = None,
+        data_preprocessor: OptConfigType = None,
+        init_cfg: OptMultiConfig = None,
+    ) -> None:
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         self.vocabulary = Vocabulary(**vocabulary)
         self.backbone = MODELS.build(backbone)
@@ -59,13 +72,23 @@ class VisionLLM(BaseDetector):
         self.text_encoder = MODELS.build(text_encoder)
         self.image_tokenizer = MODELS.build(dict(image_tokenizer, text_dims=self.text_encoder.embed_dims))
         decoder = dict(type='OpenEndedTaskDecoder') | (task_decoder or {})
-        self.task_decoder = MODELS.build(dict(
-            decoder, llm=MODELS.build(llm), vocabulary=self.vocabulary, token_dims=self.image_tokenizer.embed_dims,
-            place_dims=self.image_tokenizer.place_dims))
-        parts = {name: TASK_UTILS.build(cfg) for name, cfg in criterion.items()
-                 if name.endswith('assigner') and cfg is not None}
-        parts |= {name: MODELS.build(cfg) for name, cfg in criterion.items()
-                  if name.startswith('loss_') and cfg is not None}
+        self.task_decoder = MODELS.build(
+            dict(
+                decoder,
+                llm=MODELS.build(llm),
+                vocabulary=self.vocabulary,
+                token_dims=self.image_tokenizer.embed_dims,
+                place_dims=self.image_tokenizer.place_dims,
+            )
+        )
+        parts = {
+            name: TASK_UTILS.build(cfg)
+            for name, cfg in criterion.items()
+            if name.endswith('assigner') and cfg is not None
+        }
+        parts |= {
+            name: MODELS.build(cfg) for name, cfg in criterion.items() if name.startswith('loss_') and cfg is not None
+        }
         self.loss_words = parts.pop('loss_words', None) or WordLoss()
         self.loss_format = parts.pop('loss_format', None)
         self.loss_asked = parts.pop('loss_asked', None)
@@ -74,8 +97,10 @@ class VisionLLM(BaseDetector):
         self.format_reader = FormatReader(self.task_decoder, self.vocabulary) if format_source == 'llm' else None
         self.criterion = SetCriterion(**parts)
         if self.criterion.loss_outline is not None and self.task_decoder.point_places is None:
-            raise ValueError('criterion.loss_outline needs task_decoder.place_points=True: it teaches what point '
-                             'queries say by themselves')
+            raise ValueError(
+                'criterion.loss_outline needs task_decoder.place_points=True: it teaches what point '
+                'queries say by themselves'
+            )
         self.postprocessor = SetPostprocessor(**{k: v for k, v in (test_cfg or {}).items() if k != 'words'})
         if denoising is not None and not self.image_tokenizer.refine_sizes:
             raise ValueError('denoising needs image_tokenizer.refine_sizes=True: its tokens start at boxes')
@@ -95,7 +120,8 @@ class VisionLLM(BaseDetector):
             raise ValueError(
                 f'the checkpoint holds no VisionLLM: it has {parts}, but no task_decoder. To begin with the backbone '
                 "of another detector set model.backbone.init_cfg=dict(type='Pretrained', checkpoint=..., "
-                "prefix='backbone.')")
+                "prefix='backbone.')"
+            )
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _forget_formats(self) -> None:
@@ -113,29 +139,37 @@ class VisionLLM(BaseDetector):
             ValueError: when a sample has none, or one that can't be parsed.
         """
         if any('instruction' not in sample for sample in data_samples):
-            raise ValueError('a data sample has no instruction: add a transform such as DetectionInstruction to the '
-                             "pipeline, and 'instruction' to the meta_keys of the one that packs")
+            raise ValueError(
+                'a data sample has no instruction: add a transform such as DetectionInstruction to the '
+                "pipeline, and 'instruction' to the meta_keys of the one that packs"
+            )
         texts = [sample.instruction for sample in data_samples]
         if self.format_reader is not None and not self.training:
             return self.format_reader(texts)
         return [parse_instruction(text, self.vocabulary) for text in texts]
 
-    def tokenize(self, features: tuple[Tensor, ...], data_samples: SampleList, instructions: list[Instruction],
-                 extra_places: Tensor | None = None) -> ImageTokens:
+    def tokenize(
+        self,
+        features: tuple[Tensor, ...],
+        data_samples: SampleList,
+        instructions: list[Instruction],
+        extra_places: Tensor | None = None,
+    ) -> ImageTokens:
         """L feature maps (B, D, H_l, W_l) and instructions to image tokens."""
         language, padding = self.text_encoder([instruction.language for instruction in instructions])
         return self.image_tokenizer(features, language, padding, data_samples, extra_places)
 
     def project(self, tokens: ImageTokens) -> tuple[Tensor, Tensor]:
-        """Contents per decoder layer (layers, B, M, LLM width), and what the LLM reads of the tokens (B, M, LLM width).
-        """
+        """Contents per layer (layers, B, M, LLM width), and what the LLM reads of the tokens (B, M, LLM width)."""
         content = self.task_decoder.projector.project_content(tokens.embeddings)
         inputs = self.task_decoder.projector(
-            content[-1], tokens.places_norm[-1].detach(), tokens.objectness[-1].detach().sigmoid())
+            content[-1], tokens.places_norm[-1].detach(), tokens.objectness[-1].detach().sigmoid()
+        )
         return content, inputs
 
-    def _read(self, features: tuple[Tensor, ...], data_samples: SampleList,
-              extra_places: Tensor | None = None) -> tuple[list[Instruction], ImageTokens, Tensor, DecoderState]:
+    def _read(
+        self, features: tuple[Tensor, ...], data_samples: SampleList, extra_places: Tensor | None = None
+    ) -> tuple[list[Instruction], ImageTokens, Tensor, DecoderState]:
         instructions = self.parse_instructions(data_samples)
         tokens = self.tokenize(features, data_samples, instructions, extra_places)
         content, inputs = self.project(tokens)
@@ -149,8 +183,9 @@ class VisionLLM(BaseDetector):
         """
         asks_for_words = {instruction.asks_for_words for instruction in self.parse_instructions(batch_data_samples)}
         if len(asks_for_words) > 1:
-            raise ValueError('some images of the batch ask for objects and others for words: train on one task per '
-                             'batch')
+            raise ValueError(
+                'some images of the batch ask for objects and others for words: train on one task per batch'
+            )
         read = self._word_losses if asks_for_words.pop() else self._set_losses
         losses = read(self.extract_feat(batch_inputs), batch_data_samples)
         if self.loss_format is not None:
@@ -179,7 +214,8 @@ class VisionLLM(BaseDetector):
         targets = set_targets(data_samples)
         starts = self._starts(targets, data_samples)
         instructions, tokens, content, state = self._read(
-            features, data_samples, None if starts is None else starts.places_norm)
+            features, data_samples, None if starts is None else starts.places_norm
+        )
         class_logits = self.task_decoder.class_logits(state)
         matches = self.criterion.match(tokens, class_logits, targets)
         num_points = max(instruction.num_points for instruction in instructions)
@@ -199,16 +235,26 @@ class VisionLLM(BaseDetector):
             return None
         return noisy_starts(targets, [sample.get('noise_seed') for sample in data_samples], **self.denoising)
 
-    def _further_losses(self, data_samples: SampleList, tokens: ImageTokens, inputs: Tensor, names: NameSets | Prefix,
-                        matches: Matches, starts: NoisyStarts | None, targets: list[SetTargets]) -> dict[str, Tensor]:
+    def _further_losses(
+        self,
+        data_samples: SampleList,
+        tokens: ImageTokens,
+        inputs: Tensor,
+        names: NameSets | Prefix,
+        matches: Matches,
+        starts: NoisyStarts | None,
+        targets: list[SetTargets],
+    ) -> dict[str, Tensor]:
         """What known objects teach besides, whatever is asked for: phrases, outlines, proposals and denoising."""
         losses = self._outline_loss(tokens, inputs, matches, targets)
         if self.loss_asked is not None:
             losses['loss_asked'] = self.loss_asked(
-                self.task_decoder, data_samples, inputs, matches.slots(targets), targets)
+                self.task_decoder, data_samples, inputs, matches.slots(targets), targets
+            )
         if tokens.proposals is not None:
             losses |= self.criterion.proposal_losses(
-                tokens.proposals, self.task_decoder.projector.project_content, names, targets)
+                tokens.proposals, self.task_decoder.projector.project_content, names, targets
+            )
         if starts is not None:
             near = self.criterion.match_starts(starts, targets)
             content, inputs = self.project(tokens.extra)
@@ -217,8 +263,9 @@ class VisionLLM(BaseDetector):
             losses |= {f'dn.{name}': loss for name, loss in denoising.items()}
         return losses
 
-    def _outline_loss(self, tokens: ImageTokens, inputs: Tensor, matches: Matches,
-                      targets: list[SetTargets]) -> dict[str, Tensor]:
+    def _outline_loss(
+        self, tokens: ImageTokens, inputs: Tensor, matches: Matches, targets: list[SetTargets]
+    ) -> dict[str, Tensor]:
         """Loss of what the point queries of matched tokens say by themselves; nothing where no outlines are known."""
         length = matches.outlines_norm.shape[2]
         if self.criterion.loss_outline is None or length == 0:
@@ -283,7 +330,7 @@ class VisionLLM(BaseDetector):
                 self._fail(batch_data_samples[rows[0]], str(error) or type(error).__name__)
             else:
                 for i in rows:
-                    self.predict(batch_inputs[i:i + 1], batch_data_samples[i:i + 1], rescale)
+                    self.predict(batch_inputs[i : i + 1], batch_data_samples[i : i + 1], rescale)
         return batch_data_samples
 
     def _fail(self, sample: DetDataSample, reason: str) -> None:
@@ -328,8 +375,10 @@ class VisionLLM(BaseDetector):
         self.text_encoder.check_lengths([instruction.language for instruction in instructions])
         words = self.generation.get('max_length', 50) + self.task_decoder.num_starts - 1
         self.task_decoder.prefix_builder.check_lengths(
-            instructions, self.image_tokenizer.num_tokens,
-            [words if i.asks_for_words else len(i.output_format) for i in instructions])
+            instructions,
+            self.image_tokenizer.num_tokens,
+            [words if i.asks_for_words else len(i.output_format) for i in instructions],
+        )
 
     def _read_without_image(self, text: str) -> Instruction:
         """What the rules read, and the LLM of a wording that states no format."""
@@ -340,8 +389,9 @@ class VisionLLM(BaseDetector):
                 raise
             return self.format_reader([text])[0]
 
-    def _predict_objects(self, features: tuple[Tensor, ...], data_samples: SampleList,
-                         rescale: bool) -> list[InstanceData]:
+    def _predict_objects(
+        self, features: tuple[Tensor, ...], data_samples: SampleList, rescale: bool
+    ) -> list[InstanceData]:
         instructions, tokens, _, state = self._read(features, data_samples)
         selection = self.postprocessor.select(tokens, self.task_decoder.class_logits(state), state.prefix.class_valid)
         num_points = max(instruction.num_points for instruction in instructions)

@@ -47,8 +47,12 @@ def measure(config: str, options: dict, work: Workload) -> dict[str, float]:
     request = json.dumps(dict(config=config, options=options, workload=vars(work)))
     found = {}
     for what, settings in (('memory', _GIVE_BACK), ('time', _KEEP)):
-        done = subprocess.run([sys.executable, '-m', 'visionllm_mm.planning.measure', what, request],
-                              capture_output=True, text=True, env=os.environ | settings)
+        done = subprocess.run(
+            [sys.executable, '-m', 'visionllm_mm.planning.measure', what, request],
+            capture_output=True,
+            text=True,
+            env=os.environ | settings,
+        )
         if done.returncode:
             raise RuntimeError(f'measuring {config} failed:\n{done.stderr[-2000:]}')
         found |= json.loads(done.stdout.splitlines()[-1])

@@ -24,8 +24,20 @@ def _cpu_attention_backward(grad, query, key, value, *args, out_val=None, **kwar
     return sdpa_backward_flop_count(grad.shape, query.shape, key.shape, value.shape)
 
 
-def _convolution_backward(grad, inputs, weight, _bias, _stride, _padding, _dilation, transposed, _output_padding,
-                          _groups, wanted, out_val=None) -> int:
+def _convolution_backward(
+    grad,
+    inputs,
+    weight,
+    _bias,
+    _stride,
+    _padding,
+    _dilation,
+    transposed,
+    _output_padding,
+    _groups,
+    wanted,
+    out_val=None,
+) -> int:
     # The gradients of inputs and weight take as many operations as the convolution itself, each.
     return conv_flop_count(inputs.shape, weight.shape, grad.shape, transposed) * (wanted[0] + wanted[1])
 

@@ -32,6 +32,7 @@ _WITH_STATISTICS = (aten.native_batch_norm_backward, aten.native_group_norm_back
 @dataclass(frozen=True)
 class _Layout:
     """A tensor without its numbers."""
+
     shape: tuple[int, ...]
     stride: tuple[int, ...]
     dtype: torch.dtype
@@ -70,8 +71,11 @@ class Operations(TorchDispatchMode):
         if key not in self._inputs:
             # Sizes, ids and masks are real: what they hold may decide how much there is to do.
             self._inputs[key] = tuple(
-                x.clone() if isinstance(x, Tensor) and not isinstance(x, FakeTensor) and not x.is_floating_point()
-                else layout for x, layout in zip(leaves, layouts, strict=True))
+                x.clone()
+                if isinstance(x, Tensor) and not isinstance(x, FakeTensor) and not x.is_floating_point()
+                else layout
+                for x, layout in zip(leaves, layouts, strict=True)
+            )
         return func(*args, **(kwargs or {}))
 
     @torch.no_grad()

@@ -52,16 +52,21 @@ def states_per_parameter(cfg: Config) -> int:
     """
     optimizer = optimizer_settings(cfg)
     if optimizer['type'] not in OPTIMIZER_STATES:
-        raise ValueError(f'optim_wrapper.optimizer.type={optimizer["type"]!r} is not known to the planner: use one of '
-                         f'{list(OPTIMIZER_STATES)}')
+        raise ValueError(
+            f'optim_wrapper.optimizer.type={optimizer["type"]!r} is not known to the planner: use one of '
+            f'{list(OPTIMIZER_STATES)}'
+        )
     return 0 if optimizer['type'] == 'SGD' and not optimizer.get('momentum') else OPTIMIZER_STATES[optimizer['type']]
 
 
 def checkpoint_bytes(model: VisionLLM, base_is_left_out: bool) -> int:
     """Bytes of the weights in a checkpoint, without the optimizer's states."""
     left_out = {name for part, name, p in parts(model) if part == 'LLM base' and base_is_left_out}
-    storages = {value.untyped_storage()._cdata: value.untyped_storage().nbytes()  # tied tables are saved once
-                for name, value in model.state_dict().items() if name not in left_out}
+    storages = {
+        value.untyped_storage()._cdata: value.untyped_storage().nbytes()  # tied tables are saved once
+        for name, value in model.state_dict().items()
+        if name not in left_out
+    }
     return sum(storages.values())
 
 
@@ -121,14 +126,29 @@ def plan(cfg: Config, work: Workload, num_gpus: int = 1, compiled: bool = True) 
         saved = checkpoint_bytes(model, is_left_out_of_checkpoints(cfg))
         buckets = trained if num_gpus > 1 else 0
     phases = list(dict.fromkeys(name for name, _ in train_flops))
-    flops = {name: dict(
-        forward=train_flops.get((name, 'forward'), 0) / work.batch,
-        backward=train_flops.get((name, 'backward'), 0) / work.batch,
-        inference=meter.flops.get((name, 'forward'), 0) / work.batch) for name in phases}
+    flops = {
+        name: dict(
+            forward=train_flops.get((name, 'forward'), 0) / work.batch,
+            backward=train_flops.get((name, 'backward'), 0) / work.batch,
+            inference=meter.flops.get((name, 'forward'), 0) / work.batch,
+        )
+        for name in phases
+    }
     memory = dict(
-        weights=weights, gradients=train['gradients'], optimizer=optimizer, buckets=buckets,
-        activations=train['after_forward'] - weights, train_peak=train['peak'] + optimizer + buckets,
-        train_peak_at=train['peak_at'], inference_peak=test['peak'], inference_peak_at=test['peak_at'])
+        weights=weights,
+        gradients=train['gradients'],
+        optimizer=optimizer,
+        buckets=buckets,
+        activations=train['after_forward'] - weights,
+        train_peak=train['peak'] + optimizer + buckets,
+        train_peak_at=train['peak_at'],
+        inference_peak=test['peak'],
+        inference_peak_at=test['peak_at'],
+    )
     return dict(
-        workload=vars(work) | dict(num_gpus=num_gpus, compiled=compiled), parameters=counts, flops=flops,
-        memory=memory, checkpoint=dict(weights=saved, optimizer=optimizer))
+        workload=vars(work) | dict(num_gpus=num_gpus, compiled=compiled),
+        parameters=counts,
+        flops=flops,
+        memory=memory,
+        checkpoint=dict(weights=saved, optimizer=optimizer),
+    )

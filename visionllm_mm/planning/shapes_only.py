@@ -30,7 +30,7 @@ class ShapesOnly(TorchDispatchMode):
             # weakly.
             mock.patch('torch.utils.swap_tensors', _take_over),
             # trunc_normal_() draws until all numbers are within its bounds, without end where there are no numbers.
-            mock.patch('torch.nn.init._no_grad_trunc_normal_', lambda tensor, *args, **kwargs: tensor)
+            mock.patch('torch.nn.init._no_grad_trunc_normal_', lambda tensor, *args, **kwargs: tensor),
         ]
 
     def __enter__(self) -> 'ShapesOnly':
@@ -66,7 +66,13 @@ class ShapesOnly(TorchDispatchMode):
         # Not computed for real: the weights of a model would fill the memory. What an integer factory or a function of
         # integers returns is small.
         if makes_floats and func.overloadpacket in (
-                aten.empty, aten.zeros, aten.ones, aten.rand, aten.randn, aten.empty_strided):
+            aten.empty,
+            aten.zeros,
+            aten.ones,
+            aten.rand,
+            aten.randn,
+            aten.empty_strided,
+        ):
             with self.fake:
                 return func(*args, **kwargs)
         return tree_map_only(Tensor, self._floats_to_shapes, func(*args, **kwargs))
@@ -105,6 +111,8 @@ def compiled_attention() -> Iterator[None]:
         return _CompiledAttention.apply(value, locations, weights)
 
     name = 'multi_scale_deformable_attn_pytorch'
-    with (mock.patch(f'mmcv.ops.multi_scale_deform_attn.{name}', attend),
-          mock.patch(f'visionllm_mm.models.backbones.dcnv3.{name}', attend)):
+    with (
+        mock.patch(f'mmcv.ops.multi_scale_deform_attn.{name}', attend),
+        mock.patch(f'visionllm_mm.models.backbones.dcnv3.{name}', attend),
+    ):
         yield

@@ -36,6 +36,7 @@ class Workload:
         objects: objects per image; so many tokens are matched.
         kept: tokens whose points are decoded while predicting; None: all.
     """
+
     batch: int
     image_size: tuple[int, int]
     num_classes: int = 80
@@ -60,13 +61,17 @@ def architecture(cfg: Config, name: str) -> dict | None:
         return json.loads(file.read_text())
     known = cfg.get('planning', {}).get(name)
     if not known:
-        raise ValueError(f'model.{name}.path names weights, which the planner does not load: say what they are in '
-                         f'the config, as planning = dict({name}=dict(model_type=..., hidden_size=..., ...)), or '
-                         'name a local folder')
+        raise ValueError(
+            f'model.{name}.path names weights, which the planner does not load: say what they are in '
+            f'the config, as planning = dict({name}=dict(model_type=..., hidden_size=..., ...)), or '
+            'name a local folder'
+        )
     if known.get('path', path) != path:
-        raise ValueError(f"model.{name}.path is {path!r}, no local folder with a config.json, and the config's "
-                         f"planning.{name} is about {known['path']!r}: name a folder, or set "
-                         f'planning.{name}.path={path} and the sizes beside it (planning.{name}.hidden_size=...)')
+        raise ValueError(
+            f"model.{name}.path is {path!r}, no local folder with a config.json, and the config's "
+            f'planning.{name} is about {known["path"]!r}: name a folder, or set '
+            f'planning.{name}.path={path} and the sizes beside it (planning.{name}.hidden_size=...)'
+        )
     return known
 
 
@@ -79,8 +84,10 @@ def planned_model_config(cfg: Config) -> dict:
     model = copy.deepcopy(cfg.model.to_dict())
     model['format_source'] = 'rule'  # an LLM without numbers reads nothing; it reads once per text
     if model['llm'].get('quantization'):
-        raise ValueError('llm.quantization is set, but the planner knows no quantized weights: plan without it, with '
-                         '--cfg-options model.llm.quantization=None')
+        raise ValueError(
+            'llm.quantization is set, but the planner knows no quantized weights: plan without it, with '
+            '--cfg-options model.llm.quantization=None'
+        )
     for name in ('llm', 'text_encoder'):
         known = architecture(cfg, name)
         if known is None:
@@ -104,21 +111,31 @@ def is_left_out_of_checkpoints(cfg: Config) -> bool:
 def samples(work: Workload, model: VisionLLM) -> list[DetDataSample]:
     """B samples of one instruction, with random boxes as objects."""
     known = CocoDataset.METAINFO['classes']
-    names = [known[i] if i < len(known) else f'{known[i % len(known)]} {i // len(known)}'
-             for i in range(work.num_classes)]
+    names = [
+        known[i] if i < len(known) else f'{known[i % len(known)]} {i // len(known)}' for i in range(work.num_classes)
+    ]
     text = build_instruction(DETECTION_TEMPLATES[0], names, point_format(work.num_points), model.vocabulary)
     height, width = work.image_size
     found = []
     for i in range(work.batch):
-        sample = DetDataSample(metainfo=dict(
-            img_id=i, noise_seed=i, img_shape=work.image_size, ori_shape=work.image_size,
-            batch_input_shape=work.image_size, scale_factor=(1.0, 1.0), instruction=text))
+        sample = DetDataSample(
+            metainfo=dict(
+                img_id=i,
+                noise_seed=i,
+                img_shape=work.image_size,
+                ori_shape=work.image_size,
+                batch_input_shape=work.image_size,
+                scale_factor=(1.0, 1.0),
+                instruction=text,
+            )
+        )
         generator = torch.Generator().manual_seed(i)
         points = torch.rand(work.objects, work.num_points, 2, generator=generator).sort(dim=1).values
         points = points * torch.tensor([width, height])
         boxes = torch.cat([points.amin(dim=1), points.amax(dim=1) + 1], dim=1)
         sample.gt_instances = InstanceData(
-            labels=torch.arange(work.objects) % work.num_classes, points=points, bboxes=boxes)
+            labels=torch.arange(work.objects) % work.num_classes, points=points, bboxes=boxes
+        )
         found.append(sample)
     return found
 
@@ -149,8 +166,9 @@ def run_blocks(model: VisionLLM, work: Workload, images: Tensor, meter: Meter) -
     with meter.phase('text encoder'):
         language, padding = model.text_encoder([instruction.language for instruction in instructions])
     with meter.phase('image tokenizer'):
-        tokens = model.image_tokenizer(features, language, padding, data_samples,
-                                       torch.rand(work.batch, copies, 4) if copies else None)
+        tokens = model.image_tokenizer(
+            features, language, padding, data_samples, torch.rand(work.batch, copies, 4) if copies else None
+        )
     with meter.phase('projector'):
         content, inputs = model.project(tokens)
         if copies:

@@ -5,5 +5,12 @@ from .hooks import DescriptionWarmupHook, FormatWarmupHook, TextWarmupHook
 from .phrase_loss import AskedObjectsLoss
 from .random_questions import DrawQuestions, DrawRelation
 
-__all__ = ['AskedObjectsLoss', 'DescriptionWarmupHook', 'DrawQuestions', 'DrawRelation', 'ExchangeNames',
-           'FormatWarmupHook', 'TextWarmupHook']
+__all__ = [
+    'AskedObjectsLoss',
+    'DescriptionWarmupHook',
+    'DrawQuestions',
+    'DrawRelation',
+    'ExchangeNames',
+    'FormatWarmupHook',
+    'TextWarmupHook',
+]

@@ -32,10 +32,11 @@ class ExchangeNames(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         if 'img' in results:
-            raise ValueError(f'ExchangeNames: {results.get("img_path")} is loaded, and would not look as it is called: '
-                             'take this transform, or LoadImageFromFile, out of the pipeline')
+            raise ValueError(
+                f'ExchangeNames: {results.get("img_path")} is loaded, and would not look as it is called: '
+                'take this transform, or LoadImageFromFile, out of the pipeline'
+            )
         order = np.random.permutation(len(self.names))
-        words = {old: new for i, j in enumerate(order)
-                 for old, new in zip(self.names[i], self.names[j], strict=True)}
+        words = {old: new for i, j in enumerate(order) for old, new in zip(self.names[i], self.names[j], strict=True)}
         change_texts(results, lambda text: exchange_words(text, words))
         return results

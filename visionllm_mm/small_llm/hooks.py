@@ -48,6 +48,7 @@ class WarmupHook(Hook):
         settings: with ``seed``, of all that is drawn at random.
         cache_dir: folder of the files.
     """
+
     priority = 'LOW'
 
     def __init__(self, settings: dict, cache_dir: str = 'work_dirs/warmup') -> None:
@@ -84,8 +85,9 @@ class WarmupHook(Hook):
         runner.logger.info(f'task decoder warmed up, {type(self).__name__}: {path}')
 
     def _key(self, model: nn.Module) -> str:
-        settings = dict(self.describe(model), hook=type(self).__name__,
-                        words=model.task_decoder.llm.tokenizer.get_vocab())
+        settings = dict(
+            self.describe(model), hook=type(self).__name__, words=model.task_decoder.llm.tokenizer.get_vocab()
+        )
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
         code = [file for part in ('models', 'instructions', 'datasets') for file in (_PACKAGE / part).rglob('*.py')]
         for file in (*sorted(code), *self.files()):
@@ -107,13 +109,23 @@ class ToldWarmupHook(WarmupHook):
         kwargs: see :class:`WarmupHook`.
     """
 
-    def __init__(self, datasets: Sequence[dict], ratios: Sequence[float], batch_size: int, settings: dict,
-                 **kwargs) -> None:
+    def __init__(
+        self, datasets: Sequence[dict], ratios: Sequence[float], batch_size: int, settings: dict, **kwargs
+    ) -> None:
         super().__init__(settings, **kwargs)
         self.loader = dict(
-            batch_size=batch_size, num_workers=0, dataset=dict(type='ConcatDataset', datasets=list(datasets)),
-            sampler=dict(type='OneTaskSampler', batch_size=batch_size, ratios=tuple(ratios),
-                         num_batches=settings['num_iters'], seed=settings['seed'], alone=True))
+            batch_size=batch_size,
+            num_workers=0,
+            dataset=dict(type='ConcatDataset', datasets=list(datasets)),
+            sampler=dict(
+                type='OneTaskSampler',
+                batch_size=batch_size,
+                ratios=tuple(ratios),
+                num_batches=settings['num_iters'],
+                seed=settings['seed'],
+                alone=True,
+            ),
+        )
 
     def describe(self, model: nn.Module) -> dict:
         return dict(self.settings, loader=self.loader)
@@ -133,8 +145,9 @@ class TextWarmupHook(WarmupHook):
         kwargs: see :class:`WarmupHook`.
     """
 
-    def __init__(self, num_iters: int = 200, batch_size: int = 16, lr: float = 1e-3, noise: float = 0.5,
-                 seed: int = 0, **kwargs) -> None:
+    def __init__(
+        self, num_iters: int = 200, batch_size: int = 16, lr: float = 1e-3, noise: float = 0.5, seed: int = 0, **kwargs
+    ) -> None:
         super().__init__(dict(num_iters=num_iters, batch_size=batch_size, lr=lr, noise=noise, seed=seed), **kwargs)
         self._decoder_is_new = False
 
@@ -153,8 +166,12 @@ class TextWarmupHook(WarmupHook):
         count = self.settings['num_iters']
         runner.logger.info(f'text-only warm-up of the task decoder: {count} steps')
         accuracy = warm_up(
-            model.task_decoder, **self.describe(model), report=lambda step, loss, correct: runner.logger.info(
-                f'text-only warm-up [{step}/{count}]  loss: {loss:.3f}  accuracy: {correct:.3f}'))
+            model.task_decoder,
+            **self.describe(model),
+            report=lambda step, loss, correct: runner.logger.info(
+                f'text-only warm-up [{step}/{count}]  loss: {loss:.3f}  accuracy: {correct:.3f}'
+            ),
+        )
         runner.logger.info(f'text-only warm-up done, accuracy {accuracy:.3f}')
 
 
@@ -174,8 +191,16 @@ class FormatWarmupHook(ToldWarmupHook):
         kwargs: see :class:`WarmupHook`.
     """
 
-    def __init__(self, datasets: Sequence[dict], ratios: Sequence[float], num_iters: int = 400, batch_size: int = 16,
-                 lr: float = 1e-3, seed: int = 0, **kwargs) -> None:
+    def __init__(
+        self,
+        datasets: Sequence[dict],
+        ratios: Sequence[float],
+        num_iters: int = 400,
+        batch_size: int = 16,
+        lr: float = 1e-3,
+        seed: int = 0,
+        **kwargs,
+    ) -> None:
         super().__init__(datasets, ratios, batch_size, dict(num_iters=num_iters, lr=lr, seed=seed), **kwargs)
 
     def run(self, runner: Runner, model: nn.Module) -> None:
@@ -187,9 +212,13 @@ class FormatWarmupHook(ToldWarmupHook):
         def find_loss() -> Tensor:
             return model.format_loss(next(batches)['data_samples'])
 
-        report_means(train_steps(model.task_decoder, find_loss, total, self.settings['lr']), every=50,
-                     report=lambda step, loss: runner.logger.info(
-                         f'warm-up on output formats [{step}/{total}]  loss: {loss:.3f}'))
+        report_means(
+            train_steps(model.task_decoder, find_loss, total, self.settings['lr']),
+            every=50,
+            report=lambda step, loss: runner.logger.info(
+                f'warm-up on output formats [{step}/{total}]  loss: {loss:.3f}'
+            ),
+        )
 
 
 @HOOKS.register_module()
@@ -209,9 +238,20 @@ class DescriptionWarmupHook(ToldWarmupHook):
         kwargs: see :class:`WarmupHook`.
     """
 
-    def __init__(self, datasets: Sequence[dict], ratios: Sequence[float], num_iters: int = 4000, batch_size: int = 16,
-                 lr: float = 1e-3, noise: float = 0.3, seed: int = 0, num_tokens: int | None = None,
-                 read_formats: bool = True, asked_weight: float = 0.0, **kwargs) -> None:
+    def __init__(
+        self,
+        datasets: Sequence[dict],
+        ratios: Sequence[float],
+        num_iters: int = 4000,
+        batch_size: int = 16,
+        lr: float = 1e-3,
+        noise: float = 0.3,
+        seed: int = 0,
+        num_tokens: int | None = None,
+        read_formats: bool = True,
+        asked_weight: float = 0.0,
+        **kwargs,
+    ) -> None:
         settings = dict(num_iters=num_iters, lr=lr, noise=noise, seed=seed, asked_weight=asked_weight)
         super().__init__(datasets, ratios, batch_size, settings, **kwargs)
         self.num_tokens = num_tokens
@@ -219,18 +259,23 @@ class DescriptionWarmupHook(ToldWarmupHook):
 
     def describe(self, model: nn.Module) -> dict:
         formats = model.loss_format.loss_weight if self.read_formats and model.loss_format is not None else 0.0
-        return dict(super().describe(model), formats=formats,
-                    num_tokens=self.num_tokens or model.image_tokenizer.num_tokens)
+        return dict(
+            super().describe(model), formats=formats, num_tokens=self.num_tokens or model.image_tokenizer.num_tokens
+        )
 
     def run(self, runner: Runner, model: nn.Module) -> None:
         count = self.settings['num_iters']
         runner.logger.info(f'warm-up of the task decoder on described images: {count} steps')
         warm_up_on_descriptions(
-            model.task_decoder, self._batches(runner), **self.settings,
+            model.task_decoder,
+            self._batches(runner),
+            **self.settings,
             num_tokens=self.num_tokens or model.image_tokenizer.num_tokens,
             text_loss=model.format_loss if self.read_formats else None,
             report=lambda step, loss: runner.logger.info(
-                f'warm-up on described images [{step}/{count}]  loss: {loss:.3f}'))
+                f'warm-up on described images [{step}/{count}]  loss: {loss:.3f}'
+            ),
+        )
 
     def _batches(self, runner: Runner) -> Iterator[DescribedImages]:
         device = next(runner.model.parameters()).device

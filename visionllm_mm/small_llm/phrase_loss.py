@@ -15,8 +15,8 @@ from ..structures import SetTargets
 
 
 class _Phrase(NamedTuple):
-    """Words that stand for objects: in which question, which of its phrases, about which image, and the objects' rows.
-    """
+    """Words that stand for objects: question, number of the phrase in it, words, image, and rows of the objects."""
+
     question: int
     number: int
     words: str
@@ -39,8 +39,14 @@ class AskedObjectsLoss(nn.Module):
         super().__init__()
         self.loss_weight = loss_weight
 
-    def forward(self, decoder: OpenEndedTaskDecoder, samples: SampleList, tokens: Tensor,
-                slots: Sequence[Tensor], objects: Sequence[SetTargets]) -> Tensor:
+    def forward(
+        self,
+        decoder: OpenEndedTaskDecoder,
+        samples: SampleList,
+        tokens: Tensor,
+        slots: Sequence[Tensor],
+        objects: Sequence[SetTargets],
+    ) -> Tensor:
         """Cosine distance of the words, plus cross-entropy of the tokens, plus L1 distance of the places, each a mean.
 
         Args:
@@ -55,29 +61,39 @@ class AskedObjectsLoss(nn.Module):
             ValueError: when answers of the decoder begin with no phrases.
         """
         if decoder.num_starts == 1:
-            raise ValueError('phrases of questions can be taught only where answers begin with them: set '
-                             'task_decoder.asked_phrases to 2 or more, or leave out loss_asked and asked_weight')
+            raise ValueError(
+                'phrases of questions can be taught only where answers begin with them: set '
+                'task_decoder.asked_phrases to 2 or more, or leave out loss_asked and asked_weight'
+            )
         questions, phrases = _phrases(decoder, samples)
         if not phrases:
             return tokens.new_zeros(())
-        return self.loss_weight * (self._phrase_loss(decoder, questions, phrases, tokens, slots) +
-                                   self._place_loss(decoder, tokens, slots, objects))
+        return self.loss_weight * (
+            self._phrase_loss(decoder, questions, phrases, tokens, slots)
+            + self._place_loss(decoder, tokens, slots, objects)
+        )
 
     @staticmethod
-    def _place_loss(decoder: OpenEndedTaskDecoder, tokens: Tensor, slots: Sequence[Tensor],
-                    objects: Sequence[SetTargets]) -> Tensor:
+    def _place_loss(
+        decoder: OpenEndedTaskDecoder, tokens: Tensor, slots: Sequence[Tensor], objects: Sequence[SetTargets]
+    ) -> Tensor:
         """Mean L1 distance of centres and sizes, of all objects; 0 without any."""
         shown, boxes = [], []
         for row, slot, target in zip(tokens, slots, objects, strict=True):
             has_token = slot >= 0
             shown.append(row[slot[has_token]])
-            boxes.append(target.places_norm[:len(slot)][has_token])
+            boxes.append(target.places_norm[: len(slot)][has_token])
         found = decoder.asked_words.where(torch.cat(shown).float())
         return F.l1_loss(found, torch.cat(boxes).to(found.device), reduction='sum') / max(found.numel(), 1)
 
     @staticmethod
-    def _phrase_loss(decoder: OpenEndedTaskDecoder, questions: list[str], phrases: list[_Phrase], tokens: Tensor,
-                     slots: Sequence[Tensor]) -> Tensor:
+    def _phrase_loss(
+        decoder: OpenEndedTaskDecoder,
+        questions: list[str],
+        phrases: list[_Phrase],
+        tokens: Tensor,
+        slots: Sequence[Tensor],
+    ) -> Tensor:
         of_question, numbers, words, images, objects = (list(values) for values in zip(*phrases, strict=True))
         pooled = decoder.asked_words.pool(*decoder.embed_questions([decoder.llm.word_ids(text) for text in questions]))
         pooled = pooled[of_question, numbers][:, None]
@@ -100,9 +116,9 @@ def _phrases(decoder: OpenEndedTaskDecoder, samples: SampleList) -> tuple[list[s
             instruction = parse_instruction(sample.instruction, decoder.vocabulary)
             texts = instruction.class_names
             if instruction.asks_for_words:
-                texts, = asked_texts([instruction], [sample.answer])
+                (texts,) = asked_texts([instruction], [sample.answer])
             for text, phrases in zip(texts, sample.asked_objects, strict=True):
-                for number, (words, objects) in enumerate(phrases[:decoder.num_starts - 1]):
+                for number, (words, objects) in enumerate(phrases[: decoder.num_starts - 1]):
                     found.append(_Phrase(len(questions), number, words, image, objects))
                 questions.append(text)
     return questions, found

@@ -64,6 +64,7 @@ def _closest(boxes: BaseBoxes, rows: Sequence[int], to: int) -> np.ndarray:
 @dataclass
 class _Scene:
     """Boxes and names of objects, and what other scenes show, too."""
+
     boxes: BaseBoxes
     names: list[list[str]]
     all_names: Sequence[str]
@@ -86,7 +87,6 @@ def _draw(options: Sequence) -> object:
 
 
 class _DrawnText(BaseTransform):
-
     def __init__(self, prob: float = 0.5, any_object: str | None = 'object') -> None:
         if not 0 <= prob <= 1:
             raise ValueError(f'{type(self).__name__}: prob must lie within 0 .. 1, got {prob}')
@@ -164,18 +164,32 @@ class DrawQuestions(_DrawnText):
         ValueError: when ``prob`` is out of range, there is no such kind of question, or ``part`` lacks what it needs.
     """
 
-    def __init__(self, prob: float = 0.5, any_object: str | None = 'object', plurals: Mapping[str, str] | None = None,
-                 num_turns: int = 6, kinds: Sequence[str] = ('place', 'size', 'more', 'count'),
-                 parts: tuple[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        prob: float = 0.5,
+        any_object: str | None = 'object',
+        plurals: Mapping[str, str] | None = None,
+        num_turns: int = 6,
+        kinds: Sequence[str] = ('place', 'size', 'more', 'count'),
+        parts: tuple[str, str] | None = None,
+    ) -> None:
         super().__init__(prob, any_object)
-        self.makers = dict(place=partial(self._relation, _PLACES), size=partial(self._relation, _SIZES),
-                           more=self._more, count=self._count, exists=self._exists, part=self._part)
+        self.makers = dict(
+            place=partial(self._relation, _PLACES),
+            size=partial(self._relation, _SIZES),
+            more=self._more,
+            count=self._count,
+            exists=self._exists,
+            part=self._part,
+        )
         unknown = [kind for kind in kinds if kind not in self.makers]
         if unknown or not kinds:
             raise ValueError(f'DrawQuestions: kinds must be some of {list(self.makers)}, got {list(kinds)}')
         if 'part' in kinds and (any_object is None or parts is None or len(parts) != 2):
-            raise ValueError("DrawQuestions: the kind 'part' needs any_object and two parts, such as ('color', "
-                             f"'shape') of \"red star\", got any_object={any_object!r} and parts={parts!r}")
+            raise ValueError(
+                "DrawQuestions: the kind 'part' needs any_object and two parts, such as ('color', "
+                f'\'shape\') of "red star", got any_object={any_object!r} and parts={parts!r}'
+            )
         self.kinds = tuple(kinds)
         self.plurals = dict(plurals or {})
         self.num_turns = num_turns
@@ -188,8 +202,12 @@ class DrawQuestions(_DrawnText):
         asked = {question: (answer, phrases) for question, answer, phrases in filter(None, drawn)}
         if asked:
             turns = [text for question, (answer, _) in asked.items() for text in (question, answer)]
-            results.update(question=turns[0], history=tuple(turns[1:-1]), gt_caption=turns[-1:],
-                           asked_objects=[phrases for _, phrases in asked.values()])
+            results.update(
+                question=turns[0],
+                history=tuple(turns[1:-1]),
+                gt_caption=turns[-1:],
+                asked_objects=[phrases for _, phrases in asked.values()],
+            )
 
     def _relation(self, relations: Sequence[str], scene: _Scene) -> _Turn | None:
         """Whether one object is left of, or larger than, another."""
@@ -200,8 +218,11 @@ class DrawQuestions(_DrawnText):
             return None
         relation = _draw(relations)
         true = _in_relation(scene.boxes, relation, second)[first]
-        return (f'Is the {first_name} {relation} the {second_name}?', _yes_no(true),
-                ((first_name, (first,)), (second_name, (second,))))
+        return (
+            f'Is the {first_name} {relation} the {second_name}?',
+            _yes_no(true),
+            ((first_name, (first,)), (second_name, (second,))),
+        )
 
     def _more(self, scene: _Scene) -> _Turn | None:
         """Whether there are more of one name than of another; there are always more of any object."""
@@ -246,8 +267,13 @@ class DrawQuestions(_DrawnText):
                 continue
             _, last, start = scene.names[row]
             if name == last:
-                asked.append((f'What {self.parts[0]} is the {name}?', start.removesuffix(f' {self.any_object}'),
-                              ((name, (row,)),)))
+                asked.append(
+                    (
+                        f'What {self.parts[0]} is the {name}?',
+                        start.removesuffix(f' {self.any_object}'),
+                        ((name, (row,)),),
+                    )
+                )
             elif name == start:
                 asked.append((f'What {self.parts[1]} is the {name}?', last, ((name, (row,)),)))
         return _draw(asked) if asked else None

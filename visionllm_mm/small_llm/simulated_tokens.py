@@ -31,6 +31,7 @@ class DescribedImages:
         samples: with ``instruction`` and ``object_names``; and with ``answer`` where words are asked for.
         objects: what the images show; the class index counts ``object_names``.
     """
+
     samples: SampleList
     objects: list[SetTargets]
 
@@ -44,10 +45,19 @@ def described_images(samples: SampleList) -> DescribedImages:
     return DescribedImages(samples, set_targets(samples))
 
 
-def warm_up_on_descriptions(decoder: OpenEndedTaskDecoder, batches: Iterator[DescribedImages], *, num_tokens: int,
-                            num_iters: int, lr: float, noise: float, seed: int,
-                            asked_weight: float = 0.0, text_loss: Callable[[SampleList], Tensor] | None = None,
-                            report: Callable[[int, float], None] | None = None) -> None:
+def warm_up_on_descriptions(
+    decoder: OpenEndedTaskDecoder,
+    batches: Iterator[DescribedImages],
+    *,
+    num_tokens: int,
+    num_iters: int,
+    lr: float,
+    noise: float,
+    seed: int,
+    asked_weight: float = 0.0,
+    text_loss: Callable[[SampleList], Tensor] | None = None,
+    report: Callable[[int, float], None] | None = None,
+) -> None:
     """Trains the decoder to answer about images whose objects are told by name and place, in place.
 
     Words are learnt where an instruction asks for words, and else which tokens are of the one class it asks for.
@@ -70,7 +80,7 @@ def warm_up_on_descriptions(decoder: OpenEndedTaskDecoder, batches: Iterator[Des
     def find_loss() -> Tensor:
         batch = next(batches)
         names = [sample.object_names for sample in batch.samples]
-        slots = [torch.randperm(num_tokens, generator=generator)[:len(objects)] for objects in batch.objects]
+        slots = [torch.randperm(num_tokens, generator=generator)[: len(objects)] for objects in batch.objects]
         tokens = describe(decoder, names, batch.objects, slots, strangers, num_tokens, noise, generator)
         loss = _loss(decoder, batch, tokens, slots)
         if asked_weight:
@@ -88,14 +98,22 @@ def _loss(decoder: OpenEndedTaskDecoder, batch: DescribedImages, tokens: Tensor,
         return F.cross_entropy(logits.flatten(0, 1), words.flatten())  # WordLoss waits for other processes
     targets = torch.ones(tokens.shape[:2], dtype=torch.int64)  # 0: the one class, 1: no object
     for i, (slot, target) in enumerate(zip(slots, batch.objects, strict=True)):
-        targets[i, slot[(target.asked_class >= 0)[:len(slot)].cpu()]] = 0
+        targets[i, slot[(target.asked_class >= 0)[: len(slot)].cpu()]] = 0
     loss_class = ClassTokenLoss(none_weight=0.3)
     total, weight = loss_class(decoder.class_logits(decoder.read(instructions, tokens)), targets.to(tokens.device))
     return total / weight
 
 
-def describe(decoder: OpenEndedTaskDecoder, names: list[list[str]], objects: list[SetTargets], slots: list[Tensor],
-             strangers: list[str], num_tokens: int, noise: float, generator: torch.Generator) -> Tensor:
+def describe(
+    decoder: OpenEndedTaskDecoder,
+    names: list[list[str]],
+    objects: list[SetTargets],
+    slots: list[Tensor],
+    strangers: list[str],
+    num_tokens: int,
+    noise: float,
+    generator: torch.Generator,
+) -> Tensor:
     """Projected image tokens (B, M, width) of objects that are told: at their slots, other words elsewhere.
 
     Where tokens say how likely they are objects, some of the others repeat an object, as real tokens do, and say that
@@ -120,7 +138,7 @@ def describe(decoder: OpenEndedTaskDecoder, names: list[list[str]], objects: lis
     for i, target in enumerate(objects):
         slot, count = slots[i].to(device), len(slots[i])
         content = content.index_put((torch.full_like(slot, i), slot), named[i, target.class_index[:count]])
-        places[i, slot] = target.places_norm[:count, :projector.place_dims].clamp(0, 1).to(device)
+        places[i, slot] = target.places_norm[:count, : projector.place_dims].clamp(0, 1).to(device)
     objectness = torch.rand(batch, num_tokens, generator=generator).to(device)
     objectness = _limit_objectness(objectness, slots)
     if projector.objectness is not None:
@@ -136,8 +154,9 @@ def _limit_objectness(drawn: Tensor, slots: list[Tensor]) -> Tensor:
     return torch.where(is_object, 0.2 + 0.5 * drawn, 0.1 * drawn)
 
 
-def _repeat_objects(content: Tensor, places: Tensor, slots: list[Tensor],
-                    generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def _repeat_objects(
+    content: Tensor, places: Tensor, slots: list[Tensor], generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
     """Contents (B, M, width) and places (B, M, 2 or 4) where a sixth of the free tokens repeat an object nearby."""
     count, device = content.shape[1], content.device
     source = torch.arange(count).repeat(len(content), 1)

@@ -21,8 +21,17 @@ from ..models.task_decoder import OpenEndedTaskDecoder
 MAX_CLASSES = 10
 
 
-def warm_up(decoder: OpenEndedTaskDecoder, *, num_tokens: int, num_iters: int, batch_size: int, lr: float,
-            noise: float, seed: int, report: Callable[[int, float, float], None] | None = None) -> float:
+def warm_up(
+    decoder: OpenEndedTaskDecoder,
+    *,
+    num_tokens: int,
+    num_iters: int,
+    batch_size: int,
+    lr: float,
+    noise: float,
+    seed: int,
+    report: Callable[[int, float, float], None] | None = None,
+) -> float:
     """Trains the decoder to answer ``<cls>`` for word embeddings of class names, in place.
 
     Args:
@@ -73,7 +82,8 @@ def train_steps(modules: nn.Module, find_loss: Callable[[], Tensor], num_iters: 
     optimizer = torch.optim.AdamW(weights, lr=lr, betas=(0.9, 0.95), weight_decay=1e-4)
     ramp = max(1, num_iters // 10)
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min((step + 1) / ramp, max(num_iters - step, 1) / max(num_iters, 1)))
+        optimizer, lambda step: min((step + 1) / ramp, max(num_iters - step, 1) / max(num_iters, 1))
+    )
     for _ in range(num_iters):
         loss = find_loss()
         optimizer.zero_grad()
@@ -98,7 +108,7 @@ def report_means(losses: Iterator[float], every: int, report: Callable[[int, flo
 
 def with_noise(content: Tensor, noise: float, generator: torch.Generator) -> Tensor:
     """Directions of embeddings (..., width), length 1, with noise of length ``noise`` added."""
-    random = torch.randn(content.shape, generator=generator).to(content.device) * (noise / content.shape[-1]**0.5)
+    random = torch.randn(content.shape, generator=generator).to(content.device) * (noise / content.shape[-1] ** 0.5)
     return torch.nn.functional.normalize(content, dim=-1) + random
 
 
@@ -108,8 +118,14 @@ def stranger_ids(decoder: OpenEndedTaskDecoder, names: list[str], count: int, ge
     return torch.tensor([decoder.llm.word_ids(names[i])[0] for i in drawn])
 
 
-def _step(decoder: OpenEndedTaskDecoder, names: list[str], batch_size: int, num_tokens: int, noise: float,
-          generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def _step(
+    decoder: OpenEndedTaskDecoder,
+    names: list[str],
+    batch_size: int,
+    num_tokens: int,
+    noise: float,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor]:
     """Class logits (B, M, K + 1) and targets (B, M) of a random batch; a quarter of the tokens name no class."""
 
     def draw(high: int, size: tuple[int, ...] = (1,)) -> Tensor:

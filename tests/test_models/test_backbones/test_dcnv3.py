@@ -163,10 +163,15 @@ def test_a_new_module_takes_the_mean_over_the_kernel():
     torch.testing.assert_close(module(x), module.output_proj(mean.permute(0, 2, 3, 1)))
 
 
-@pytest.mark.parametrize('kwargs', [
-    dict(), dict(offset_scale=2.0, norm_layer='BN', act_layer='ReLU'),
-    dict(dw_kernel_size=5, center_feature_scale=True), dict(kernel_size=5)
-])
+@pytest.mark.parametrize(
+    'kwargs',
+    [
+        dict(),
+        dict(offset_scale=2.0, norm_layer='BN', act_layer='ReLU'),
+        dict(dw_kernel_size=5, center_feature_scale=True),
+        dict(kernel_size=5),
+    ],
+)
 def test_module_is_its_definition(kwargs):
     module, x = _module(**kwargs)
     for parameter in module.parameters():
@@ -181,9 +186,11 @@ def test_module_is_its_definition(kwargs):
     out = plain_dcnv3(value, module.offset(read), mask, 2, k, 1, k // 2, 1, kwargs.get('offset_scale', 1.0))
     if 'center_feature_scale' in kwargs:
         scale = (read @ module.center_feature_scale_proj_weight.T + module.center_feature_scale_proj_bias).sigmoid()
-        halves = [scale[..., i:i + 1] for i in (0, 1)]
-        out = torch.cat([out[..., i * 4:i * 4 + 4] * (1 - s) + value[..., i * 4:i * 4 + 4] * s
-                         for i, s in enumerate(halves)], dim=-1)
+        halves = [scale[..., i : i + 1] for i in (0, 1)]
+        out = torch.cat(
+            [out[..., i * 4 : i * 4 + 4] * (1 - s) + value[..., i * 4 : i * 4 + 4] * s for i, s in enumerate(halves)],
+            dim=-1,
+        )
     torch.testing.assert_close(module(x), module.output_proj(out), atol=1e-5, rtol=1e-5)
 
 
@@ -201,20 +208,34 @@ def test_module_under_autocast_learns_in_every_weight():
         assert parameter.grad is not None and parameter.grad.isfinite().all() and parameter.grad.any(), name
 
 
-@pytest.mark.parametrize('kwargs, message', [
-    (dict(groups=3), 'channels=8 and groups=3'), (dict(groups=0), 'groups=0'),
-    (dict(groups=2, kernel_size=4), 'odd.* 4 and 4'), (dict(groups=2, dw_kernel_size=2), 'odd.* 3 and 2'),
-    (dict(groups=2, norm_layer='GN'), "'LN' or 'BN', got 'GN'")
-])
+@pytest.mark.parametrize(
+    'kwargs, message',
+    [
+        (dict(groups=3), 'channels=8 and groups=3'),
+        (dict(groups=0), 'groups=0'),
+        (dict(groups=2, kernel_size=4), 'odd.* 4 and 4'),
+        (dict(groups=2, dw_kernel_size=2), 'odd.* 3 and 2'),
+        (dict(groups=2, norm_layer='GN'), "'LN' or 'BN', got 'GN'"),
+    ],
+)
 def test_bad_arguments_of_the_module(kwargs, message):
     with pytest.raises(ValueError, match=message):
         DCNv3(8, **kwargs)
 
 
-@pytest.mark.parametrize('kind, given, wanted, index', [
-    ('LN', 'NHWC', 'NHWC', 0), ('LN', 'NCHW', 'NHWC', 1), ('LN', 'NCHW', 'NCHW', 1), ('LN', 'NHWC', 'NCHW', 0),
-    ('BN', 'NCHW', 'NCHW', 0), ('BN', 'NCHW', 'NHWC', 0), ('BN', 'NHWC', 'NHWC', 1), ('BN', 'NHWC', 'NCHW', 1)
-])
+@pytest.mark.parametrize(
+    'kind, given, wanted, index',
+    [
+        ('LN', 'NHWC', 'NHWC', 0),
+        ('LN', 'NCHW', 'NHWC', 1),
+        ('LN', 'NCHW', 'NCHW', 1),
+        ('LN', 'NHWC', 'NCHW', 0),
+        ('BN', 'NCHW', 'NCHW', 0),
+        ('BN', 'NCHW', 'NHWC', 0),
+        ('BN', 'NHWC', 'NHWC', 1),
+        ('BN', 'NHWC', 'NCHW', 1),
+    ],
+)
 def test_norm_between_layouts(kind, given, wanted, index):
     norm = layout_norm(kind, 6, given, wanted)
     assert {name.split('.')[0] for name, _ in norm.named_parameters()} == {str(index)}

@@ -15,11 +15,22 @@ from visionllm_mm.models.backbones.internimage import ARCHS, InternImage
 TINY = dict(channels=8, depths=[1, 1, 3, 1], groups=[1, 2, 4, 8], drop_path_rate=0.0)
 LIKE_T = TINY | dict(layer_scale=1.0)
 LIKE_S = TINY | dict(layer_scale=1.0, post_norm=True, offset_scale=2.0)
-LIKE_H = TINY | dict(dw_kernel_size=5, res_post_norm=True, level2_post_norm=True, level2_post_norm_block_ids=[0, 2],
-                     center_feature_scale=True)
-PLAIN = dict(T=LIKE_T, S=LIKE_S, H=LIKE_H, pre=TINY, post=TINY | dict(post_norm=True),
-             post_center=LIKE_S | dict(center_feature_scale=True),
-             batch_norm=LIKE_T | dict(norm_layer='BN', act_layer='ReLU'))
+LIKE_H = TINY | dict(
+    dw_kernel_size=5,
+    res_post_norm=True,
+    level2_post_norm=True,
+    level2_post_norm_block_ids=[0, 2],
+    center_feature_scale=True,
+)
+PLAIN = dict(
+    T=LIKE_T,
+    S=LIKE_S,
+    H=LIKE_H,
+    pre=TINY,
+    post=TINY | dict(post_norm=True),
+    post_center=LIKE_S | dict(center_feature_scale=True),
+    batch_norm=LIKE_T | dict(norm_layer='BN', act_layer='ReLU'),
+)
 
 
 def build(seed=0, **kwargs):
@@ -36,14 +47,21 @@ def images(*size, seed=0):
     return torch.randn(*size, generator=torch.Generator().manual_seed(seed))
 
 
-def authors_shapes(channels, depths, groups, layer_scale=None, post_norm=False, dw=3, res_post_norm=False,
-                   level2_ids=(), center=False):
+def authors_shapes(
+    channels, depths, groups, layer_scale=None, post_norm=False, dw=3, res_post_norm=False, level2_ids=(), center=False
+):
     """Names and shapes of the authors' state dict with layer norms, from their description."""
     half = channels // 2
-    shapes = {'patch_embed.conv1.weight': (half, 3, 3, 3), 'patch_embed.conv1.bias': (half,),
-              'patch_embed.norm1.1.weight': (half,), 'patch_embed.norm1.1.bias': (half,),
-              'patch_embed.conv2.weight': (channels, half, 3, 3), 'patch_embed.conv2.bias': (channels,),
-              'patch_embed.norm2.1.weight': (channels,), 'patch_embed.norm2.1.bias': (channels,)}
+    shapes = {
+        'patch_embed.conv1.weight': (half, 3, 3, 3),
+        'patch_embed.conv1.bias': (half,),
+        'patch_embed.norm1.1.weight': (half,),
+        'patch_embed.norm1.1.bias': (half,),
+        'patch_embed.conv2.weight': (channels, half, 3, 3),
+        'patch_embed.conv2.bias': (channels,),
+        'patch_embed.norm2.1.weight': (channels,),
+        'patch_embed.norm2.1.bias': (channels,),
+    }
 
     def norm(name, size):
         shapes.update({f'{name}.weight': (size,), f'{name}.bias': (size,)})
@@ -65,8 +83,12 @@ def authors_shapes(channels, depths, groups, layer_scale=None, post_norm=False, 
             linear(f'{block}.mlp.fc1', c, 4 * c)
             linear(f'{block}.mlp.fc2', 4 * c, c)
             if center:
-                shapes.update({f'{block}.dcn.center_feature_scale_proj_weight': (g, c),
-                               f'{block}.dcn.center_feature_scale_proj_bias': (g,)})
+                shapes.update(
+                    {
+                        f'{block}.dcn.center_feature_scale_proj_weight': (g, c),
+                        f'{block}.dcn.center_feature_scale_proj_bias': (g,),
+                    }
+                )
             if layer_scale is not None:
                 shapes.update({f'{block}.gamma1': (c,), f'{block}.gamma2': (c,)})
             if res_post_norm:
@@ -91,8 +113,18 @@ PUBLISHED = {
     'B': (97, dict(channels=112, depths=(4, 4, 21, 4), groups=(7, 14, 28, 56), **POST)),
     'L': (223, dict(channels=160, depths=(5, 5, 22, 5), groups=(10, 20, 40, 80), **POST)),
     'XL': (335, dict(channels=192, depths=(5, 5, 24, 5), groups=(12, 24, 48, 96), **POST)),
-    'H': (1080, dict(channels=320, depths=(6, 6, 32, 6), groups=(10, 20, 40, 80), dw=5, res_post_norm=True,
-                     level2_ids=(5, 11, 17, 23, 29), center=True))
+    'H': (
+        1080,
+        dict(
+            channels=320,
+            depths=(6, 6, 32, 6),
+            groups=(10, 20, 40, 80),
+            dw=5,
+            res_post_norm=True,
+            level2_ids=(5, 11, 17, 23, 29),
+            center=True,
+        ),
+    ),
 }
 
 
@@ -119,15 +151,20 @@ def test_options_that_leave_no_trace_in_the_names():
         assert levels[0].blocks[0].drop_path.drop_prob == 0
         assert levels[3].blocks[-1].drop_path.drop_prob == pytest.approx(rates[arch])
         assert {block.dcn.offset_scale for level in levels for block in level.blocks} == {
-            2.0 if arch in ('L', 'XL') else 1.0}
+            2.0 if arch in ('L', 'XL') else 1.0
+        }
         assert levels[2].post_norm_block_ids == ([5, 11, 17, 23, 29] if arch == 'H' else [])
 
 
-@pytest.mark.parametrize('settings, expected', [
-    (LIKE_T, dict(layer_scale=1.0)), (LIKE_S, POST),
-    (PLAIN['post_center'], POST | dict(center=True)),
-    (LIKE_H, dict(dw=5, res_post_norm=True, level2_ids=(0, 2), center=True))
-])
+@pytest.mark.parametrize(
+    'settings, expected',
+    [
+        (LIKE_T, dict(layer_scale=1.0)),
+        (LIKE_S, POST),
+        (PLAIN['post_center'], POST | dict(center=True)),
+        (LIKE_H, dict(dw=5, res_post_norm=True, level2_ids=(0, 2), center=True)),
+    ],
+)
 def test_names_and_shapes_of_tiny_models(settings, expected):
     found = {name: tuple(tensor.shape) for name, tensor in InternImage(**settings).state_dict().items()}
     assert found == authors_shapes(8, [1, 1, 3, 1], [1, 2, 4, 8], **expected)
@@ -135,8 +172,12 @@ def test_names_and_shapes_of_tiny_models(settings, expected):
 
 def test_names_with_batch_norm():
     names = set(InternImage(**TINY, norm_layer='BN').state_dict())
-    for name in ('patch_embed.norm1.0', 'patch_embed.norm2.0', 'levels.0.downsample.norm.0',
-                 'levels.0.blocks.0.dcn.dw_conv.1.0'):
+    for name in (
+        'patch_embed.norm1.0',
+        'patch_embed.norm2.0',
+        'levels.0.downsample.norm.0',
+        'levels.0.blocks.0.dcn.dw_conv.1.0',
+    ):
         assert {f'{name}.{kind}' for kind in ('weight', 'bias', 'running_mean', 'running_var')} <= names
     assert {'levels.0.blocks.0.norm1.0.weight', 'levels.0.norm.0.weight'} <= names
     assert not any('.norm1.1.' in name or '.dw_conv.1.1.' in name for name in names)
@@ -153,6 +194,7 @@ def test_settings_go_before_the_size():
 
 def _written_out(model, x, settings):
     """The forward pass as the paper and the authors' configs describe it."""
+
     def norms(layers, x):
         for layer in layers:
             x = layer(x)
@@ -164,8 +206,9 @@ def _written_out(model, x, settings):
     for i, level in enumerate(model.levels):
         for j, block in enumerate(level.blocks):
             for part, norm, gamma, after in (
-                    (block.dcn, block.norm1[0], block.gamma1, block.res_post_norm1),
-                    (block.mlp, block.norm2[0], block.gamma2, block.res_post_norm2)):
+                (block.dcn, block.norm1[0], block.gamma1, block.res_post_norm1),
+                (block.mlp, block.norm2[0], block.gamma2, block.res_post_norm2),
+            ):
                 if settings.get('post_norm'):
                     added = norm(part(x))
                 elif settings.get('res_post_norm'):
@@ -231,7 +274,7 @@ def test_frozen_stages(settings, frozen_stages):
     model = build(**settings, frozen_stages=frozen_stages, with_cp=True)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     parts = ('patch_embed.', 'pos_drop.', *(f'levels.{i}.' for i in range(4)))
-    frozen = parts[:frozen_stages + 2] if frozen_stages >= 0 else ()
+    frozen = parts[: frozen_stages + 2] if frozen_stages >= 0 else ()
     assert {p.requires_grad for name, p in model.named_parameters() if name.startswith(frozen)} <= {False}
     for _ in range(2):
         assert model.train() is model and model.training
@@ -303,17 +346,23 @@ def _official(model, wrapping):
     return dict(model=weights | head, epoch=299, max_accuracy=83.5)
 
 
-@pytest.mark.parametrize('wrapping, prefix', [
-    ('detector', dict(prefix='backbone.')), ('detector', dict(prefix='backbone')), ('classifier', dict())
-])
+@pytest.mark.parametrize(
+    'wrapping, prefix',
+    [('detector', dict(prefix='backbone.')), ('detector', dict(prefix='backbone')), ('classifier', dict())],
+)
 @pytest.mark.parametrize('settings', [LIKE_T, LIKE_H])
 def test_checkpoints_of_the_authors_load(tmp_path, monkeypatch, settings, wrapping, prefix):
     monkeypatch.setattr(CheckpointLoader, '_schemes', dict(CheckpointLoader._schemes))
     use_safe_checkpoint_loading()
     source = build(seed=1, **settings).eval()
     torch.save(_official(source, wrapping), tmp_path / 'official.pth')
-    model = MODELS.build(dict(type='mmdet.InternImage', **settings, init_cfg=dict(
-        type='Pretrained', checkpoint=str(tmp_path / 'official.pth'), **prefix))).eval()
+    model = MODELS.build(
+        dict(
+            type='mmdet.InternImage',
+            **settings,
+            init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'official.pth'), **prefix),
+        )
+    ).eval()
     x = images(1, 3, 32, 32)
     assert not torch.allclose(model(x)[3], source(x)[3], atol=1e-3)
     model.init_weights()
@@ -357,24 +406,27 @@ def test_weights_of_another_size_are_refused(tmp_path):
         model.init_weights()
 
 
-@pytest.mark.parametrize('kwargs, message', [
-    (dict(), r"needs channels and depths and groups, or arch, one of \['T', 'S', 'B', 'L', 'XL', 'H'\]"),
-    (dict(arch='M'), r"arch must be one of \['T', .*got 'M'"),
-    (TINY | dict(groups=[1, 2, 3, 8]), r'level 2 has 32 channels, which groups\[2\]=3 does not divide'),
-    (TINY | dict(groups=[1, 2, 4]), r'depths=\[1, 1, 3, 1\] and groups=\[1, 2, 4\]'),
-    (LIKE_H | dict(level2_post_norm_block_ids=[0, 3]), r'from 0 to 2, as level 2 has 3 blocks; got \[0, 3\]'),
-    (LIKE_H | dict(level2_post_norm_block_ids=[-1]), r'got \[-1\]'),
-    (LIKE_H | dict(level2_post_norm_block_ids=[1, 1]), r'different ones .* got \[1, 1\]'),
-    (LIKE_H | dict(level2_post_norm_block_ids=None), 'needs level2_post_norm_block_ids.* got None'),
-    (LIKE_H | dict(depths=[1, 1], groups=[1, 2]), 'level 2 has 0 blocks'),
-    (LIKE_H | dict(layer_scale=1.0), 'res_post_norm goes neither .* layer_scale=1.0'),
-    (LIKE_H | dict(post_norm=True), 'res_post_norm goes neither .*post_norm=True'),
-    (TINY | dict(drop_path_type='cosine'), "'linear' or 'uniform', got 'cosine'"),
-    (TINY | dict(norm_layer='GN'), "norm_layer must be 'LN' or 'BN', got 'GN'"),
-    (TINY | dict(out_indices=(1, 4)), r'levels from 0 to 3, got \(1, 4\)'),
-    (TINY | dict(out_indices=()), r'levels from 0 to 3, got \(\)'),
-    (TINY | dict(frozen_stages=5), r'frozen_stages must be -1 \(none\) to 4 \(all\), got 5'),
-])
+@pytest.mark.parametrize(
+    'kwargs, message',
+    [
+        (dict(), r"needs channels and depths and groups, or arch, one of \['T', 'S', 'B', 'L', 'XL', 'H'\]"),
+        (dict(arch='M'), r"arch must be one of \['T', .*got 'M'"),
+        (TINY | dict(groups=[1, 2, 3, 8]), r'level 2 has 32 channels, which groups\[2\]=3 does not divide'),
+        (TINY | dict(groups=[1, 2, 4]), r'depths=\[1, 1, 3, 1\] and groups=\[1, 2, 4\]'),
+        (LIKE_H | dict(level2_post_norm_block_ids=[0, 3]), r'from 0 to 2, as level 2 has 3 blocks; got \[0, 3\]'),
+        (LIKE_H | dict(level2_post_norm_block_ids=[-1]), r'got \[-1\]'),
+        (LIKE_H | dict(level2_post_norm_block_ids=[1, 1]), r'different ones .* got \[1, 1\]'),
+        (LIKE_H | dict(level2_post_norm_block_ids=None), 'needs level2_post_norm_block_ids.* got None'),
+        (LIKE_H | dict(depths=[1, 1], groups=[1, 2]), 'level 2 has 0 blocks'),
+        (LIKE_H | dict(layer_scale=1.0), 'res_post_norm goes neither .* layer_scale=1.0'),
+        (LIKE_H | dict(post_norm=True), 'res_post_norm goes neither .*post_norm=True'),
+        (TINY | dict(drop_path_type='cosine'), "'linear' or 'uniform', got 'cosine'"),
+        (TINY | dict(norm_layer='GN'), "norm_layer must be 'LN' or 'BN', got 'GN'"),
+        (TINY | dict(out_indices=(1, 4)), r'levels from 0 to 3, got \(1, 4\)'),
+        (TINY | dict(out_indices=()), r'levels from 0 to 3, got \(\)'),
+        (TINY | dict(frozen_stages=5), r'frozen_stages must be -1 \(none\) to 4 \(all\), got 5'),
+    ],
+)
 def test_bad_arguments(kwargs, message):
     with pytest.raises(ValueError, match=message):
         InternImage(**kwargs)

@@ -26,8 +26,9 @@ def folders(tmp_path_factory):
 def _decoder(path, seed=0, **llm):
     """A decoder on a pretrained LLM; what trains was drawn with the seed."""
     torch.manual_seed(seed)
-    decoder = OpenEndedTaskDecoder(llm=CausalLM(path=path, **(dict(lora=LORA) | llm)), token_dims=16,
-                                   vocabulary=Vocabulary(**VOCABULARY)).eval()
+    decoder = OpenEndedTaskDecoder(
+        llm=CausalLM(path=path, **(dict(lora=LORA) | llm)), token_dims=16, vocabulary=Vocabulary(**VOCABULARY)
+    ).eval()
     for parameter in decoder.parameters():
         if parameter.requires_grad:
             torch.nn.init.normal_(parameter, std=0.3)
@@ -57,17 +58,23 @@ def test_holds_what_trains_and_the_name_of_the_rest(folders, tmp_path):
     assert frozen * 4 > (tmp_path / 'trimmed.pth').stat().st_size > 0
 
 
-@pytest.mark.parametrize('save', [
-    lambda module: module.state_dict(),
-    get_state_dict,
-    lambda module: weights_to_cpu(module.state_dict()),
-    lambda module: copy.deepcopy(module).requires_grad_(False).state_dict(),
-])
-@pytest.mark.parametrize('load', [
-    lambda module, state: module.load_state_dict(state, strict=True),
-    lambda module, state: module.load_state_dict(state, strict=True, assign=True),
-    lambda module, state: load_state_dict(module, state, strict=True),
-])
+@pytest.mark.parametrize(
+    'save',
+    [
+        lambda module: module.state_dict(),
+        get_state_dict,
+        lambda module: weights_to_cpu(module.state_dict()),
+        lambda module: copy.deepcopy(module).requires_grad_(False).state_dict(),
+    ],
+)
+@pytest.mark.parametrize(
+    'load',
+    [
+        lambda module, state: module.load_state_dict(state, strict=True),
+        lambda module, state: module.load_state_dict(state, strict=True, assign=True),
+        lambda module, state: load_state_dict(module, state, strict=True),
+    ],
+)
 @pytest.mark.parametrize('wrap', [lambda module: module, lambda module: nn.ModuleDict(dict(module=module))])
 def test_every_way_of_saving_and_strict_loading(folders, save, load, wrap):
     one, other = _decoder(folders[0], seed=1), _decoder(folders[0], seed=2)
@@ -96,8 +103,12 @@ def test_loading_leaves_the_base_alone_and_misses_what_is_missing(folders):
 
 def test_another_base_is_refused_by_name_and_hash(folders):
     state = _decoder(folders[0]).state_dict()
-    with pytest.raises(ValueError, match=(f"'{folders[0]}'.*{weights_digest(folders[0])}.*'{folders[1]}'.*"
-                                          f'{weights_digest(folders[1])}.*set llm.path')):
+    with pytest.raises(
+        ValueError,
+        match=(
+            f"'{folders[0]}'.*{weights_digest(folders[0])}.*'{folders[1]}'.*{weights_digest(folders[1])}.*set llm.path"
+        ),
+    ):
         _decoder(folders[1]).load_state_dict(state)
     with pytest.raises(ValueError, match=f"'{folders[0]}'.*no pretrained weights.*set llm.path"):
         _decoder(None, **(LLM | dict(freeze=True))).load_state_dict(state)
@@ -137,7 +148,10 @@ def test_a_base_that_trains_is_saved_and_may_start_from_a_checkpoint_of_a_frozen
 def test_a_frozen_base_of_random_weights_is_saved():
     decoder = _decoder(None, **(LLM | dict(freeze=True)))
     assert decoder.state_dict().keys() == {
-        *(name for name, _ in decoder.named_parameters()), 'vocabulary_sizes', 'llm.base.lm_head.weight'}
+        *(name for name, _ in decoder.named_parameters()),
+        'vocabulary_sizes',
+        'llm.base.lm_head.weight',
+    }
     other = _decoder(None, seed=1, **(LLM | dict(freeze=True)))
     other.load_state_dict(decoder.state_dict())
     assert _same(other, decoder)

@@ -26,8 +26,11 @@ def test_incomplete_weights_are_not_filled_up_at_random(folder_and_part):
     folder, part = folder_and_part
     weights = load_file(folder / 'model.safetensors')
     lost = next(name for name in weights if 'norm' in name.lower())
-    save_file({name: value for name, value in weights.items() if name != lost}, folder / 'model.safetensors',
-              metadata=dict(format='pt'))
+    save_file(
+        {name: value for name, value in weights.items() if name != lost},
+        folder / 'model.safetensors',
+        metadata=dict(format='pt'),
+    )
     with pytest.raises(ValueError, match=f'{folder}.* lacks 1 of the weights .* first {lost}'):
         part(path=str(folder))
 

@@ -73,8 +73,10 @@ def test_other_seed_and_other_files(folder, tmp_path):
 
 
 def test_hub_names_are_looked_up_where_hugging_face_keeps_them(folder, monkeypatch):
-    monkeypatch.setattr('visionllm_mm.models.pretrained.weights_digest.cached_file',
-                        lambda name, file: {('meta/llama', 'config.json'): str(folder / file)}[name, file])
+    monkeypatch.setattr(
+        'visionllm_mm.models.pretrained.weights_digest.cached_file',
+        lambda name, file: {('meta/llama', 'config.json'): str(folder / file)}[name, file],
+    )
     assert weights_digest('meta/llama') == weights_digest(str(folder))
 
 

@@ -28,11 +28,19 @@ class OneTaskSampler(Sampler):
         ValueError: when the ratios do not fit, or a data set is empty.
     """
 
-    def __init__(self, dataset: ConcatDataset, batch_size: int, ratios: Sequence[float] | None = None,
-                 num_batches: int | None = None, seed: int | None = None, alone: bool = False) -> None:
+    def __init__(
+        self,
+        dataset: ConcatDataset,
+        batch_size: int,
+        ratios: Sequence[float] | None = None,
+        num_batches: int | None = None,
+        seed: int | None = None,
+        alone: bool = False,
+    ) -> None:
         if not isinstance(dataset, ConcatDataset):
-            raise TypeError('OneTaskSampler needs a ConcatDataset of one data set per task, got '
-                            f'{type(dataset).__name__}')
+            raise TypeError(
+                f'OneTaskSampler needs a ConcatDataset of one data set per task, got {type(dataset).__name__}'
+            )
         self.sizes = [len(part) for part in dataset.datasets]
         if min(self.sizes) < 1:
             raise ValueError(f'data set {self.sizes.index(0)} of {len(self.sizes)} is empty: leave it out')
@@ -58,7 +66,7 @@ class OneTaskSampler(Sampler):
         streams = [self._shuffled_for_ever(size, rng) for size in self.sizes]
         for task in rng.choice(len(self.sizes), self.num_batches, p=self.probabilities):
             drawn = [next(streams[task]) for _ in range(self.batch_size * self.world_size)]
-            yield from (int(self.starts[task] + i) for i in drawn[self.rank::self.world_size])
+            yield from (int(self.starts[task] + i) for i in drawn[self.rank :: self.world_size])
 
     @staticmethod
     def _shuffled_for_ever(size: int, rng: np.random.Generator) -> Iterator[int]:

@@ -15,7 +15,16 @@ from .set_instructions import (
 from .text_instructions import CaptionInstruction, QuestionInstruction
 
 __all__ = [
-    'AddOutlines', 'CaptionInstruction', 'DetectionInstruction', 'GroundingInstruction', 'KeypointInstruction',
-    'LoadImageFromFile', 'PackInstructionInputs', 'QuestionInstruction', 'RandomFlipWithWords', 'ScrambleWording',
-    'SeedBySample', 'SegmentationInstruction'
+    'AddOutlines',
+    'CaptionInstruction',
+    'DetectionInstruction',
+    'GroundingInstruction',
+    'KeypointInstruction',
+    'LoadImageFromFile',
+    'PackInstructionInputs',
+    'QuestionInstruction',
+    'RandomFlipWithWords',
+    'ScrambleWording',
+    'SeedBySample',
+    'SegmentationInstruction',
 ]

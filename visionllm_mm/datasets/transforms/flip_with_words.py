@@ -33,8 +33,10 @@ class RandomFlipWithWords(RandomFlip):
 
     def __init__(self, words: Mapping[str, Sequence[tuple[str, str]]], **kwargs) -> None:
         super().__init__(**kwargs)
-        self.words = {direction: {old: new for pair in pairs for old, new in (pair, pair[::-1])}
-                      for direction, pairs in words.items()}
+        self.words = {
+            direction: {old: new for pair in pairs for old, new in (pair, pair[::-1])}
+            for direction, pairs in words.items()
+        }
         self.words['diagonal'] = self.words.get('horizontal', {}) | self.words.get('vertical', {})
 
     @autocast_box_type()

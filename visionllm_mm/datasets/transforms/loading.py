@@ -32,10 +32,12 @@ class LoadImageFromFile(McvLoadImageFromFile):
         for start, end in _END_MARKERS.items():
             # A thumbnail in the header has an end marker, too, so the last one must lie in the second half.
             if data.startswith(start) and data.rfind(end) < len(data) // 2:
-                raise ValueError(f'the image {path} is truncated: its end is missing. Copy it again, or take it out of '
-                                 'the data')
+                raise ValueError(
+                    f'the image {path} is truncated: its end is missing. Copy it again, or take it out of the data'
+                )
         try:
             return super().transform(results)
         except (AssertionError, cv2.error) as error:
-            raise ValueError(f'{path} ({len(data)} bytes) can not be read as an image: replace it, or take it out of '
-                             'the data') from error
+            raise ValueError(
+                f'{path} ({len(data)} bytes) can not be read as an image: replace it, or take it out of the data'
+            ) from error

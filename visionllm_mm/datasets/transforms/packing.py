@@ -13,12 +13,40 @@ class PackInstructionInputs(PackDetInputs):
     Args:
         meta_keys: keys that become metainfo of the data sample, where present.
     """
-    mapping_table = PackDetInputs.mapping_table | {
-        'gt_points': 'points', 'gt_outlines': 'outlines', 'object_labels': 'object_labels'}
 
-    def __init__(self, meta_keys: Sequence[str] = (
-            'img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'flip', 'flip_direction', 'text',
-            'custom_entities', 'tokens_positive', 'instruction', 'class_names', 'class_labels', 'class_groups',
-            'object_names', 'answer', 'gt_caption', 'question', 'history', 'question_type', 'turn',
-            'scrambled_instruction', 'noise_seed', 'asked_objects')) -> None:
+    mapping_table = PackDetInputs.mapping_table | {
+        'gt_points': 'points',
+        'gt_outlines': 'outlines',
+        'object_labels': 'object_labels',
+    }
+
+    def __init__(
+        self,
+        meta_keys: Sequence[str] = (
+            'img_id',
+            'img_path',
+            'ori_shape',
+            'img_shape',
+            'scale_factor',
+            'flip',
+            'flip_direction',
+            'text',
+            'custom_entities',
+            'tokens_positive',
+            'instruction',
+            'class_names',
+            'class_labels',
+            'class_groups',
+            'object_names',
+            'answer',
+            'gt_caption',
+            'question',
+            'history',
+            'question_type',
+            'turn',
+            'scrambled_instruction',
+            'noise_seed',
+            'asked_objects',
+        ),
+    ) -> None:
         super().__init__(meta_keys=meta_keys)

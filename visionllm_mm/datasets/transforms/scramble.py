@@ -8,8 +8,14 @@ from mmdet.registry import TRANSFORMS
 
 from ...instructions import TASK_TEMPLATES, redraw_format, scramble_wording
 
-_WORDS = sorted({word for templates in TASK_TEMPLATES.values() for template in templates
-                 for word in re.findall(r"[A-Za-z']+", re.sub(r'<\w+>', ' ', template))})
+_WORDS = sorted(
+    {
+        word
+        for templates in TASK_TEMPLATES.values()
+        for template in templates
+        for word in re.findall(r"[A-Za-z']+", re.sub(r'<\w+>', ' ', template))
+    }
+)
 
 
 @TRANSFORMS.register_module()
@@ -37,7 +43,7 @@ class ScrambleWording(BaseTransform):
         if np.random.random_sample() < self.prob:
             text = results['instruction']
             if np.random.random_sample() < self.redraw_prob:
-                num_points = int((self.max_points + 1)**np.random.random_sample())
+                num_points = int((self.max_points + 1) ** np.random.random_sample())
                 text = redraw_format(text, num_points, _WORDS, np.random)
             results['scrambled_instruction'] = scramble_wording(text, _WORDS, np.random)
         return results

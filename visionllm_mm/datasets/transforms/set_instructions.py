@@ -50,14 +50,24 @@ class SetInstruction(BaseTransform):
     Raises:
         ValueError: for a class set that can't be asked for, or a bad ``template_index``.
     """
+
     task: str
     point_names: Sequence[str] | None = None
     num_points: tuple[int, int]
     """Fewest and most points N of an instruction."""
 
-    def __init__(self, vocabulary: dict, classes: Sequence[str] | None = None, training: bool = False,
-                 templates: Sequence[str] | str | None = None, template_index: int = 0, subset_prob: float = 0.5,
-                 shuffle: bool = True, max_classes: int | None = None, plain_names: bool = False) -> None:
+    def __init__(
+        self,
+        vocabulary: dict,
+        classes: Sequence[str] | None = None,
+        training: bool = False,
+        templates: Sequence[str] | str | None = None,
+        template_index: int = 0,
+        subset_prob: float = 0.5,
+        shuffle: bool = True,
+        max_classes: int | None = None,
+        plain_names: bool = False,
+    ) -> None:
         self.vocabulary = Vocabulary(**vocabulary)
         self.classes = classes
         self.plain_names = plain_names
@@ -82,8 +92,9 @@ class SetInstruction(BaseTransform):
         template, chosen = self.templates[self.template_index], list(range(len(names)))
         if self.training:
             present = [label for label in np.unique(results['gt_bboxes_labels']).tolist() if label >= 0]
-            chosen = sample_class_set(len(names), present, np.random, subset_prob=self.subset_prob,
-                                      max_classes=self.max_classes)
+            chosen = sample_class_set(
+                len(names), present, np.random, subset_prob=self.subset_prob, max_classes=self.max_classes
+            )
             chosen = chosen if self.shuffle else sorted(chosen)
             template = self.templates[np.random.randint(len(self.templates))]
         low, high = self.num_points
@@ -91,9 +102,13 @@ class SetInstruction(BaseTransform):
         groups = [chosen]
         if self.grouped:
             check_class_names(names, len(names))
-            groups = [chosen[i:i + self.max_classes] for i in range(0, len(chosen), self.max_classes)]
-        texts = [build_instruction(template, [names[label] for label in group], point_format(num_points),
-                                   self.vocabulary, self.point_names) for group in groups]
+            groups = [chosen[i : i + self.max_classes] for i in range(0, len(chosen), self.max_classes)]
+        texts = [
+            build_instruction(
+                template, [names[label] for label in group], point_format(num_points), self.vocabulary, self.point_names
+            )
+            for group in groups
+        ]
         results['instruction'], results['class_labels'] = texts[0], groups[0]
         results['class_names'] = [names[label] for label in groups[0]]
         if len(groups) > 1:
@@ -102,18 +117,22 @@ class SetInstruction(BaseTransform):
             results['gt_points'] = self.make_points(results, num_points)
             position = {label: i for i, label in enumerate(chosen)}
             results['gt_bboxes_labels'] = np.array(
-                [position.get(label, -1) for label in results['gt_bboxes_labels']], dtype=np.int64)
+                [position.get(label, -1) for label in results['gt_bboxes_labels']], dtype=np.int64
+            )
         return results
 
     def longest_instructions(self, names: Sequence[str]) -> list[str]:
         """What is asked for of these classes; while training, every wording with those of the most letters."""
         names = self._written(names)
-        groups = [names[i:i + self.max_classes] for i in range(0, len(names), self.max_classes)]
-        templates = self.templates[self.template_index:self.template_index + 1]
+        groups = [names[i : i + self.max_classes] for i in range(0, len(names), self.max_classes)]
+        templates = self.templates[self.template_index : self.template_index + 1]
         if self.training:
-            groups, templates = [sorted(names, key=len, reverse=True)[:self.max_classes]], self.templates
-        return [build_instruction(template, group, point_format(self.num_points[1]), self.vocabulary,
-                                  self.point_names) for template in templates for group in groups]
+            groups, templates = [sorted(names, key=len, reverse=True)[: self.max_classes]], self.templates
+        return [
+            build_instruction(template, group, point_format(self.num_points[1]), self.vocabulary, self.point_names)
+            for template in templates
+            for group in groups
+        ]
 
     def _written(self, names: Sequence[str]) -> list[str]:
         return [re.sub(r'[_()\s]+', ' ', name).strip() if self.plain_names else name for name in names]
@@ -123,19 +142,23 @@ class SetInstruction(BaseTransform):
         if text is None:
             text = self.classes
         if text is None:
-            raise ValueError('no class set: give classes= to DetectionInstruction, set return_classes=True on the '
-                             "data set, or pass text_prompt='circle . star' and custom_entities=True")
+            raise ValueError(
+                'no class set: give classes= to DetectionInstruction, set return_classes=True on the '
+                "data set, or pass text_prompt='circle . star' and custom_entities=True"
+            )
         if not isinstance(text, str):
             return list(text)
         if not results.get('custom_entities'):
-            raise ValueError(f'the class set is the string {text!r}: name classes as "a . b" and pass '
-                             'custom_entities=True')
+            raise ValueError(
+                f'the class set is the string {text!r}: name classes as "a . b" and pass custom_entities=True'
+            )
         return [name.strip() for name in text.strip().strip('.').split(' . ') if name.strip()]
 
 
 @TRANSFORMS.register_module()
 class DetectionInstruction(SetInstruction):
     """Asks for boxes: N = 2, the top-left and the bottom-right corner. Arguments: see :class:`SetInstruction`."""
+
     task = 'detection'
     num_points = 2, 2
 
@@ -152,6 +175,7 @@ class GroundingInstruction(DetectionInstruction):
     :class:`ReferringExpressionDataset`, the others are not asked for, and ``object_labels`` keeps what they all are.
     Arguments: see :class:`SetInstruction`.
     """
+
     task = 'grounding'
 
     def _class_names(self, results: dict) -> list[str]:
@@ -184,14 +208,17 @@ class SegmentationInstruction(SetInstruction):
     Raises:
         ValueError: also when ``num_points`` is out of range, or a range while evaluating.
     """
+
     task = 'segmentation'
 
     def __init__(self, vocabulary: dict, num_points: int | tuple[int, int] = 24, **kwargs) -> None:
         super().__init__(vocabulary, **kwargs)
         low, high = (num_points, num_points) if isinstance(num_points, int) else num_points
         if not 3 <= low <= high <= self.vocabulary.max_points:
-            raise ValueError(f'num_points must lie within 3 .. {self.vocabulary.max_points} (max_points of the '
-                             f'vocabulary), got {num_points}')
+            raise ValueError(
+                f'num_points must lie within 3 .. {self.vocabulary.max_points} (max_points of the '
+                f'vocabulary), got {num_points}'
+            )
         if low < high and not self.training:
             raise ValueError(f'evaluation needs one number of points, got the range {num_points}')
         self.num_points = low, high
@@ -223,14 +250,17 @@ class KeypointInstruction(SetInstruction):
         ValueError: also when a name is blank or listed twice, there are more points than the vocabulary has, the data
             has another number of points, the image was flipped, or a transform removed boxes.
     """
+
     task = 'keypoints'
 
     def __init__(self, vocabulary: dict, point_names: Sequence[str], **kwargs) -> None:
         super().__init__(vocabulary, **kwargs)
         check_names(point_names, 'point names')
         if not 1 <= len(point_names) <= self.vocabulary.max_points:
-            raise ValueError(f'{len(point_names)} point names, but a format has 1 .. {self.vocabulary.max_points} '
-                             'points (max_points of the vocabulary)')
+            raise ValueError(
+                f'{len(point_names)} point names, but a format has 1 .. {self.vocabulary.max_points} '
+                'points (max_points of the vocabulary)'
+            )
         self.point_names = tuple(point_names)
         self.num_points = len(point_names), len(point_names)
 
@@ -239,13 +269,17 @@ class KeypointInstruction(SetInstruction):
             raise ValueError('KeypointInstruction can not follow a flip: take RandomFlip out of the pipeline')
         keypoints = results['gt_keypoints']
         if keypoints.shape[1] != num_points:
-            raise ValueError(f'{results.get("img_path")} has {keypoints.shape[1]} keypoints per object, but '
-                             f'{num_points} names are given: {list(self.point_names)}')
+            raise ValueError(
+                f'{results.get("img_path")} has {keypoints.shape[1]} keypoints per object, but '
+                f'{num_points} names are given: {list(self.point_names)}'
+            )
         keypoints = keypoints[results.get('gt_instances_ids', slice(None))]
         if len(keypoints) != len(results['gt_bboxes']):
-            raise ValueError(f'{results.get("img_path")} has keypoints of {len(keypoints)} objects, but '
-                             f'{len(results["gt_bboxes"])} boxes: of the transforms that remove boxes only RandomCrop '
-                             'can be in the pipeline, after LoadKeypoints')
+            raise ValueError(
+                f'{results.get("img_path")} has keypoints of {len(keypoints)} objects, but '
+                f'{len(results["gt_bboxes"])} boxes: of the transforms that remove boxes only RandomCrop '
+                'can be in the pipeline, after LoadKeypoints'
+            )
         # mmdet's record of what Resize and RandomCrop did to the image; mmcv's own Resize leaves only the scale.
         matrix = results.get('homography_matrix', np.diag([*results.get('scale_factor', (1.0, 1.0)), 1.0]))
         points = keypoints[..., :2] @ matrix[:2, :2].T + matrix[:2, 2]

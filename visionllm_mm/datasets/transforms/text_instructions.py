@@ -21,10 +21,12 @@ class WordInstruction(BaseTransform):
             Evaluation uses the one with number ``template_index``.
         template_index: wording of evaluation.
     """
+
     task: str
 
-    def __init__(self, training: bool = False, templates: Sequence[str] | str | None = None,
-                 template_index: int = 0) -> None:
+    def __init__(
+        self, training: bool = False, templates: Sequence[str] | str | None = None, template_index: int = 0
+    ) -> None:
         self.training = training
         self.templates = choose_templates(self.task, templates)
         if not 0 <= template_index < len(self.templates):
@@ -41,8 +43,10 @@ class WordInstruction(BaseTransform):
         if self.training:
             known = [text for text in results.get('gt_caption', ()) if text.strip()]
             if not known:
-                raise ValueError(f'{results.get("img_path")} has no text to learn from: give the annotation file\'s '
-                                 'entry a caption or an answer, or take it out')
+                raise ValueError(
+                    f"{results.get('img_path')} has no text to learn from: give the annotation file's "
+                    'entry a caption or an answer, or take it out'
+                )
             results['answer'] = (known[np.random.randint(len(known))].strip(),)
         return results
 
@@ -56,6 +60,7 @@ class CaptionInstruction(WordInstruction):
         length_prob: share of the training samples whose instruction states a limit, which the caption keeps to.
         args, kwargs: see :class:`WordInstruction`.
     """
+
     task = 'caption'
 
     def __init__(self, *args, max_words: int | None = None, length_prob: float = 0.3, **kwargs) -> None:
@@ -89,6 +94,7 @@ class QuestionInstruction(WordInstruction):
             not depend on each other.
         args, kwargs: see :class:`WordInstruction`.
     """
+
     task = 'question'
 
     def __init__(self, *args, shuffle_turns: bool = False, **kwargs) -> None:
@@ -113,7 +119,7 @@ class QuestionInstruction(WordInstruction):
 
     def longest_instructions(self, questions: Sequence[str]) -> list[str]:
         """Every wording that may be drawn, with each of these questions."""
-        templates = self.templates if self.training else self.templates[self.template_index:self.template_index + 1]
+        templates = self.templates if self.training else self.templates[self.template_index : self.template_index + 1]
         return [build_text_instruction(template, question) for template in templates for question in questions]
 
     def question(self, results: dict) -> str:

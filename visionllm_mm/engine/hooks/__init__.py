@@ -6,5 +6,10 @@ from .report_failures_hook import ReportFailuresHook
 from .sample_seed_hook import SampleSeedHook
 from .visualization_hook import TolerantVisualizationHook
 
-__all__ = ['CheckClassNamesHook', 'OptimizerFileHook', 'ReportFailuresHook', 'SampleSeedHook',
-           'TolerantVisualizationHook']
+__all__ = [
+    'CheckClassNamesHook',
+    'OptimizerFileHook',
+    'ReportFailuresHook',
+    'SampleSeedHook',
+    'TolerantVisualizationHook',
+]

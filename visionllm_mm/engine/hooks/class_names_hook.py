@@ -32,8 +32,10 @@ class CheckClassNamesHook(Hook):
     def before_train(self, runner: Runner) -> None:
         loader = runner.train_dataloader
         if isinstance(loader.sampler, OneTaskSampler) and loader.sampler.batch_size != loader.batch_size:
-            raise ValueError(f'train_dataloader.batch_size is {loader.batch_size}, but that of its sampler is '
-                             f'{loader.sampler.batch_size}: set both to one number, or batches mix tasks')
+            raise ValueError(
+                f'train_dataloader.batch_size is {loader.batch_size}, but that of its sampler is '
+                f'{loader.sampler.batch_size}: set both to one number, or batches mix tasks'
+            )
         self._check(runner, runner.train_dataloader.dataset)
         if runner.val_loop is not None:
             self._check(runner, runner.val_loop.dataloader.dataset)
@@ -61,8 +63,11 @@ class CheckClassNamesHook(Hook):
         """Texts of a single sample; while evaluating, one that is too long counts as a failure."""
         for transform in getattr(getattr(dataset, 'pipeline', None), 'transforms', ()):
             key = {GroundingInstruction: 'text', QuestionInstruction: 'question'}.get(type(transform))
-            texts = [text for text in (dataset.get_data_info(i).get(key) for i in range(len(dataset))) if text] \
-                if key else ()
+            texts = (
+                [text for text in (dataset.get_data_info(i).get(key) for i in range(len(dataset))) if text]
+                if key
+                else ()
+            )
             if texts:
                 model.check_instructions(transform.longest_instructions([max(texts, key=len)]))
 

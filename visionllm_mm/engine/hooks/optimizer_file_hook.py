@@ -47,17 +47,20 @@ class OptimizerFileHook(Hook):
         if not state_file.is_file():
             raise FileNotFoundError(
                 f"{state_file} is missing, the optimizer's state of {loaded_from}: put it there to resume, or start "
-                'anew from the weights alone with load_from instead of resume')
+                'anew from the weights alone with load_from instead of resume'
+            )
         try:
             content = torch.load(state_file, map_location='cpu', weights_only=True)
         except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
             raise RuntimeError(f"{state_file}, the optimizer's state of {loaded_from}, is damaged: {error}") from error
         if content.get('written') != _when(checkpoint):
-            raise RuntimeError(f"{state_file} is not the optimizer's state of {loaded_from}: it was written at "
-                               f"{content.get('written')}, the checkpoint at {_when(checkpoint)}")
+            raise RuntimeError(
+                f"{state_file} is not the optimizer's state of {loaded_from}: it was written at "
+                f'{content.get("written")}, the checkpoint at {_when(checkpoint)}'
+            )
         checkpoint['optimizer'] = content['optimizer']
 
 
 def _when(checkpoint: dict) -> str:
     """Names a checkpoint by the second and iteration it was written at."""
-    return f"{checkpoint['meta']['time']}, iteration {checkpoint['meta']['iter']}"
+    return f'{checkpoint["meta"]["time"]}, iteration {checkpoint["meta"]["iter"]}'

@@ -74,5 +74,8 @@ class ReportFailuresHook(Hook):
         self._refuse_if_all_failed(runner, failures, sum(num_seen))
         if failures:
             listed = '\n'.join(f'  {path}: {reason}' for path, reason in failures[:10])
-            runner.logger.log(logging.WARNING, f'{len(failures)} of the samples could not be answered and count as '
-                              f'empty answers; the first ones:\n{listed}')
+            runner.logger.log(
+                logging.WARNING,
+                f'{len(failures)} of the samples could not be answered and count as '
+                f'empty answers; the first ones:\n{listed}',
+            )

@@ -12,13 +12,16 @@ from mmengine.runner import Runner
 class TolerantVisualizationHook(DetVisualizationHook):
     """mmdet's DetVisualizationHook, which reads images again; samples that could not be loaded are not drawn."""
 
-    def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: dict,
-                       outputs: Sequence[DetDataSample]) -> None:
+    def after_val_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict, outputs: Sequence[DetDataSample]
+    ) -> None:
         loaded = [sample for sample in outputs if 'failure' not in sample]
         if loaded:
             super().after_val_iter(runner, batch_idx, data_batch, loaded)
 
-    def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: dict,
-                        outputs: Sequence[DetDataSample]) -> None:
+    def after_test_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict, outputs: Sequence[DetDataSample]
+    ) -> None:
         super().after_test_iter(
-            runner, batch_idx, data_batch, [sample for sample in outputs if 'failure' not in sample])
+            runner, batch_idx, data_batch, [sample for sample in outputs if 'failure' not in sample]
+        )

@@ -19,6 +19,7 @@ class NoisyStarts:
         objects: (B, Q) int64, the object that each was made from: 0 .. K - 1 of those asked for, then the distractors.
         valid: (B, Q) bool, False = padding.
     """
+
     places_norm: Tensor
     objects: Tensor
     valid: Tensor

@@ -13,8 +13,17 @@ from torch.nn import functional as F
 from .layout_norm import layout_norm
 
 
-def dcnv3(value: Tensor, offset: Tensor, mask: Tensor, groups: int, kernel_size: int = 3, stride: int = 1,
-          padding: int = 0, dilation: int = 1, offset_scale: float = 1.0) -> Tensor:
+def dcnv3(
+    value: Tensor,
+    offset: Tensor,
+    mask: Tensor,
+    groups: int,
+    kernel_size: int = 3,
+    stride: int = 1,
+    padding: int = 0,
+    dilation: int = 1,
+    offset_scale: float = 1.0,
+) -> Tensor:
     """Weighted sums of bilinear samples around every output position; what lies outside the map is zero.
 
     Half precision is computed in float32: the compiled op has no bfloat16, and positions need the digits.
@@ -45,8 +54,10 @@ def dcnv3(value: Tensor, offset: Tensor, mask: Tensor, groups: int, kernel_size:
     points = kernel_size**2
     for name, tensor, last in (('offset', offset, groups * points * 2), ('mask', mask, groups * points)):
         if tensor.shape != (batch, out_height, out_width, last):
-            raise ValueError(f'{name} has shape {tuple(tensor.shape)}, but for an input of {height} x {width} and '
-                             f'groups={groups} it must have {(batch, out_height, out_width, last)}')
+            raise ValueError(
+                f'{name} has shape {tuple(tensor.shape)}, but for an input of {height} x {width} and '
+                f'groups={groups} it must have {(batch, out_height, out_width, last)}'
+            )
     dtype = torch.promote_types(value.dtype, torch.float32)
     offset = offset.to(dtype).reshape(batch, out_height, out_width, groups, points, 2)
     steps = [torch.arange(n, device=value.device, dtype=dtype) for n in (kernel_size, out_width, out_height)]
@@ -56,8 +67,11 @@ def dcnv3(value: Tensor, offset: Tensor, mask: Tensor, groups: int, kernel_size:
     centers = torch.stack(torch.meshgrid(center_x, center_y, indexing='xy'), dim=-1)[:, :, None, None]
     locations = (centers + (kernel + offset) * offset_scale) / offset.new_tensor([width, height])
     sampled = _attend(
-        value.to(dtype).reshape(batch, height * width, groups, channels // groups), (height, width),
-        locations.flatten(1, 2).unsqueeze(3), mask.to(dtype).reshape(batch, -1, groups, 1, points))
+        value.to(dtype).reshape(batch, height * width, groups, channels // groups),
+        (height, width),
+        locations.flatten(1, 2).unsqueeze(3),
+        mask.to(dtype).reshape(batch, -1, groups, 1, points),
+    )
     return sampled.view(batch, out_height, out_width, channels).to(value.dtype)
 
 
@@ -68,7 +82,8 @@ def _attend(value: Tensor, size: tuple[int, int], locations: Tensor, weights: Te
     shapes = torch.tensor([size], device=value.device)
     # The last argument is how many images are done at once; it has to divide the batch.
     return MultiScaleDeformableAttnFunction.apply(
-        value.contiguous(), shapes, shapes.new_zeros(1), locations.contiguous(), weights.contiguous(), len(value))
+        value.contiguous(), shapes, shapes.new_zeros(1), locations.contiguous(), weights.contiguous(), len(value)
+    )
 
 
 class DCNv3(nn.Module):
@@ -90,20 +105,32 @@ class DCNv3(nn.Module):
         ValueError: when C is not a multiple of ``groups``, a kernel size is even, or the norm is unknown.
     """
 
-    def __init__(self, channels: int, groups: int, kernel_size: int = 3, dw_kernel_size: int | None = None,
-                 offset_scale: float = 1.0, act_layer: str = 'GELU', norm_layer: str = 'LN',
-                 center_feature_scale: bool = False) -> None:
+    def __init__(
+        self,
+        channels: int,
+        groups: int,
+        kernel_size: int = 3,
+        dw_kernel_size: int | None = None,
+        offset_scale: float = 1.0,
+        act_layer: str = 'GELU',
+        norm_layer: str = 'LN',
+        center_feature_scale: bool = False,
+    ) -> None:
         super().__init__()
         if groups < 1 or channels % groups:
             raise ValueError(f'groups must divide the channels, got channels={channels} and groups={groups}')
         dw_kernel_size = kernel_size if dw_kernel_size is None else dw_kernel_size
         if not kernel_size % 2 or not dw_kernel_size % 2:
-            raise ValueError('kernel_size and dw_kernel_size must be odd to keep the size of the map, got '
-                             f'{kernel_size} and {dw_kernel_size}')
+            raise ValueError(
+                'kernel_size and dw_kernel_size must be odd to keep the size of the map, got '
+                f'{kernel_size} and {dw_kernel_size}'
+            )
         self.groups, self.kernel_size, self.offset_scale = groups, kernel_size, offset_scale
         self.dw_conv = nn.Sequential(
             nn.Conv2d(channels, channels, dw_kernel_size, padding=dw_kernel_size // 2, groups=channels),
-            layout_norm(norm_layer, channels, 'NCHW', 'NHWC'), build_activation_layer(dict(type=act_layer)))
+            layout_norm(norm_layer, channels, 'NCHW', 'NHWC'),
+            build_activation_layer(dict(type=act_layer)),
+        )
         self.offset = nn.Linear(channels, groups * kernel_size**2 * 2)
         self.mask = nn.Linear(channels, groups * kernel_size**2)
         self.input_proj = nn.Linear(channels, channels)
@@ -125,8 +152,15 @@ class DCNv3(nn.Module):
         value = self.input_proj(x)
         query = self.dw_conv(x.permute(0, 3, 1, 2))
         mask = self.mask(query).unflatten(-1, (self.groups, -1)).softmax(dim=-1).flatten(-2)
-        out = dcnv3(value, self.offset(query), mask, self.groups, self.kernel_size, padding=self.kernel_size // 2,
-                    offset_scale=self.offset_scale)
+        out = dcnv3(
+            value,
+            self.offset(query),
+            mask,
+            self.groups,
+            self.kernel_size,
+            padding=self.kernel_size // 2,
+            offset_scale=self.offset_scale,
+        )
         if self.center_feature_scale:
             scale = F.linear(query, self.center_feature_scale_proj_weight, self.center_feature_scale_proj_bias)
             scale = scale.sigmoid().repeat_interleave(value.shape[-1] // self.groups, dim=-1)

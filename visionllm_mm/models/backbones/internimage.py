@@ -15,17 +15,41 @@ from .internimage_blocks import InternImageLevel, stem
 
 ARCHS = {
     'T': dict(channels=64, depths=(4, 4, 18, 4), groups=(4, 8, 16, 32), layer_scale=1.0, drop_path_rate=0.2),
-    'S': dict(channels=80, depths=(4, 4, 21, 4), groups=(5, 10, 20, 40), layer_scale=1.0, post_norm=True,
-              drop_path_rate=0.3),
-    'B': dict(channels=112, depths=(4, 4, 21, 4), groups=(7, 14, 28, 56), layer_scale=1.0, post_norm=True,
-              drop_path_rate=0.3),
-    'L': dict(channels=160, depths=(5, 5, 22, 5), groups=(10, 20, 40, 80), layer_scale=1.0, offset_scale=2.0,
-              post_norm=True, drop_path_rate=0.4),
-    'XL': dict(channels=192, depths=(5, 5, 24, 5), groups=(12, 24, 48, 96), layer_scale=1.0, offset_scale=2.0,
-               post_norm=True, drop_path_rate=0.4),
-    'H': dict(channels=320, depths=(6, 6, 32, 6), groups=(10, 20, 40, 80), dw_kernel_size=5, res_post_norm=True,
-              level2_post_norm=True, level2_post_norm_block_ids=(5, 11, 17, 23, 29), center_feature_scale=True,
-              drop_path_rate=0.5),
+    'S': dict(
+        channels=80, depths=(4, 4, 21, 4), groups=(5, 10, 20, 40), layer_scale=1.0, post_norm=True, drop_path_rate=0.3
+    ),
+    'B': dict(
+        channels=112, depths=(4, 4, 21, 4), groups=(7, 14, 28, 56), layer_scale=1.0, post_norm=True, drop_path_rate=0.3
+    ),
+    'L': dict(
+        channels=160,
+        depths=(5, 5, 22, 5),
+        groups=(10, 20, 40, 80),
+        layer_scale=1.0,
+        offset_scale=2.0,
+        post_norm=True,
+        drop_path_rate=0.4,
+    ),
+    'XL': dict(
+        channels=192,
+        depths=(5, 5, 24, 5),
+        groups=(12, 24, 48, 96),
+        layer_scale=1.0,
+        offset_scale=2.0,
+        post_norm=True,
+        drop_path_rate=0.4,
+    ),
+    'H': dict(
+        channels=320,
+        depths=(6, 6, 32, 6),
+        groups=(10, 20, 40, 80),
+        dw_kernel_size=5,
+        res_post_norm=True,
+        level2_post_norm=True,
+        level2_post_norm_block_ids=(5, 11, 17, 23, 29),
+        center_feature_scale=True,
+        drop_path_rate=0.5,
+    ),
 }
 
 
@@ -77,22 +101,30 @@ class InternImageSettings:
 
     def __post_init__(self) -> None:
         if len(self.depths) != len(self.groups):
-            raise ValueError('depths and groups need one number per level each, got '
-                             f'depths={list(self.depths)} and groups={list(self.groups)}')
+            raise ValueError(
+                'depths and groups need one number per level each, got '
+                f'depths={list(self.depths)} and groups={list(self.groups)}'
+            )
         for level, groups in enumerate(self.groups):
             if groups < 1 or self.level_channels(level) % groups:
-                raise ValueError(f'level {level} has {self.level_channels(level)} channels, which groups[{level}]='
-                                 f'{groups} does not divide: change channels={self.channels} or the groups')
+                raise ValueError(
+                    f'level {level} has {self.level_channels(level)} channels, which groups[{level}]='
+                    f'{groups} does not divide: change channels={self.channels} or the groups'
+                )
         if self.drop_path_type not in ('linear', 'uniform'):
             raise ValueError(f"drop_path_type must be 'linear' or 'uniform', got {self.drop_path_type!r}")
         if self.res_post_norm and (self.post_norm or self.layer_scale is not None):
-            raise ValueError('res_post_norm goes neither with post_norm nor with layer_scale, got '
-                             f'post_norm={self.post_norm} and layer_scale={self.layer_scale}')
+            raise ValueError(
+                'res_post_norm goes neither with post_norm nor with layer_scale, got '
+                f'post_norm={self.post_norm} and layer_scale={self.layer_scale}'
+            )
         if self.level2_post_norm:
             ids, blocks = self.level2_post_norm_block_ids or (), self.depths[2] if len(self.depths) > 2 else 0
             if not ids or len(set(ids)) < len(ids) or not all(0 <= i < blocks for i in ids):
-                raise ValueError('level2_post_norm needs level2_post_norm_block_ids, different ones from 0 to '
-                                 f'{blocks - 1}, as level 2 has {blocks} blocks; got {self.level2_post_norm_block_ids}')
+                raise ValueError(
+                    'level2_post_norm needs level2_post_norm_block_ids, different ones from 0 to '
+                    f'{blocks - 1}, as level 2 has {blocks} blocks; got {self.level2_post_norm_block_ids}'
+                )
 
     def level_channels(self, level: int) -> int:
         """Width of a level's maps."""
@@ -100,18 +132,29 @@ class InternImageSettings:
 
     def build_level(self, level: int, with_cp: bool) -> InternImageLevel:
         """The blocks of a level, with new weights; ``with_cp`` as in :class:`InternImage`."""
-        first, end = sum(self.depths[:level]), sum(self.depths[:level + 1])
+        first, end = sum(self.depths[:level]), sum(self.depths[: level + 1])
         rates = np.linspace(0, self.drop_path_rate, sum(self.depths)).tolist()
         if self.drop_path_type == 'uniform':
             rates = [self.drop_path_rate] * len(rates)
         has_post_norms = self.level2_post_norm and level == 2
         return InternImageLevel(
-            self.level_channels(level), self.groups[level], drop_path=rates[first:end],
+            self.level_channels(level),
+            self.groups[level],
+            drop_path=rates[first:end],
             post_norm_block_ids=self.level2_post_norm_block_ids if has_post_norms else (),
-            downsample=level < len(self.depths) - 1, norm_layer=self.norm_layer, post_norm=self.post_norm,
-            center_feature_scale=self.center_feature_scale, mlp_ratio=self.mlp_ratio, drop_rate=self.drop_rate,
-            act_layer=self.act_layer, res_post_norm=self.res_post_norm, layer_scale=self.layer_scale,
-            offset_scale=self.offset_scale, dw_kernel_size=self.dw_kernel_size, with_cp=with_cp)
+            downsample=level < len(self.depths) - 1,
+            norm_layer=self.norm_layer,
+            post_norm=self.post_norm,
+            center_feature_scale=self.center_feature_scale,
+            mlp_ratio=self.mlp_ratio,
+            drop_rate=self.drop_rate,
+            act_layer=self.act_layer,
+            res_post_norm=self.res_post_norm,
+            layer_scale=self.layer_scale,
+            offset_scale=self.offset_scale,
+            dw_kernel_size=self.dw_kernel_size,
+            with_cp=with_cp,
+        )
 
 
 @MODELS.register_module()
@@ -134,8 +177,15 @@ class InternImage(BaseModule):
         ValueError: when ``arch`` or an index is unknown, or settings contradict each other.
     """
 
-    def __init__(self, arch: str | None = None, out_indices: Sequence[int] = (0, 1, 2, 3), frozen_stages: int = -1,
-                 with_cp: bool = False, init_cfg: dict | list[dict] | None = None, **settings) -> None:
+    def __init__(
+        self,
+        arch: str | None = None,
+        out_indices: Sequence[int] = (0, 1, 2, 3),
+        frozen_stages: int = -1,
+        with_cp: bool = False,
+        init_cfg: dict | list[dict] | None = None,
+        **settings,
+    ) -> None:
         super().__init__(init_cfg)
         if arch is not None and arch not in ARCHS:
             raise ValueError(f'arch must be one of {list(ARCHS)}, or None, got {arch!r}')
@@ -156,7 +206,7 @@ class InternImage(BaseModule):
 
     def _frozen(self) -> Iterator[nn.Module]:
         if self.frozen_stages >= 0:
-            yield from (self.patch_embed, self.pos_drop, *self.levels[:self.frozen_stages])
+            yield from (self.patch_embed, self.pos_drop, *self.levels[: self.frozen_stages])
 
     def _freeze(self) -> None:
         for module in self._frozen():
@@ -178,8 +228,10 @@ class InternImage(BaseModule):
             state_dict.update({prefix + name: weight for name, weight in weights.items()})
         if not prefix and not any(name.startswith('patch_embed.') for name in state_dict):
             parts = sorted({name.split('.')[0] for name in state_dict})
-            raise ValueError(f'the checkpoint holds no InternImage: it has {parts}, but no patch_embed. The backbone '
-                             "of a detector needs init_cfg=dict(type='Pretrained', checkpoint=..., prefix='backbone.')")
+            raise ValueError(
+                f'the checkpoint holds no InternImage: it has {parts}, but no patch_embed. The backbone '
+                "of a detector needs init_cfg=dict(type='Pretrained', checkpoint=..., prefix='backbone.')"
+            )
         if not prefix:
             self._check_size(state_dict)
         super()._load_from_state_dict(state_dict, prefix, *args)
@@ -192,7 +244,8 @@ class InternImage(BaseModule):
             raise ValueError(
                 f'the checkpoint is an InternImage of another size: {len(wrong)} of {len(shapes)} weights are missing '
                 f'or have another shape, first {wrong[0]}: {there.get(wrong[0], "missing")} there and '
-                f'{shapes[wrong[0]]} here. Set arch, one of {list(ARCHS)}, or the settings, as its own are')
+                f'{shapes[wrong[0]]} here. Set arch, one of {list(ARCHS)}, or the settings, as its own are'
+            )
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """(B, 3, H, W) -> one map (B, C 2^i, H / 2^(i + 2), W / 2^(i + 2)) per level i of ``out_indices``, sizes

@@ -18,28 +18,40 @@ from .layout_norm import change_layout, layout_norm
 
 def stem(channels: int, act_layer: str, norm_layer: str) -> nn.Sequential:
     """(B, 3, H, W) -> (B, H / 4, W / 4, ``channels``), sizes rounded up."""
-    return nn.Sequential(OrderedDict(
-        conv1=nn.Conv2d(3, channels // 2, 3, stride=2, padding=1),
-        norm1=layout_norm(norm_layer, channels // 2, 'NCHW', 'NCHW'),
-        act=build_activation_layer(dict(type=act_layer)),
-        conv2=nn.Conv2d(channels // 2, channels, 3, stride=2, padding=1),
-        norm2=layout_norm(norm_layer, channels, 'NCHW', 'NHWC')))
+    return nn.Sequential(
+        OrderedDict(
+            conv1=nn.Conv2d(3, channels // 2, 3, stride=2, padding=1),
+            norm1=layout_norm(norm_layer, channels // 2, 'NCHW', 'NCHW'),
+            act=build_activation_layer(dict(type=act_layer)),
+            conv2=nn.Conv2d(channels // 2, channels, 3, stride=2, padding=1),
+            norm2=layout_norm(norm_layer, channels, 'NCHW', 'NHWC'),
+        )
+    )
 
 
 def downsampling(channels: int, norm_layer: str) -> nn.Sequential:
     """(B, H, W, ``channels``) -> (B, H / 2, W / 2, 2 ``channels``), sizes rounded up."""
-    return nn.Sequential(OrderedDict(
-        layout=change_layout('NHWC', 'NCHW')[0],
-        conv=nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1, bias=False),
-        norm=layout_norm(norm_layer, 2 * channels, 'NCHW', 'NHWC')))
+    return nn.Sequential(
+        OrderedDict(
+            layout=change_layout('NHWC', 'NCHW')[0],
+            conv=nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1, bias=False),
+            norm=layout_norm(norm_layer, 2 * channels, 'NCHW', 'NHWC'),
+        )
+    )
 
 
 def feed_forward(channels: int, mlp_ratio: float, act_layer: str, drop_rate: float) -> nn.Sequential:
     """(..., ``channels``) -> (..., ``channels``)."""
     hidden = int(channels * mlp_ratio)
-    layers = nn.Sequential(OrderedDict(
-        fc1=nn.Linear(channels, hidden), act=build_activation_layer(dict(type=act_layer)),
-        drop1=nn.Dropout(drop_rate), fc2=nn.Linear(hidden, channels), drop2=nn.Dropout(drop_rate)))
+    layers = nn.Sequential(
+        OrderedDict(
+            fc1=nn.Linear(channels, hidden),
+            act=build_activation_layer(dict(type=act_layer)),
+            drop1=nn.Dropout(drop_rate),
+            fc2=nn.Linear(hidden, channels),
+            drop2=nn.Dropout(drop_rate),
+        )
+    )
     for layer in (layers.fc1, layers.fc2):
         nn.init.trunc_normal_(layer.weight, std=0.02)
         nn.init.zeros_(layer.bias)
@@ -67,21 +79,44 @@ class InternImageBlock(nn.Module):
             running statistics of batch norms then count each batch twice.
     """
 
-    def __init__(self, channels: int, groups: int, *, mlp_ratio: float, drop_rate: float, drop_path: float,
-                 act_layer: str, norm_layer: str, post_norm: bool, res_post_norm: bool, layer_scale: float | None,
-                 offset_scale: float, dw_kernel_size: int | None, center_feature_scale: bool, with_cp: bool) -> None:
+    def __init__(
+        self,
+        channels: int,
+        groups: int,
+        *,
+        mlp_ratio: float,
+        drop_rate: float,
+        drop_path: float,
+        act_layer: str,
+        norm_layer: str,
+        post_norm: bool,
+        res_post_norm: bool,
+        layer_scale: float | None,
+        offset_scale: float,
+        dw_kernel_size: int | None,
+        center_feature_scale: bool,
+        with_cp: bool,
+    ) -> None:
         super().__init__()
         self.post_norm, self.with_cp = post_norm, with_cp
         self.norm1 = layout_norm('LN', channels)
-        self.dcn = DCNv3(channels, groups, dw_kernel_size=dw_kernel_size, offset_scale=offset_scale,
-                         act_layer=act_layer, norm_layer=norm_layer, center_feature_scale=center_feature_scale)
+        self.dcn = DCNv3(
+            channels,
+            groups,
+            dw_kernel_size=dw_kernel_size,
+            offset_scale=offset_scale,
+            act_layer=act_layer,
+            norm_layer=norm_layer,
+            center_feature_scale=center_feature_scale,
+        )
         self.norm2 = layout_norm('LN', channels)
         self.mlp = feed_forward(channels, mlp_ratio, act_layer, drop_rate)
         self.res_post_norm1 = layout_norm('LN', channels) if res_post_norm else None
         self.res_post_norm2 = layout_norm('LN', channels) if res_post_norm else None
         for name in ('gamma1', 'gamma2'):
             self.register_parameter(
-                name, None if layer_scale is None else nn.Parameter(torch.full((channels,), float(layer_scale))))
+                name, None if layer_scale is None else nn.Parameter(torch.full((channels,), float(layer_scale)))
+            )
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -94,8 +129,9 @@ class InternImageBlock(nn.Module):
         x = x + self._change(x, self.dcn, self.norm1, self.res_post_norm1, self.gamma1)
         return x + self._change(x, self.mlp, self.norm2, self.res_post_norm2, self.gamma2)
 
-    def _change(self, x: Tensor, part: nn.Module, norm: nn.Module, res_post_norm: nn.Module | None,
-                gamma: Tensor | None) -> Tensor:
+    def _change(
+        self, x: Tensor, part: nn.Module, norm: nn.Module, res_post_norm: nn.Module | None, gamma: Tensor | None
+    ) -> Tensor:
         change = norm(part(x)) if self.post_norm else part(norm(x))
         if res_post_norm is not None:
             change = res_post_norm(change)
@@ -117,12 +153,32 @@ class InternImageLevel(nn.Module):
         block: the other arguments of :class:`InternImageBlock`.
     """
 
-    def __init__(self, channels: int, groups: int, *, drop_path: Sequence[float], post_norm_block_ids: Sequence[int],
-                 downsample: bool, norm_layer: str, post_norm: bool, center_feature_scale: bool, **block) -> None:
+    def __init__(
+        self,
+        channels: int,
+        groups: int,
+        *,
+        drop_path: Sequence[float],
+        post_norm_block_ids: Sequence[int],
+        downsample: bool,
+        norm_layer: str,
+        post_norm: bool,
+        center_feature_scale: bool,
+        **block,
+    ) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(
-            InternImageBlock(channels, groups, drop_path=rate, norm_layer=norm_layer, post_norm=post_norm,
-                             center_feature_scale=center_feature_scale, **block) for rate in drop_path)
+            InternImageBlock(
+                channels,
+                groups,
+                drop_path=rate,
+                norm_layer=norm_layer,
+                post_norm=post_norm,
+                center_feature_scale=center_feature_scale,
+                **block,
+            )
+            for rate in drop_path
+        )
         self.norm = layout_norm('LN', channels) if not post_norm or center_feature_scale else None
         self.post_norms = nn.ModuleList(layout_norm('LN', channels) for _ in post_norm_block_ids)
         self.post_norm_block_ids = list(post_norm_block_ids)

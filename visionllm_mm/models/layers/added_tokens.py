@@ -15,13 +15,14 @@ class AddedTokens(nn.Module):
         first: (up to ``num_tokens``, ``embed_dims``), initial embeddings of the first tokens; None: random, too.
     """
 
-    def __init__(self, num_tokens: int, embed_dims: int, std: float = 0.02, hidden_norm: float = 1.0,
-                 first: Tensor | None = None) -> None:
+    def __init__(
+        self, num_tokens: int, embed_dims: int, std: float = 0.02, hidden_norm: float = 1.0, first: Tensor | None = None
+    ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(num_tokens, embed_dims)
         nn.init.normal_(self.embedding.weight, std=std)
         if first is not None:
-            self.embedding.weight.data[:len(first)] = first
+            self.embedding.weight.data[: len(first)] = first
         # Output rows start equal to the embeddings, as in an LLM with tied tables, and are trained apart from them.
         # Where hidden states are long, as pretrained ones are, the rows start shorter: logits that vary by 1 at most,
         # instead of tokens of which the model is sure before it has seen an image.
@@ -34,7 +35,8 @@ class AddedTokens(nn.Module):
             raise ValueError(
                 f'the checkpoint was made with another vocabulary or LLM: {prefix}output_rows, (added tokens, LLM '
                 f'width), is {tuple(saved.shape)} there and {tuple(self.output_rows.shape)} in this model. Set the '
-                "config's vocabulary (num_classes, coord_range, max_points) and llm as they were when it was trained")
+                "config's vocabulary (num_classes, coord_range, max_points) and llm as they were when it was trained"
+            )
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def forward(self, ids: Tensor) -> Tensor:

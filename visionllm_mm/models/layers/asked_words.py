@@ -101,7 +101,7 @@ class AskedWords(nn.Module):
     def pool(self, words: Tensor, valid: Tensor) -> Tensor:
         """(n, num_phrases + 1, embed_dims), words alone, each as long as a question's words are on average."""
         # The factor lets it learn as fast as the words do.
-        weights = (words @ self.attention * len(self.attention)**0.5)[..., None]
+        weights = (words @ self.attention * len(self.attention) ** 0.5)[..., None]
         if self.num_phrases:
             weights = torch.cat([self._choose(words, valid), weights], dim=2)
         weights = weights.masked_fill(~valid[..., None], -torch.inf).softmax(dim=1)
@@ -112,7 +112,7 @@ class AskedWords(nn.Module):
         """(n, P, M), logits of whether phrases (n, P, embed_dims) stand for tokens (n, M, embed_dims)."""
         asked = self.match_words(F.layer_norm(phrases, phrases.shape[2:]))
         shown = self.match_tokens(F.layer_norm(tokens, tokens.shape[2:]))
-        return asked @ shown.transpose(1, 2) / asked.shape[2]**0.5 + self.match_bias
+        return asked @ shown.transpose(1, 2) / asked.shape[2] ** 0.5 + self.match_bias
 
     def _choose(self, words: Tensor, valid: Tensor) -> Tensor:
         """(n, L, num_phrases), which words are of which phrase."""

@@ -33,5 +33,6 @@ class CrossModalFusion(nn.Module):
         """
         tokens = visual.flatten(2).transpose(1, 2)
         fused, _ = self.attention(
-            self.norm(tokens), language, language, key_padding_mask=language_padding, need_weights=False)
+            self.norm(tokens), language, language, key_padding_mask=language_padding, need_weights=False
+        )
         return (tokens + fused).transpose(1, 2).reshape(visual.shape)

@@ -13,8 +13,9 @@ from ...structures import Proposals
 
 def place_head(dims: int, refine_sizes: bool) -> nn.Sequential:
     """(..., ``dims``) -> (..., 2 or 4), change of centre (and size) before the sigmoid; zero at first."""
-    head = nn.Sequential(nn.Linear(dims, dims), nn.ReLU(), nn.Linear(dims, dims), nn.ReLU(),
-                         nn.Linear(dims, 4 if refine_sizes else 2))
+    head = nn.Sequential(
+        nn.Linear(dims, dims), nn.ReLU(), nn.Linear(dims, dims), nn.ReLU(), nn.Linear(dims, 4 if refine_sizes else 2)
+    )
     nn.init.zeros_(head[-1].weight)
     nn.init.zeros_(head[-1].bias)
     return head
@@ -45,8 +46,9 @@ class EncoderProposals(nn.Module):
         self.place = place_head(dims, refine_sizes)
         self.refine_sizes = refine_sizes
 
-    def forward(self, memory: Tensor, padding: Tensor | None, spatial_shapes: Tensor, valid_ratios: Tensor,
-                data_samples: list) -> Proposals:
+    def forward(
+        self, memory: Tensor, padding: Tensor | None, spatial_shapes: Tensor, valid_ratios: Tensor, data_samples: list
+    ) -> Proposals:
         """Proposals of a batch.
 
         Args:
@@ -57,12 +59,13 @@ class EncoderProposals(nn.Module):
             data_samples: B samples with ``batch_input_shape`` and ``img_shape``, px.
         """
         reference = DeformableDetrTransformerEncoder.get_encoder_reference_points(
-            spatial_shapes, valid_ratios, memory.device)
+            spatial_shapes, valid_ratios, memory.device
+        )
         points_norm = reference[:, :, 0] / valid_ratios[:, None, 0]
         areas = spatial_shapes.prod(dim=1)
         prior = points_norm
         if self.refine_sizes:
-            sizes = 0.05 * 2.0**torch.arange(len(areas), device=memory.device).repeat_interleave(areas)
+            sizes = 0.05 * 2.0 ** torch.arange(len(areas), device=memory.device).repeat_interleave(areas)
             prior = torch.cat([points_norm, sizes[None, :, None].expand(len(memory), -1, 2)], dim=2)
         places = (self.place(memory) + inverse_sigmoid(prior)).sigmoid()
         objectness = self.objectness(memory).squeeze(-1)
@@ -71,7 +74,7 @@ class EncoderProposals(nn.Module):
         image_sizes = points_norm.new_tensor([sample.img_shape[1::-1] for sample in data_samples])
         input_height = data_samples[0].batch_input_shape[0]
         # The scale's nominal stride, a power of 2, also where the image is not a multiple of it.
-        strides = 2**(input_height / spatial_shapes[:, 0].float()).log2().round()
+        strides = 2 ** (input_height / spatial_shapes[:, 0].float()).log2().round()
         strides = strides.repeat_interleave(areas)
         strides = strides[None, :, None].expand(len(memory), -1, -1)
         priors = torch.cat([points_norm * image_sizes[:, None], strides], dim=2)
@@ -93,8 +96,9 @@ def best_positions(objectness: Tensor, spatial_shapes: Tensor, count: int) -> Te
         (B, M) int64.
     """
     ranks = []
-    for level, (height, width) in zip(objectness.split(spatial_shapes.prod(dim=1).tolist(), dim=1),
-                                      spatial_shapes.tolist(), strict=True):
+    for level, (height, width) in zip(
+        objectness.split(spatial_shapes.prod(dim=1).tolist(), dim=1), spatial_shapes.tolist(), strict=True
+    ):
         scores = level.sigmoid().unflatten(1, (1, height, width))
         # In the padding all scores are 0; nothing there is a peak.
         peak = (scores == F.max_pool2d(scores, 3, stride=1, padding=1)) & (scores > 0)

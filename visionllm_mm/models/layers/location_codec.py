@@ -19,7 +19,7 @@ def encode_soft_targets(offsets_norm: Tensor, coord_range: int, sigma: float) ->
     bins = torch.arange(2 * coord_range + 1, device=exact.device, dtype=exact.dtype)
     if sigma == 0:
         return torch.nn.functional.one_hot(exact.round().long(), len(bins)).to(exact.dtype)
-    return (-0.5 * ((bins - exact[..., None]) / sigma)**2).softmax(dim=-1)
+    return (-0.5 * ((bins - exact[..., None]) / sigma) ** 2).softmax(dim=-1)
 
 
 def decode_expected_offsets(logits: Tensor, coord_range: int, window: int = 2) -> Tensor:

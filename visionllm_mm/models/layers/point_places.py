@@ -26,8 +26,12 @@ class PointPlaces(nn.Module):
         self.harmonics = harmonics
         self.projection = nn.Linear(4 * harmonics, embed_dims, bias=False)
         self.shown = nn.Sequential(
-            nn.LayerNorm(embed_dims), nn.Linear(embed_dims, 2 * embed_dims), nn.GELU(),
-            nn.Linear(2 * embed_dims, 2 * embed_dims), nn.GELU())
+            nn.LayerNorm(embed_dims),
+            nn.Linear(embed_dims, 2 * embed_dims),
+            nn.GELU(),
+            nn.Linear(2 * embed_dims, 2 * embed_dims),
+            nn.GELU(),
+        )
         self.along = nn.Linear(2 * harmonics, 2 * embed_dims)
         self.outline = nn.Linear(2 * embed_dims, 2 * embed_dims, bias=False)
         nn.init.zeros_(self.projection.weight)

@@ -20,7 +20,7 @@ def sine_embedding(points_norm: Tensor, dims_per_axis: int, temperature: float =
         (..., P * dims_per_axis) in [-1, 1].
     """
     steps = torch.arange(dims_per_axis // 2, dtype=torch.float32, device=points_norm.device)
-    return _waves(points_norm, dims_per_axis / 2 * temperature**(-2 * steps / dims_per_axis))
+    return _waves(points_norm, dims_per_axis / 2 * temperature ** (-2 * steps / dims_per_axis))
 
 
 def comparable_embedding(points_norm: Tensor, dims_per_axis: int, octaves: int = 3) -> Tensor:
@@ -38,7 +38,7 @@ def comparable_embedding(points_norm: Tensor, dims_per_axis: int, octaves: int =
         (..., P * dims_per_axis) in [-1, 1].
     """
     steps = torch.arange(dims_per_axis // 2, dtype=torch.float32, device=points_norm.device)
-    return _waves(points_norm, 0.25 * 2**(2 * octaves * steps / dims_per_axis))
+    return _waves(points_norm, 0.25 * 2 ** (2 * octaves * steps / dims_per_axis))
 
 
 def circular_embedding(parts: Tensor, harmonics: int) -> Tensor:

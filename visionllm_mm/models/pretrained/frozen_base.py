@@ -55,22 +55,27 @@ class NamedBaseModule(nn.Module):
             raise ValueError(
                 f'the checkpoint holds the LLM itself, not adapters of a frozen one, but this model has the frozen LLM '
                 f"{self._base_path!r}: set the config's llm (path or config, freeze) as it was when it was trained, or "
-                "save the checkpoint's LLM as a Hugging Face folder and give that as llm.path")
+                "save the checkpoint's LLM as a Hugging Face folder and give that as llm.path"
+            )
         if self._named:
             state_dict[f'{prefix}base_source'] = self.base_source
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _check_source(self, saved: Tensor) -> None:
         there = json.loads(bytes(saved.tolist()))
-        needed = (f'the checkpoint was trained on the LLM {there["path"]!r} (sha256 {there["sha256"]}), which is not '
-                  'part of it')
+        needed = (
+            f'the checkpoint was trained on the LLM {there["path"]!r} (sha256 {there["sha256"]}), which is not '
+            'part of it'
+        )
         remedy = 'set llm.path to a folder or the hub name of that LLM'
         if self._base_path is None:
             raise ValueError(f'{needed}, but the LLM of this model has no pretrained weights: {remedy}')
         digest = weights_digest(self._base_path)
         if digest != there['sha256']:
-            raise ValueError(f'{needed}, but llm.path={self._base_path!r} of this model has other weights (sha256 '
-                             f'{digest}): {remedy}')
+            raise ValueError(
+                f'{needed}, but llm.path={self._base_path!r} of this model has other weights (sha256 '
+                f'{digest}): {remedy}'
+            )
 
     def _check_adapters(self, held: dict[str, torch.Size]) -> None:
         for name, shape in held.items():
@@ -79,7 +84,8 @@ class NamedBaseModule(nn.Module):
                 raise ValueError(
                     f'the checkpoint has other adapters of the LLM: {name} is {tuple(shape)} there and '
                     f'{"missing" if own is None else tuple(own)} in this model. Set llm.lora as it was when it was '
-                    'trained')
+                    'trained'
+                )
 
 
 def _leave_base_out(module: NamedBaseModule, state_dict: dict, prefix: str, local_metadata: dict) -> None:

@@ -38,7 +38,8 @@ def load_tokenizer(source: str | None) -> PreTrainedTokenizerBase:
             raise
         raise ImportError(
             f"the tokenizer of {source!r} is in SentencePiece's form (tokenizer.model), as those of the first LLaMAs "
-            "are, and sentencepiece is missing: run `pip install sentencepiece protobuf`") from error
+            'are, and sentencepiece is missing: run `pip install sentencepiece protobuf`'
+        ) from error
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -54,20 +55,27 @@ def load_pretrained(auto_class, source: str, **kwargs):
     looks_like_path = source.startswith(('.', '/', '~')) or source.count('/') > 1
     folder = Path(source).expanduser()
     if looks_like_path and not folder.is_dir():
-        raise FileNotFoundError(f'no folder {source} to load {auto_class.__name__} from: give a folder with a '
-                                'Hugging Face config.json and weights, or the name of a model on the hub')
+        raise FileNotFoundError(
+            f'no folder {source} to load {auto_class.__name__} from: give a folder with a '
+            'Hugging Face config.json and weights, or the name of a model on the hub'
+        )
     try:
         return auto_class.from_pretrained(str(folder) if folder.is_dir() else source, **kwargs)
     except (OSError, ValueError) as error:
         raise FileNotFoundError(
             f'{auto_class.__name__} could not be loaded from {source!r} ({error}). Give a local folder, or a hub name '
-            'where the network reaches the hub.') from error
+            'where the network reaches the hub.'
+        ) from error
     except (SafetensorError, UnpicklingError) as error:
         # torch's own message would have one load the file without protection.
-        reason = ('it is damaged or incomplete' if isinstance(error, SafetensorError)
-                  else 'it is damaged, or holds code beside the weights, which is not run')
-        raise ValueError(f'a weight file in {source!r} can not be read: {reason}. Download it again, best as '
-                         'safetensors') from error
+        reason = (
+            'it is damaged or incomplete'
+            if isinstance(error, SafetensorError)
+            else 'it is damaged, or holds code beside the weights, which is not run'
+        )
+        raise ValueError(
+            f'a weight file in {source!r} can not be read: {reason}. Download it again, best as safetensors'
+        ) from error
 
 
 def unused_weights(source: str, info: dict) -> list[str]:
@@ -81,6 +89,8 @@ def unused_weights(source: str, info: dict) -> list[str]:
         ValueError: when weights are missing, which transformers has drawn at random.
     """
     if missing := sorted(info['missing_keys']):
-        raise ValueError(f'{source!r} lacks {len(missing)} of the weights that its config.json asks for, first '
-                         f'{missing[0]}: the files are incomplete, or of another model. Download them again')
+        raise ValueError(
+            f'{source!r} lacks {len(missing)} of the weights that its config.json asks for, first '
+            f'{missing[0]}: the files are incomplete, or of another model. Download them again'
+        )
     return sorted(info['unexpected_keys'])

@@ -58,8 +58,10 @@ def _weight_files(path: str) -> list[Path]:
             return [folder / part for part in sorted(set(json.loads(index.read_text())['weight_map'].values()))]
     found = sorted(folder.glob('*.gguf'))
     if not found:
-        raise FileNotFoundError(f'{folder} has no weights to name in checkpoints: neither model.safetensors nor '
-                                'pytorch_model.bin, whole or in parts, nor a .gguf file')
+        raise FileNotFoundError(
+            f'{folder} has no weights to name in checkpoints: neither model.safetensors nor '
+            'pytorch_model.bin, whole or in parts, nor a .gguf file'
+        )
     return found
 
 
@@ -70,8 +72,13 @@ def _tensors(file: Path) -> dict[str, tuple[Path, str, list[int], int, int]]:
         header = json.loads(stream.read(length))
     header.pop('__metadata__', None)
     return {
-        name: (file, entry['dtype'], entry['shape'], 8 + length + entry['data_offsets'][0],
-               entry['data_offsets'][1] - entry['data_offsets'][0])
+        name: (
+            file,
+            entry['dtype'],
+            entry['shape'],
+            8 + length + entry['data_offsets'][0],
+            entry['data_offsets'][1] - entry['data_offsets'][0],
+        )
         for name, entry in header.items()
     }
 
