@@ -57,6 +57,7 @@ def main() -> None:
         parse_instruction,
         point_format,
     )
+    from visionllm_mm.models.one_pass import decode_one_pass
 
     cfg = Config.fromfile(args.config)
     init_default_scope('mmdet')
@@ -79,7 +80,7 @@ def main() -> None:
                 decoder._text_cache.clear()
                 return decoder.point_logits(decoder.read(asked, inputs), kept, num_points)
 
-            one = median_ms(lambda asked=asked, n=num_points: decoder.decode_one_pass(asked, inputs, n), args.repeat)
+            one = median_ms(lambda asked=asked, n=num_points: decode_one_pass(decoder, asked, inputs, n), args.repeat)
             two = median_ms(two_passes, args.repeat)
             queries = args.tokens * (1 + 2 * num_points), args.tokens + args.kept * 2 * num_points
             print(

@@ -65,14 +65,14 @@ def answers(sample: DetDataSample, vocabulary) -> tuple[list[str], list[np.ndarr
     from visionllm_mm.models.targets import set_targets
 
     instruction = parse_instruction(sample.instruction, vocabulary)
-    if instruction.asks_for_words:
+    if instruction.asks_for_text:
         return [], [], list(sample.answer)
     known = sample.gt_instances
     known.bboxes = torch.as_tensor(getattr(known.bboxes, 'tensor', known.bboxes))
     target = set_targets([sample])[0]
     names, outlines, tokens = [], [], []
-    for i in torch.nonzero(target.asked_class >= 0).flatten().tolist():
-        row, center = int(target.asked_class[i]), target.centers_norm[i].double().numpy()
+    for i in torch.nonzero(target.target_class >= 0).flatten().tolist():
+        row, center = int(target.target_class[i]), target.centers_norm[i].double().numpy()
         offsets = target.points_norm[i].double().numpy() - center
         unknown = np.isnan(offsets)
         bins = vocabulary.encode_offsets(np.nan_to_num(offsets))
@@ -92,7 +92,7 @@ def draw(inputs, sample: DetDataSample, vocabulary, visualizer) -> np.ndarray:
     from mmengine.structures import InstanceData
     from pycocotools import mask as coco_mask
 
-    from visionllm_mm.instructions import decode_boundary, parse_instruction
+    from visionllm_mm.instructions import decode_polygon, parse_instruction
     from visionllm_mm.visualization import write_below
 
     image = inputs.permute(1, 2, 0).numpy()[..., ::-1].copy()
@@ -101,14 +101,14 @@ def draw(inputs, sample: DetDataSample, vocabulary, visualizer) -> np.ndarray:
     found = InstanceData(label_names=names, labels=torch.arange(len(names)) % len(visualizer.dataset_meta['palette']))
     boxes = [[*np.nanmin(points, axis=0), *np.nanmax(points, axis=0)] for points in outlines]
     found.bboxes = torch.tensor(np.array(boxes, dtype=np.float32).reshape(-1, 4))
-    if instruction.asks_for_outlines and names:
-        rles = [decode_boundary(points, *image.shape[:2]) for points in outlines]
+    if instruction.asks_for_polygons and names:
+        rles = [decode_polygon(points, *image.shape[:2]) for points in outlines]
         found.masks = torch.from_numpy(coco_mask.decode(rles).transpose(2, 0, 1).copy()).bool()
     elif instruction.point_names and names:
         found.points = torch.tensor(np.stack(outlines), dtype=torch.float32)
     shown = DetDataSample(gt_instances=found)
     visualizer.add_datasample('sample', image, shown, draw_pred=False)
-    count = '' if instruction.asks_for_words else f', {len(names)} of {len(sample.gt_instances)} objects asked for'
+    count = '' if instruction.asks_for_text else f', {len(names)} of {len(sample.gt_instances)} objects asked for'
     return write_below(visualizer.get_image(), [sample.instruction, f'-> {instruction.format_text}{count}', *tokens])
 
 

@@ -2,8 +2,8 @@
 
     python tools/evaluate_instructions.py CONFIG CHECKPOINT
 
-Evaluates a detector on its test data (a) with every wording, (b) with the classes in random orders, (c) with each class
-left out of the set, and prints box AP; for (c) also how many boxes fall on objects of the left-out class.
+Evaluates a detector on its test data (a) with every template, (b) with the classes in random orders, (c) with each
+class left out of the set, and prints box AP; for (c) also how many boxes fall on objects of the left-out class.
 """
 
 import argparse
@@ -11,7 +11,7 @@ import contextlib
 import io
 
 from _launch import add_shared_arguments, import_plugin, load_config, require_data, require_file
-from evaluate_formats import read_wordings
+from evaluate_formats import read_templates
 
 
 def parse_args() -> argparse.Namespace:
@@ -19,9 +19,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument(
-        '--wordings',
+        '--templates',
         metavar='FILE',
-        help='ask with these wordings alone, one per line with '
+        help='ask with these templates alone, one per line with '
         'the placeholders <class> <format> <range> <image>, instead of (a) to (c)',
     )
     parser.add_argument('--work-dir', help='folder for logs')
@@ -31,8 +31,8 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     require_file(args.config, 'config')
     require_file(args.checkpoint, 'checkpoint')
-    if args.wordings:
-        require_file(args.wordings, 'list of wordings')
+    if args.templates:
+        require_file(args.templates, 'list of templates')
     return args
 
 
@@ -56,7 +56,7 @@ class Evaluation:
         self.image_ids = [dataset.get_data_info(index)['img_id'] for index in range(len(dataset))]
 
     def predict(self, template: str, names: list[str], all_names: list[str]) -> list[dict]:
-        """COCO results of all images for one wording and class set."""
+        """COCO results of all images for one template and class set."""
         import torch
 
         from visionllm_mm.instructions import build_instruction, point_format
@@ -130,21 +130,21 @@ def main() -> None:
     names = list(runner.test_dataloader.dataset.metainfo['classes'])
     evaluation = Evaluation(runner)
 
-    templates = read_wordings(args.wordings) if args.wordings else DETECTION_TEMPLATES
-    wordings = [evaluation.average_precision(evaluation.predict(template, names, names)) for template in templates]
+    templates = read_templates(args.templates) if args.templates else DETECTION_TEMPLATES
+    precisions = [evaluation.average_precision(evaluation.predict(template, names, names)) for template in templates]
     print(
-        f'box AP with {len(wordings)} wordings: '
-        + ' '.join(f'{ap:.3f}' for ap in wordings)
-        + f'  (largest difference {max(wordings) - min(wordings):.3f})'
+        f'box AP with {len(precisions)} templates: '
+        + ' '.join(f'{ap:.3f}' for ap in precisions)
+        + f'  (largest difference {max(precisions) - min(precisions):.3f})'
     )
-    if args.wordings:
+    if args.templates:
         return
     reference = evaluation.predict(DETECTION_TEMPLATES[0], names, names)
     orders = _random_orders(evaluation, names, args.orders)
     print(
         f'box AP with the classes in {args.orders} random orders: '
         + ' '.join(f'{ap:.3f}' for ap in orders)
-        + f'  (in file order {wordings[0]:.3f})'
+        + f'  (in file order {precisions[0]:.3f})'
     )
     print(f'one class left out (objects hit: share covered by a detection of score >= {args.score_thr}):')
     for label, name in enumerate(names):

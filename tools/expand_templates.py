@@ -1,9 +1,9 @@
-"""Lets an instruction-tuned LLM write more wordings (self-instruct) into a file that configs can use.
+"""Lets an instruction-tuned LLM write more templates (self-instruct) into a file that configs can use.
 
-    python tools/expand_templates.py LLM --task detection --count 50 --out wordings.json
+    python tools/expand_templates.py LLM --task detection --count 50 --out templates.json
 
-LLM is a Hugging Face name or a folder. Wordings are checked for their placeholders and must differ from the known ones.
-A config uses the file with templates='wordings.json' in its instruction transforms.
+LLM is a Hugging Face name or a folder. Templates are checked for their placeholders and must differ from known ones.
+A config uses the file with templates='templates.json' in its instruction transforms.
 """
 
 import argparse
@@ -21,9 +21,9 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('llm', help='Hugging Face name or folder of a causal LM')
     parser.add_argument('--task', nargs='+', choices=TASKS, default=list(TASKS), help='tasks (default: all)')
-    parser.add_argument('--count', type=int, default=50, help='new wordings per task (default: 50)')
+    parser.add_argument('--count', type=int, default=50, help='new templates per task (default: 50)')
     parser.add_argument('--max-rounds', type=int, default=200, help='the most prompts per task (default: 200)')
-    parser.add_argument('--out', required=True, help='JSON file; wordings in it are kept')
+    parser.add_argument('--out', required=True, help='JSON file; templates in it are kept')
     parser.add_argument('--seed', type=int, default=0)
     return parser.parse_args()
 
@@ -68,16 +68,16 @@ def main() -> None:
 
     generate = load_generator(args.llm, args.seed)
     path = Path(args.out)
-    wordings = json.loads(path.read_text(encoding='utf-8')) if path.is_file() else {}
+    templates = json.loads(path.read_text(encoding='utf-8')) if path.is_file() else {}
     rng = np.random.default_rng(args.seed)
     for task in args.task:
-        there = wordings.get(task, [])
+        there = templates.get(task, [])
         new, refused = expand_templates(task, args.count, generate, rng, known=there, max_rounds=args.max_rounds)
-        wordings[task] = [*there, *new]
-        path.write_text(json.dumps(wordings, indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
-        print(f'{task}: {len(new)} new wordings, {refused} lines refused or known', flush=True)
-    if not any(wordings.values()):
-        sys.exit(f'{args.llm} wrote no usable wording: take a larger instruction-tuned model, or more --max-rounds')
+        templates[task] = [*there, *new]
+        path.write_text(json.dumps(templates, indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
+        print(f'{task}: {len(new)} new templates, {refused} lines refused or known', flush=True)
+    if not any(templates.values()):
+        sys.exit(f'{args.llm} wrote no usable template: take a larger instruction-tuned model, or more --max-rounds')
 
 
 if __name__ == '__main__':

@@ -79,7 +79,7 @@ def main() -> None:
     model = init_detector(args.config, args.weights, device='cpu', cfg_options={})
     size = tuple(args.size)
     language, padding = fill_up(*model.text_encoder(['Find every star in the picture']), args.words)
-    outputs = list(OUTPUTS if model.image_tokenizer.refine_sizes else OUTPUTS[:-1])
+    outputs = list(OUTPUTS if model.image_tokenizer.as_two_stage else OUTPUTS[:-1])
     Path(args.out).parent.mkdir(parents=True, exist_ok=True)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter('ignore')  # what is traced as a constant is one: sizes are fixed

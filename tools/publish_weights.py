@@ -3,7 +3,7 @@
     python tools/publish_weights.py work_dirs/mine/epoch_60.pth mine.pth
 
 Floating-point weights become float16; a model computes with them in its own precision. The config and the class names
-that the checkpoint carries stay. Prints size and SHA-256 of the file.
+that the checkpoint carries stay, weights of earlier checkouts get their names of today. Prints size and SHA-256.
 """
 
 from __future__ import annotations
@@ -39,8 +39,11 @@ def publish(checkpoint: dict) -> dict:
     """
     if not checkpoint.get('state_dict'):
         raise ValueError(f'it has no state_dict, but {sorted(checkpoint)}')
+    from visionllm_mm.compat.renamed import rename_weight
+
     weights, halves = {}, {}
     for name, value in checkpoint['state_dict'].items():
+        name = rename_weight(name)
         if not value.is_floating_point():
             weights[name] = value
             continue

@@ -9,7 +9,8 @@ figures of such a run.
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from _launch import import_plugin, read_config, require_file
 
@@ -38,69 +39,73 @@ def main() -> None:
     import_plugin()
     import torch
 
-    from visionllm_mm.planning.measure import forget_peak, resident_bytes
     from visionllm_mm.planning.workload import Workload, build_model
 
     cfg = read_config(args.config, args.cfg_options)
     cfg.model.llm.gradient_checkpointing = args.train
-
-    def timed(what: str, run: Callable[[], object]) -> object:
-        forget_peak()
-        start = time.perf_counter()
-        result, peak = run(), resident_bytes('VmHWM')
-        print(f'{what:<44} {time.perf_counter() - start:>8.1f} s   peak {peak / 2**30:>5.1f} GiB', flush=True)
-        return result
-
+    # So many answers are kept, and so the points of at most as many tokens are decoded.
+    cfg.model.test_cfg.max_per_img = args.objects
     torch.manual_seed(0)
     print(
         f'{args.config}, {args.image_size[0]} x {args.image_size[1]} px, {args.num_classes} classes, N = '
         f'{args.points}, {args.objects} objects, {torch.get_num_threads()} threads'
     )
-    model = timed('build', lambda: build_model(cfg))
+    with timed('build'):
+        model = build_model(cfg)
     work = Workload(1, tuple(args.image_size), args.num_classes, args.points, args.objects)
     images = torch.rand(1, 3, *work.image_size)
-    predict(model.eval(), work, images, timed)
+    predict(model.eval(), work, images)
     if args.train:
-        train(model.train(), work, images, cfg, timed)
+        train(model.train(), work, images, cfg)
 
 
-def predict(model, work, images, timed: Callable) -> None:
-    """Times a prediction block by block, in two passes and in one, and compares their answers."""
+@contextmanager
+def timed(what: str) -> Iterator[None]:
+    """Prints the seconds and the peak of memory of what runs within it."""
+    from visionllm_mm.planning.measure import forget_peak, resident_bytes
+
+    forget_peak()
+    start = time.perf_counter()
+    yield
+    seconds, peak = time.perf_counter() - start, resident_bytes('VmHWM')
+    print(f'{what:<44} {seconds:>8.1f} s   peak {peak / 2**30:>5.1f} GiB', flush=True)
+
+
+def predict(model, work, images) -> None:
+    """Times the stages of a prediction, of a new text and of a known one, and compares it with one pass."""
     import torch
 
-    from visionllm_mm.planning.workload import samples
+    from visionllm_mm.models.one_pass import decode_one_pass
+    from visionllm_mm.planning.workload import samples, stages
 
-    asked, decoder = samples(work, model), model.task_decoder
-    instructions, num_tokens = model.parse_instructions(asked), model.image_tokenizer.num_tokens
+    asked, decoder, num_points = samples(work, model), model.task_decoder, work.num_points
     with torch.no_grad():
-        features = timed('backbone and neck', lambda: model.extract_feat(images))
-        tokens = timed('text encoder and image tokenizer', lambda: model.tokenize(features, asked, instructions))
-        _, inputs = model.project(tokens)
-        best = tokens.objectness[-1].topk(work.objects).indices
-        timed(f'LLM: a new text, prefix, pass 1 ({num_tokens} queries)', lambda: decoder.read(instructions, inputs))
-        state = timed('LLM: the same, the text is known', lambda: decoder.read(instructions, inputs))
-        two = timed(
-            f'LLM: pass 2 ({work.objects * 2 * work.num_points} queries)',
-            lambda: decoder.point_logits(state, best, work.num_points),
-        )
-        classes, one = timed(
-            f'LLM: in one pass ({num_tokens * (1 + 2 * work.num_points)} queries)',
-            lambda: decoder.decode_one_pass(instructions, inputs, work.num_points),
-        )
+        for title in ('a new text', 'the same text, which is known'):
+            print(f'-- predict(), {title}')
+            with stages(model, timed):
+                result = model.predict(images, asked)
+        print(f'{len(result[0].pred_instances)} predictions')
+        print('-- one pass instead of two')
+        instructions = model.parse_instructions(asked)
+        tokens = model.tokenize(model.extract_feat(images), asked, instructions)
+        inputs, num_tokens = model.project(tokens)[1], model.image_tokenizer.num_tokens
+        best = tokens.objectness[-1].topk(min(work.objects, num_tokens)).indices
+        state = decoder.read(instructions, inputs)
+        two = decoder.point_logits(state, best, num_points)
+        with timed(f'LLM: in one pass ({num_tokens * (1 + 2 * num_points)} queries)'):
+            classes, one = decode_one_pass(decoder, instructions, inputs, num_points)
         one = one.gather(1, best[:, :, None, None, None].expand_as(two))
         passes = {'class': (classes, decoder.class_logits(state)), 'location': (one, two)}
-        for token, (one, two) in passes.items():
-            apart = (one.softmax(dim=-1) - two.softmax(dim=-1)).abs().max()
-            same = (one.argmax(dim=-1) == two.argmax(dim=-1)).float().mean()
-            print(
-                f'one pass and two: probabilities of {one.shape[-1]} {token} tokens differ by {apart:.5f} at '
-                f'most, the likeliest is the same for {same:.1%}'
-            )
-        result = timed('predict(): all answers, the text is known', lambda: model.predict(images, asked))
-    print(f'{len(result[0].pred_instances)} predictions')
+    for token, (one, two) in passes.items():
+        apart = (one.softmax(dim=-1) - two.softmax(dim=-1)).abs().max()
+        same = (one.argmax(dim=-1) == two.argmax(dim=-1)).float().mean()
+        print(
+            f'one pass and two: probabilities of {one.shape[-1]} {token} tokens differ by {apart:.5f} at '
+            f'most, the likeliest is the same for {same:.1%}'
+        )
 
 
-def train(model, work, images, cfg, timed: Callable) -> None:
+def train(model, work, images, cfg) -> None:
     """One step of the config's optimizer with the model's own losses."""
     import torch
     from mmengine.registry import OPTIMIZERS
@@ -109,12 +114,14 @@ def train(model, work, images, cfg, timed: Callable) -> None:
 
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = OPTIMIZERS.build(dict(cfg.optim_wrapper.optimizer, params=trained))
-    with autocast(cfg)():
-        losses = timed('training step: forward', lambda: model.loss(images, samples(work, model)))
+    with autocast(cfg)(), timed('training step: forward'):
+        losses = model.loss(images, samples(work, model))
     total, _ = model.parse_losses(losses)
-    timed('training step: backward', total.backward)
+    with timed('training step: backward'):
+        total.backward()
     norm = torch.nn.utils.clip_grad_norm_(trained, **cfg.optim_wrapper.clip_grad)
-    timed('training step: optimizer', optimizer.step)
+    with timed('training step: optimizer'):
+        optimizer.step()
     print(f'loss {total.item():.2f}, gradient norm {norm:.2f}, {sum(p.numel() for p in trained) / 1e6:.1f} M trained')
 
 

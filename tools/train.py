@@ -43,9 +43,17 @@ def parse_args() -> argparse.Namespace:
         help='go on from this checkpoint; without a path, from the last one in the work folder, '
         'or from the start if there is none',
     )
+    parser.add_argument(
+        '--epochs',
+        type=int,
+        metavar='N',
+        help='train so many epochs instead of those of the config; rates fall to the end',
+    )
     add_shared_arguments(parser)
     args = parser.parse_args()
     require_file(args.config, 'config')
+    if args.epochs is not None and args.epochs < 1:
+        parser.error(f'--epochs must be at least 1, got {args.epochs}')
     if args.resume not in (None, 'auto') and not Path(args.resume).is_dir():  # DeepSpeed's are folders
         require_file(args.resume, 'checkpoint')
     return args
@@ -77,6 +85,23 @@ def train_in_float32_without_gpu(cfg: Config) -> None:
         cfg.optim_wrapper.pop(key, None)
 
 
+def set_epochs(cfg: Config, epochs: int) -> None:
+    """Set the length of the training and of all schedules that end with it, and validate at the end."""
+    train_cfg = cfg.train_cfg
+    if not train_cfg.get('by_epoch', train_cfg.get('type') != 'IterBasedTrainLoop'):
+        sys.exit(f'train.py: --epochs: {cfg.filename} trains by iterations; set train_cfg.max_iters by --cfg-options')
+    before = train_cfg.max_epochs
+    schedulers = cfg.get('param_scheduler') or []
+    for scheduler in schedulers if isinstance(schedulers, list) else [schedulers]:
+        for key in ('end', 'T_max'):
+            if scheduler.get('by_epoch', True) and scheduler.get(key) == before:
+                scheduler[key] = epochs
+    interval = train_cfg.get('val_interval', 1)
+    if interval == before or interval > epochs:
+        train_cfg.val_interval = epochs
+    train_cfg.max_epochs = epochs
+
+
 def enable_auto_scale_lr(cfg: Config) -> None:
     if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
         sys.exit(f'train.py: --auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in {cfg.filename}')
@@ -99,6 +124,8 @@ def main() -> None:
     args = parse_args()
     import_plugin()
     cfg = load_config(args)
+    if args.epochs is not None:
+        set_epochs(cfg, args.epochs)
     if args.amp:
         enable_amp(cfg)
     else:

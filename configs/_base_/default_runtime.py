@@ -8,9 +8,9 @@ default_hooks = dict(
     checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=2, save_best='coco/bbox_mAP', rule='greater'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='TolerantVisualizationHook'),
-    failures=dict(type='ReportFailuresHook'),
+    sample_seed=dict(type='SampleSeedHook'),
+    class_names=dict(type='CheckClassNamesHook', priority='VERY_HIGH'),
 )
-custom_hooks = [dict(type='SampleSeedHook'), dict(type='CheckClassNamesHook', priority='VERY_HIGH')]
 
 env_cfg = dict(
     cudnn_benchmark=False, mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0), dist_cfg=dict(backend='nccl')

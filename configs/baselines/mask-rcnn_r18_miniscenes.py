@@ -2,8 +2,8 @@
 # (make install-ops).
 _base_ = [
     'mmdet::_base_/models/mask-rcnn_r50_fpn.py',
-    '../_base_/miniscenes_detection.py',
-    '../_base_/schedule_short.py',
+    '../_base_/datasets/miniscenes_detection.py',
+    '../_base_/schedules/schedule_2e.py',
     '../_base_/default_runtime.py',
 ]
 
@@ -38,6 +38,8 @@ train_pipeline = [
     dict(type='Resize', scale={{_base_.image_scale}}, keep_ratio=True),
     dict(type='PackDetInputs'),
 ]
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(dataset=dict(return_classes=False, pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(return_classes=False, pipeline={{_base_.plain_test_pipeline}}))
+test_dataloader = val_dataloader
 val_evaluator = dict(metric=['bbox', 'segm'])
 test_evaluator = val_evaluator

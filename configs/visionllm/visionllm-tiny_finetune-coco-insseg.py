@@ -1,9 +1,27 @@
 # Instance segmentation on any COCO-format folder whose annotations have masks, from the released weights:
 #   DATA_ROOT=dir python tools/train.py configs/visionllm/visionllm-tiny_finetune-coco-insseg.py
-# While training, an instruction asks for 8 to 24 boundary points.
-_base_ = ['./visionllm-tiny_finetune-coco.py']
+# While training, an instruction asks for 8 to 24 polygon points.
+_base_ = [
+    '../_base_/models/visionllm_tiny_multitask.py',
+    '../_base_/datasets/custom_coco_detection.py',
+    '../_base_/schedules/schedule_60e.py',
+    '../_base_/default_runtime.py',
+]
 
-model = dict(criterion=dict(loss_outline={{_base_.model.criterion.loss_location}}))
+load_from = '{{$WEIGHTS:checkpoints/visionllm-tiny_miniscenes-multitask.pth}}'
+model = dict(
+    vocabulary={{_base_.vocabulary}},
+    image_tokenizer=dict(num_tokens=50),
+    auxiliary=dict(polygons=dict(loss=dict(loss_weight=1.0, error_weight=20.0)), phrases=None, formats=None),
+    format_source='rule',
+)
+default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=10), warmup=dict(type='TextWarmupHook'))
+
+train_cfg = dict(max_epochs=30, val_interval=10)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
+    dict(type='CosineAnnealingLR', eta_min=0, by_epoch=True, convert_to_iter_based=True),
+]
 
 train_pipeline = [
     dict(type='SeedBySample'),
@@ -13,7 +31,7 @@ train_pipeline = [
     dict(type='RandomResize', scale={{_base_.image_scale}}, ratio_range=(0.8, 1.25), keep_ratio=True),
     dict(type='RandomCrop', crop_size={{_base_.image_scale}}, allow_negative_crop=True),
     dict(type='SegmentationInstruction', vocabulary={{_base_.vocabulary}}, num_points=(8, 24), training=True),
-    dict(type='AddOutlines', num_points=(8, 24)),
+    dict(type='AddPolygons', num_points=(8, 24)),
     dict(type='PackInstructionInputs'),
 ]
 test_pipeline = [

@@ -2,7 +2,7 @@
 _base_ = ['./visionllm-tiny_miniscenes-det.py']
 
 # Which of two is further left is easier to tell of long waves.
-model = dict(task_decoder=dict(place_octaves=3))
+model = dict(token_projector=dict(octaves=3))
 
 train_pipeline = [
     dict(type='SeedBySample'),

@@ -1,5 +1,5 @@
-# VisionLLM in small on MiniScenes instance segmentation, short schedule. The number of boundary points is the
-# instruction's: 8 to 24 while training, num_points while evaluating.
+# VisionLLM in small on MiniScenes instance segmentation, short schedule. The instruction states the number of polygon
+# points: 8 to 24 while training, num_points while evaluating.
 _base_ = ['./visionllm-tiny_miniscenes-det.py']
 
 num_points = 24

@@ -1,13 +1,9 @@
 # visionllm-tiny with a pretrained LLM, frozen but for LoRA, as in the paper. $LLM is the Hugging Face name or the
 # folder of any model of LLaMA's architecture:
 #   LLM=/path/to/folder python tools/train.py configs/visionllm/visionllm-tiny_pretrained-llm_miniscenes-det.py
-_base_ = ['./visionllm-tiny_miniscenes-det.py', '../_base_/small_pretrained_language.py']
+_base_ = ['./visionllm-tiny_miniscenes-det.py', '../_base_/models/minilm_smollm2.py']
 
-model = dict(llm={{_base_.small_llm}}, task_decoder=dict(class_words=True))
+model = dict(llm={{_base_.small_llm}}, added_tokens=dict(class_words=True))
 optim_wrapper = dict(constructor='TrainedPartsOptimWrapperConstructor')
-# To look a name up, a pretrained LLM needs some steps, too: it has not seen class tokens yet (docs/design.md).
-custom_hooks = [
-    dict(type='SampleSeedHook'),
-    dict(type='CheckClassNamesHook', priority='VERY_HIGH'),
-    dict(type='TextWarmupHook', num_iters=200, batch_size=8, lr=2e-3),
-]
+# To look a name up, a pretrained LLM needs some steps, too: it has not seen class tokens yet (docs/decisions.md).
+default_hooks = dict(warmup=dict(num_iters=200, batch_size=8, lr=2e-3))

@@ -1,7 +1,17 @@
 # VisionLLM-H, stage 1, with gradients and AdamW's state shared among the GPUs (ZeRO 2) instead of DDP. What of it ran
 # is in docs/scale_out.md. It needs `pip install "deepspeed>=0.17,<0.18"`.
-_base_ = ['./visionllm_internimage-h-bert-llama7b_stage1_coco.py']
+_base_ = [
+    '../_base_/models/visionllm_internimage-h.py',
+    '../_base_/datasets/coco_detection.py',
+    '../_base_/schedules/schedule_25e.py',
+    '../_base_/paper_runtime.py',
+]
 
+# As in visionllm_internimage-h-bert-llama7b_stage1_coco.py.
+model = dict(
+    vocabulary={{_base_.vocabulary}},
+    criterion=dict(loss_alignment=dict(type='AlignmentLoss', loss_weight=1.0, scale=10.0)),
+)
 runner_type = 'FlexibleRunner'
 strategy = dict(
     type='DeepSpeedStrategy',

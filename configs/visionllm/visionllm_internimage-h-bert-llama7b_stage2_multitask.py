@@ -1,11 +1,21 @@
 # VisionLLM-H, stage 2: all tasks, the visual backbone frozen, from the weights of stage 1.
-_base_ = ['./visionllm_r50-bert-llama7b_stage2_multitask.py']
+_base_ = [
+    '../_base_/models/visionllm_internimage-h.py',
+    '../_base_/datasets/coco_multitask.py',
+    '../_base_/schedules/schedule_25e.py',
+    '../_base_/paper_runtime.py',
+]
 
 load_from = 'work_dirs/visionllm_internimage-h-bert-llama7b_stage1_coco/epoch_25.pth'
 model = dict(
-    backbone=dict(_delete_=True, type='InternImage', arch='H', out_indices=(1, 2, 3), frozen_stages=4),
-    neck=dict(in_channels=[640, 1280, 2560]),
+    vocabulary={{_base_.vocabulary}},
+    backbone=dict(frozen_stages=4, with_cp=False, init_cfg=None),
+    auxiliary=dict(formats=dict(type='FormatLoss', loss_weight=0.5)),
+    format_source='llm',
+    test_cfg=dict(text=dict(max_length=50, num_beams=3)),
 )
+# Which parts learn depends on the task of the batch.
+model_wrapper_cfg = dict(type='MMDistributedDataParallel', find_unused_parameters=True)
 # VisionLLM-H's figures (paper, table 2).
 test_cfg = dict(
     references={

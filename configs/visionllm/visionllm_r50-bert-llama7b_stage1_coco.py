@@ -5,12 +5,11 @@
 #   torchrun --nproc-per-node 8 --nnodes 4 ... tools/train.py \
 #       configs/visionllm/visionllm_r50-bert-llama7b_stage1_coco.py --launcher pytorch
 _base_ = [
-    '../_base_/visionllm_r50.py',
-    '../_base_/coco_detection_visionllm.py',
-    '../_base_/schedule_visionllm.py',
-    '../_base_/runtime_visionllm.py',
+    '../_base_/models/visionllm_r50.py',
+    '../_base_/datasets/coco_detection.py',
+    '../_base_/schedules/schedule_25e.py',
+    '../_base_/paper_runtime.py',
 ]
 
 load_from = '{{$START:work_dirs/start/visionllm_r50.pth}}'
 model = dict(vocabulary={{_base_.vocabulary}})
-test_cfg = dict(type='TestLoop')

@@ -1,13 +1,12 @@
 # VisionLLM-R50 on LVIS v1, detection of 1203 classes in groups, as the paper's table of a large vocabulary.
 _base_ = [
-    '../_base_/visionllm_r50.py',
-    '../_base_/lvis_v1_detection_visionllm.py',
-    '../_base_/schedule_visionllm.py',
-    '../_base_/runtime_visionllm.py',
+    '../_base_/models/visionllm_r50.py',
+    '../_base_/datasets/lvis_v1_detection.py',
+    '../_base_/schedules/schedule_25e.py',
+    '../_base_/paper_runtime.py',
 ]
 
 load_from = '{{$START:work_dirs/start/visionllm_r50.pth}}'
 # LVIS counts 300 predictions per image.
 model = dict(vocabulary={{_base_.vocabulary}}, test_cfg=dict(max_per_img=300))
 default_hooks = dict(checkpoint=dict(save_best='lvis/bbox_AP'))
-test_cfg = dict(type='TestLoop')

@@ -1,18 +1,18 @@
 # VisionLLM-R50, stage 2: all tasks, the visual backbone frozen, from the weights of stage 1.
 _base_ = [
-    '../_base_/visionllm_r50.py',
-    '../_base_/coco_multitask_visionllm.py',
-    '../_base_/schedule_visionllm.py',
-    '../_base_/runtime_visionllm.py',
+    '../_base_/models/visionllm_r50.py',
+    '../_base_/datasets/coco_multitask.py',
+    '../_base_/schedules/schedule_25e.py',
+    '../_base_/paper_runtime.py',
 ]
 
 load_from = 'work_dirs/visionllm_r50-bert-llama7b_stage1_coco/epoch_25.pth'
 model = dict(
     vocabulary={{_base_.vocabulary}},
     backbone=dict(frozen_stages=4, init_cfg=None),
-    criterion=dict(loss_format=dict(type='FormatLoss', loss_weight=0.5)),
+    auxiliary=dict(formats=dict(type='FormatLoss', loss_weight=0.5)),
     format_source='llm',
-    test_cfg=dict(words=dict(max_length=50, num_beams=3)),
+    test_cfg=dict(text=dict(max_length=50, num_beams=3)),
 )
 # Which parts learn depends on the task of the batch.
 model_wrapper_cfg = dict(type='MMDistributedDataParallel', find_unused_parameters=True)

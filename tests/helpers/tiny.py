@@ -18,7 +18,16 @@ from visionllm_mm.instructions import (
     parse_instruction,
     point_format,
 )
-from visionllm_mm.models import CausalLM, OpenEndedTaskDecoder, TextEncoder, VisionLLM
+from visionllm_mm.models import (
+    CausalLM,
+    NoHints,
+    OpenEndedTaskDecoder,
+    TextEncoder,
+    TokenProjector,
+    VisionLLM,
+)
+from visionllm_mm.models.layers.added_tokens import AddedTokens
+from visionllm_mm.small_llm import SmallLLMHints
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / 'configs/visionllm/visionllm-tiny_miniscenes-det.py'
@@ -43,26 +52,15 @@ LLM = dict(
 LORA = dict(r=4, lora_alpha=8, target_modules=['q_proj', 'k_proj', 'v_proj', 'o_proj'])
 
 
-def build_decoder(
-    seed: int = 0,
-    start_with_question: bool = False,
-    place_points: bool = False,
-    tell_objectness: bool = False,
-    asked_phrases: int = 0,
-    **llm,
-) -> OpenEndedTaskDecoder:
-    """A task decoder with weights large enough for answers to differ."""
+def build_decoder(seed: int = 0, hints: dict | None = None, **llm) -> OpenEndedTaskDecoder:
+    """A task decoder with weights large enough for answers to differ; ``hints`` are arguments of SmallLLMHints."""
     torch.manual_seed(seed)
-    decoder = OpenEndedTaskDecoder(
-        llm=CausalLM(**(LLM | llm)),
-        vocabulary=Vocabulary(**VOCABULARY),
-        token_dims=16,
-        block_chunk=3,
-        start_with_question=start_with_question,
-        asked_phrases=asked_phrases,
-        place_points=place_points,
-        tell_objectness=tell_objectness,
-    )
+    base, vocabulary = CausalLM(**(LLM | llm)), Vocabulary(**VOCABULARY)
+    tokens = AddedTokens.for_llm(base, vocabulary)
+    projector = TokenProjector(token_dims=16, llm_dims=base.embed_dims, word_norm=base.word_norm)
+    hints = NoHints() if hints is None else SmallLLMHints(base, vocabulary, **hints)
+    decoder = OpenEndedTaskDecoder(base, vocabulary, tokens, projector, hints)
+    decoder.block_chunk = 3
     for parameter in decoder.parameters():
         if parameter.dim() > 1:
             torch.nn.init.normal_(parameter.data, std=0.3)
@@ -104,7 +102,7 @@ def randomize_adapters(module: torch.nn.Module) -> None:
 
 
 def instructions(count: int, num_points: int = 2, names: list[str] | None = None) -> list:
-    """Instructions of different wordings, lengths and class sets."""
+    """Instructions of different templates, lengths and class sets."""
     vocabulary = Vocabulary(**VOCABULARY)
     names = names or NAMES
     texts = [
@@ -150,7 +148,7 @@ def batch(
     names = names or NAMES
     samples = []
     for i, count in enumerate(counts):
-        wording = DETECTION_TEMPLATES[i % len(DETECTION_TEMPLATES)]
+        template = DETECTION_TEMPLATES[i % len(DETECTION_TEMPLATES)]
         sample = DetDataSample(
             metainfo=dict(
                 img_id=i,
@@ -159,7 +157,7 @@ def batch(
                 ori_shape=(size, size),
                 batch_input_shape=(size, size),
                 scale_factor=(1.0, 1.0),
-                instruction=text or build_instruction(wording, names, point_format(2), vocabulary),
+                instruction=text or build_instruction(template, names, point_format(2), vocabulary),
             )
         )
         corners = np.sort(rng.uniform(0, size, (count, 2, 2)), axis=1).astype(np.float32)
@@ -173,7 +171,7 @@ def batch(
     return images, samples
 
 
-def ask_for_words(samples: list[DetDataSample], answers: list[str]) -> None:
-    """Makes samples ask for a caption, each with what is to be said."""
+def ask_for_text(samples: list[DetDataSample], answers: list[str]) -> None:
+    """Makes samples ask for a caption, each with its answer."""
     for sample, answer in zip(samples, answers, strict=True):
         sample.set_metainfo(dict(instruction='Describe the picture in one sentence. <image>', answer=(answer,)))

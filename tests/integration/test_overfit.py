@@ -22,7 +22,7 @@ def test_overfits_one_batch(tmp_path, monkeypatch):
     dataset = Runner.build_dataloader(cfg.train_dataloader).dataset
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-3, total_steps=800, pct_start=0.1)
-    # The images as evaluation shows them; only wording and order of the classes change.
+    # The images as evaluation shows them; only template and order of the classes change.
     dataset.pipeline.transforms = [
         t for t in dataset.pipeline.transforms if type(t).__name__ not in ('SeedBySample', 'RandomFlip', 'RandomCrop')
     ]

@@ -58,7 +58,7 @@ def test_the_llm_reads_formats_as_the_rules_do(tmp_path, monkeypatch):
     write_dataset(tmp_path / 'data', DatasetArguments(num_train=1, num_val=1, seed=7))
     monkeypatch.setenv('MINISCENES_ROOT', str(tmp_path / 'data'))
     done = run_tool('evaluate_formats.py', str(CONFIG), str(WEIGHTS), '--work-dir', str(tmp_path / 'work'))
-    found = re.findall(r'^([^:\n]+): ([\d.]+)% of \d+ wordings', done.stdout, re.MULTILINE)
+    found = re.findall(r'^([^:\n]+): ([\d.]+)% of \d+ templates', done.stdout, re.MULTILINE)
     shares = {name: float(share) for name, share in found}
     assert len(shares) == 12 and {shares.pop(task) for task in TASK_TEMPLATES} == {100.0}, shares
     assert min(shares.values()) >= 95, shares

@@ -258,7 +258,7 @@ def loss_of_each_step() -> Iterator[list[float]]:
 
 
 def warmup_hooks(cfg: Config) -> list[dict]:
-    return [hook for hook in cfg.custom_hooks if str(hook.type).endswith('WarmupHook')]
+    return [hook for hook in cfg.default_hooks.values() if str(hook.type).endswith('WarmupHook')]
 
 
 def warmups(name: str) -> list[dict]:

@@ -14,7 +14,7 @@ from mmengine.registry import init_default_scope
 from tests.helpers.scenes import NAMES, make_coco_folder, small_config
 from tests.helpers.tiny import batch, build_model
 from visionllm_mm.datasets import (
-    AddOutlines,
+    AddPolygons,
     DetectionInstruction,
     GroundingInstruction,
     PackInstructionInputs,
@@ -42,8 +42,8 @@ def _sample(labels=(2, 0, 2), ignore=(False, False, True), names=('circle', 'squ
 def test_wordings_vary_while_training_and_not_while_evaluating():
     np.random.seed(0)
     training = DetectionInstruction(VOCABULARY, training=True)
-    wordings = {training(_sample())['instruction'].replace('\n', '') for _ in range(60)}
-    starts = {text[:8] for text in wordings}
+    templates = {training(_sample())['instruction'].replace('\n', '') for _ in range(60)}
+    starts = {text[:8] for text in templates}
     assert len(starts) >= 8
     evaluation = DetectionInstruction(VOCABULARY)
     assert len({evaluation(_sample())['instruction'] for _ in range(5)}) == 1
@@ -316,8 +316,8 @@ def test_outlines_are_known_whatever_is_asked_for():
     masks = _boxes_as_masks()
     masks[1] = 0
     asked = DetectionInstruction(VOCABULARY, training=True, subset_prob=0.0)(_outlined(masks))
-    result = AddOutlines((8, 24))(asked)
-    outlines = result['gt_outlines']
+    result = AddPolygons((8, 24))(asked)
+    outlines = result['gt_polygons']
     assert outlines.shape[0] == 3 and 8 <= outlines.shape[1] <= 24 and outlines.dtype == np.float32
     assert np.isnan(outlines[1]).all() and not np.isnan(outlines[[0, 2]]).any()
     np.testing.assert_allclose(outlines[0].min(axis=0), [1, 2], atol=2.1)
@@ -326,30 +326,30 @@ def test_outlines_are_known_whatever_is_asked_for():
     packed.gt_instances.bboxes = packed.gt_instances.bboxes.tensor  # as the data preprocessor does
     (target,) = set_targets([packed])
     torch.testing.assert_close(
-        target.outlines_norm, torch.from_numpy(outlines[:2]) / torch.tensor([40.0, 30.0]), equal_nan=True
+        target.polygons_norm, torch.from_numpy(outlines[:2]) / torch.tensor([40.0, 30.0]), equal_nan=True
     )
-    assert len({AddOutlines((8, 24))(dict(asked))['gt_outlines'].shape[1] for _ in range(20)}) > 5
+    assert len({AddPolygons((8, 24))(dict(asked))['gt_polygons'].shape[1] for _ in range(20)}) > 5
 
 
 def test_outlines_of_objects_without_a_name_come_last():
-    result = AddOutlines((8, 8))(DetectionInstruction(VOCABULARY, training=True)(_outlined(_boxes_as_masks())))
+    result = AddPolygons((8, 8))(DetectionInstruction(VOCABULARY, training=True)(_outlined(_boxes_as_masks())))
     result['gt_bboxes_labels'] = np.array([-1, 0, 0])
     result['gt_ignore_flags'][:] = False
     packed = PackInstructionInputs()(result)['data_samples']
     packed.gt_instances.bboxes = packed.gt_instances.bboxes.tensor
     (target,) = set_targets([packed])
     torch.testing.assert_close(
-        target.outlines_norm * target.image_size, torch.from_numpy(result['gt_outlines'][[1, 2, 0]])
+        target.polygons_norm * target.image_size, torch.from_numpy(result['gt_polygons'][[1, 2, 0]])
     )
     low, high = target.all_boxes_norm.unbind(dim=1)
-    assert ((target.outlines_norm >= low[:, None] - 1e-5) & (target.outlines_norm <= high[:, None] + 1e-5)).all()
+    assert ((target.polygons_norm >= low[:, None] - 1e-5) & (target.polygons_norm <= high[:, None] + 1e-5)).all()
 
 
 def test_outlines_without_masks_or_points_are_errors():
-    with pytest.raises(ValueError, match='AddOutlines needs masks: set with_mask=True'):
-        AddOutlines((8, 24))(_sample())
+    with pytest.raises(ValueError, match='AddPolygons needs masks: set with_mask=True'):
+        AddPolygons((8, 24))(_sample())
     with pytest.raises(ValueError, match=r'num_points must be \(fewest, most\) .* got \(2, 24\)'):
-        AddOutlines((2, 24))
+        AddPolygons((2, 24))
 
 
 @pytest.mark.parametrize(

@@ -84,10 +84,10 @@ def test_all_tasks_of_stage_2_give_samples(read_config, coco):
         for i in (0, len(part) // 2, len(part) - 1):
             sample = part[i]['data_samples']
             asked = parse_instruction(sample.instruction, vocabulary)
-            assert asked.asks_for_words == (part in (captions, conversations)) == ('answer' in sample)
-            if asked.asks_for_words or part is grounding:
+            assert asked.asks_for_text == (part in (captions, conversations)) == ('answer' in sample)
+            if asked.asks_for_text or part is grounding:
                 assert not sample.get('flip') and ('answer' in sample or len(sample.gt_instances) == 1)
-            if not asked.asks_for_words:
+            if not asked.asks_for_text:
                 points = sample.gt_instances.points.numpy()
                 assert points.shape[1:] == (asked.num_points, 2)
                 height, width = sample.img_shape

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from visionllm_mm.datasets import ScrambleWording
+from visionllm_mm.datasets import ScrambleInstruction
 from visionllm_mm.instructions import Vocabulary, parse_instruction
 
 TEXT = 'Please find {"star": <c0>, "ring": <c1>} in <image> as (c, x1, y1, x2, y2) within range 64.'
@@ -11,7 +11,7 @@ TEXT = 'Please find {"star": <c0>, "ring": <c1>} in <image> as (c, x1, y1, x2, y
 
 def _numbers_of_points(**kwargs):
     np.random.seed(0)
-    transform = ScrambleWording(max_points=24, **kwargs)
+    transform = ScrambleInstruction(max_points=24, **kwargs)
     results = [transform(dict(instruction=TEXT)) for _ in range(400)]
     assert all(result['instruction'] == TEXT for result in results)
     vocabulary = Vocabulary(coord_range=64, num_classes=16, max_points=24)

@@ -49,7 +49,7 @@ def test_evaluation_uses_one_wording_and_no_answer():
     assert result['instruction'] == CAPTION_TEMPLATES[0] and 'answer' not in result
     asked = QuestionInstruction(template_index=2)(_sample(question='Is there a star?'))
     assert asked['instruction'] == QUESTION_TEMPLATES[2].replace('<question>', 'Is there a star?')
-    assert parse_instruction(asked['instruction'], Vocabulary()).asks_for_words
+    assert parse_instruction(asked['instruction'], Vocabulary()).asks_for_text
 
 
 def test_packed_sample_has_what_metrics_need():

@@ -1,4 +1,4 @@
-"""Wordings written by an LLM: what is refused, what is kept, and the file."""
+"""Templates written by an LLM: what is refused, what is kept, and the file."""
 
 import json
 
@@ -63,11 +63,11 @@ def test_prompt_names_the_placeholders():
 
 
 def test_configs_can_use_the_file(tmp_path):
-    path = tmp_path / 'wordings.json'
+    path = tmp_path / 'templates.json'
     path.write_text(json.dumps(dict(caption=['Write about <image>.'], question=['<image> and then?'])))
     assert choose_templates('caption', str(path)) == ('Write about <image>.',)
     assert choose_templates('caption', None) is CAPTION_TEMPLATES
-    with pytest.raises(ValueError, match='no wordings for detection.*--task detection'):
+    with pytest.raises(ValueError, match='no templates for detection.*--task detection'):
         choose_templates('detection', path)
     with pytest.raises(ValueError, match='<question> once each'):
         choose_templates('question', path)

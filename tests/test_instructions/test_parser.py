@@ -51,7 +51,7 @@ def test_spacing_case_and_order_are_free(text):
 
 
 @pytest.mark.parametrize(
-    'wording, coord_range',
+    'template, coord_range',
     [
         ('', 64),
         ('range 32', 32),
@@ -63,8 +63,8 @@ def test_spacing_case_and_order_are_free(text):
         ('arrange 7 things; range 8', 8),
     ],
 )
-def test_range_is_the_stated_one_or_the_vocabularys(wording, coord_range):
-    assert _parse(f'<image> {SET} {FORMAT} {wording}').coord_range == coord_range
+def test_range_is_the_stated_one_or_the_vocabularys(template, coord_range):
+    assert _parse(f'<image> {SET} {FORMAT} {template}').coord_range == coord_range
 
 
 @pytest.mark.parametrize(
@@ -93,16 +93,16 @@ def test_points_may_have_names():
 
 
 @pytest.mark.parametrize(
-    'wording, message',
+    'template, message',
     [
         ('range 65', 'asks for the range 65, but .* span 1 .. 64'),
         ('range 0', 'range 0'),
         ('range 8, range 16', r'more than one range, \[8, 16\]'),
     ],
 )
-def test_bad_ranges_are_named(wording, message):
+def test_bad_ranges_are_named(template, message):
     with pytest.raises(ValueError, match=message):
-        _parse(f'<image> {SET} {FORMAT} {wording}')
+        _parse(f'<image> {SET} {FORMAT} {template}')
 
 
 @pytest.mark.parametrize(
@@ -171,5 +171,5 @@ def test_messages_quote_the_whole_instruction():
 
 
 @pytest.mark.parametrize('text', ['这张图片<image>里有什么？', 'ماذا يوجد في <image>؟', 'Что на картинке <image>?'])
-def test_questions_in_other_scripts_ask_for_words(text):
-    assert _parse(text).asks_for_words
+def test_questions_in_other_scripts_ask_for_text(text):
+    assert _parse(text).asks_for_text

@@ -1,4 +1,4 @@
-"""Scrambled wordings keep what they ask for."""
+"""Scrambled templates keep what they ask for."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from visionllm_mm.instructions import (
     parse_instruction,
     point_format,
     redraw_format,
-    scramble_wording,
+    scramble_instruction,
     separate_notation,
 )
 
@@ -20,7 +20,7 @@ POINTS = ['top', 'left']
 
 
 def _texts(task):
-    """All wordings of a task, filled in."""
+    """All templates of a task, filled in."""
     for template in TASK_TEMPLATES[task]:
         if '<class>' in template:
             points = POINTS if '<points>' in template else None
@@ -35,7 +35,7 @@ def test_sets_formats_and_image_stay(task):
     changed = 0
     for text in _texts(task):
         before = parse_instruction(text, VOCABULARY)
-        scrambled = scramble_wording(text, ['wug', 'blick'], rng)
+        scrambled = scramble_instruction(text, ['wug', 'blick'], rng)
         after = parse_instruction(scrambled, VOCABULARY, before.output_format)
         assert (after.class_names, after.class_indices, after.output_format, after.point_names) == (
             before.class_names,
@@ -67,12 +67,12 @@ def test_separated_notation_asks_for_the_same_and_looks_like_a_scrambled_text(ta
         before, after = parse_instruction(text, VOCABULARY), parse_instruction(apart, VOCABULARY)
         assert after.class_names == before.class_names and after.output_format == before.output_format
         assert ''.join(apart.split()) == ''.join(text.split())
-        scrambled = scramble_wording(text, ['wug'], np.random.RandomState(0))
+        scrambled = scramble_instruction(text, ['wug'], np.random.RandomState(0))
         assert separate_notation(scrambled) == scrambled
 
 
 def test_all_words_or_none_can_be_replaced():
     rng = np.random.RandomState(0)
     text = 'See <image> now'
-    assert scramble_wording(text, ['wug'], rng, keep_prob=1.0).replace('wug ', '').replace(' wug', '') == text
-    assert not {'See', 'now'} & set(scramble_wording(text, ['wug'], rng, keep_prob=0.0).split())
+    assert scramble_instruction(text, ['wug'], rng, keep_prob=1.0).replace('wug ', '').replace(' wug', '') == text
+    assert not {'See', 'now'} & set(scramble_instruction(text, ['wug'], rng, keep_prob=0.0).split())

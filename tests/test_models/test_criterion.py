@@ -237,16 +237,16 @@ def test_known_objects_have_tokens_whether_asked_for_or_not():
     samples[0].set_metainfo(dict(object_names=['star', 'ring', 'heart']))
     target = set_targets(samples)[0]
     assert target.class_index.tolist() == [2, 0, 1] and len(target.distractors_norm) == 0
-    torch.testing.assert_close(target.unasked_norm, known.points[[0, 2]] / 64)
+    torch.testing.assert_close(target.distractor_boxes, known.points[[0, 2]] / 64)
     with torch.no_grad():
         _, tokens, content, state = model._read(model.extract_feat(images), samples)
         logits = model.task_decoder.class_logits(state)
         matches = model.criterion.match(tokens, logits, [target])
-    assert matches.asked_class[0][matches.class_index[0] == 0].tolist() == [0]
+    assert matches.target_class[0][matches.class_index[0] == 0].tolist() == [0]
     labels = torch.ones(20, dtype=torch.long)
     labels[matches.tokens[0][matches.class_index[0] == 0]] = 0
     inside = [
-        any((low <= center).all() and (center <= high).all() for low, high in target.unasked_norm)
+        any((low <= center).all() and (center <= high).all() for low, high in target.distractor_boxes)
         for center in tokens.centers_norm[-1, 0]
     ]
     weights = torch.where((labels == 0) | torch.tensor(inside), 1.0, 0.1)
@@ -316,15 +316,15 @@ def test_noisy_starts_stay_near_their_objects():
     target = SetTargets(torch.tensor([1]), _boxes([0.2, 0.3, 0.6, 0.5]), SIZE, _boxes([0.7, 0.7, 0.9, 0.9]))
     empty = SetTargets(torch.zeros(0, dtype=torch.long), torch.zeros(0, 2, 2), SIZE, NO_DISTRACTORS)
     starts = noisy_starts([target, empty], [7, None], copies=50, noise=0.4)
-    assert starts.places_norm.shape == (2, 100, 4) and starts.valid.sum(dim=1).tolist() == [100, 0]
+    assert starts.boxes_cxcywh.shape == (2, 100, 4) and starts.valid.sum(dim=1).tolist() == [100, 0]
     boxes = target.all_boxes_norm
     for k, (low, high) in enumerate(boxes):
-        mine = starts.places_norm[0][starts.objects[0] == k]
+        mine = starts.boxes_cxcywh[0][starts.objects[0] == k]
         moved = torch.stack([mine[:, :2] - mine[:, 2:] / 2 - low, mine[:, :2] + mine[:, 2:] / 2 - high])
         limit = 0.4 * (high - low) / 2
         assert len(mine) == 50 and (moved.abs() <= limit + 1e-5).all() and (moved.abs() > 0.8 * limit).any()
     again = noisy_starts([empty, target], [None, 7], copies=50, noise=0.4)
-    torch.testing.assert_close(again.places_norm[1], starts.places_norm[0])
+    torch.testing.assert_close(again.boxes_cxcywh[1], starts.boxes_cxcywh[0])
     assert noisy_starts([empty], [None], copies=2, noise=0.4).valid.tolist() == [[False]]
 
 
@@ -353,12 +353,12 @@ def test_denoising_tokens_have_the_outline_of_their_object(criterion):
     outlines = torch.rand(2, 8, 2)
     outlines[1, 5:] = torch.nan
     target = SetTargets(
-        torch.tensor([1]), _boxes([0.2, 0.3, 0.6, 0.5]), SIZE, _boxes([0.7, 0.7, 0.9, 0.9]), outlines_norm=outlines
+        torch.tensor([1]), _boxes([0.2, 0.3, 0.6, 0.5]), SIZE, _boxes([0.7, 0.7, 0.9, 0.9]), polygons_norm=outlines
     )
     starts = noisy_starts([target], [0], copies=2, noise=0.5)
     near = criterion.match_starts(starts, [target])
-    torch.testing.assert_close(near.outlines_norm[0], outlines[starts.objects[0]].nan_to_num())
-    assert near.outline_valid[0].sum(dim=1).tolist() == [8, 5, 8, 5]
+    torch.testing.assert_close(near.polygons_norm[0], outlines[starts.objects[0]].nan_to_num())
+    assert near.polygon_valid[0].sum(dim=1).tolist() == [8, 5, 8, 5]
 
 
 def test_noise_depends_on_the_sample_alone():

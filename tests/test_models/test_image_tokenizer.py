@@ -174,7 +174,7 @@ def test_no_two_queries_start_at_the_same_proposal_while_others_are_left():
         tokenizer = _tokenizer(num_tokens=4, max_iou=max_iou)
         torch.nn.init.normal_(tokenizer.proposals.objectness.weight)
         tokenizer.proposals.place[-1].bias.data[2:] = 2.0  # boxes as large as to overlap their neighbours
-        boxes = bbox_cxcywh_to_xyxy(tokenizer(features, language, padding, samples).places_norm[0])
+        boxes = bbox_cxcywh_to_xyxy(tokenizer(features, language, padding, samples).boxes_cxcywh[0])
         kept[max_iou] = bbox_overlaps(boxes, boxes).tril(-1).max()
     assert kept[0.05] <= 0.05 < kept[1.0]
 
@@ -219,13 +219,13 @@ def test_sizes_start_at_mmdets_prior_and_are_refined_from_layer_to_layer():
     for layer, total in enumerate((0.5, 0.75)):
         moved = refined.sizes_norm[layer].logit() - before
         torch.testing.assert_close(moved, torch.tensor([total, -total]).expand_as(moved), atol=1e-3, rtol=0)
-    assert refined.places_norm.shape == (2, 2, 20, 4)
+    assert refined.boxes_cxcywh.shape == (2, 2, 20, 4)
 
 
 def test_without_sizes_places_are_centres():
     tokens = _tokenizer(refine_sizes=False)(*_inputs())
     assert tokens.sizes_norm is None and tokens.proposals.sizes_norm is None
-    assert tokens.places_norm is tokens.centers_norm
+    assert tokens.boxes_cxcywh is tokens.centers_norm
 
 
 def test_extra_tokens_start_where_told_and_change_nothing_else():
@@ -236,9 +236,9 @@ def test_extra_tokens_start_where_told_and_change_nothing_else():
     plain = tokenizer(*inputs)
     places = torch.rand(2, 30, 4)
     both = tokenizer(*inputs, extra_places=places)
-    assert plain.extra is None and both.extra.places_norm.shape == (2, 2, 30, 4)
+    assert plain.extra is None and both.extra.boxes_cxcywh.shape == (2, 2, 30, 4)
     torch.testing.assert_close(both.embeddings, plain.embeddings, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(both.places_norm, plain.places_norm, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(both.boxes_cxcywh, plain.boxes_cxcywh, atol=1e-5, rtol=1e-5)
     # An extra token sees no other: alone it is the same. Token 25 has the query of token 5.
     other = torch.rand(2, 30, 4)
     other[:, 25] = places[:, 25]
@@ -251,4 +251,4 @@ def test_extra_tokens_start_where_told_and_change_nothing_else():
     tokenizer.place_heads.apply(lambda m: isinstance(m, torch.nn.Linear) and torch.nn.init.zeros_(m.weight))
     for head in tokenizer.place_heads:
         torch.nn.init.zeros_(head[-1].bias)
-    torch.testing.assert_close(tokenizer(*inputs, extra_places=places).extra.places_norm[0], places, atol=1e-4, rtol=0)
+    torch.testing.assert_close(tokenizer(*inputs, extra_places=places).extra.boxes_cxcywh[0], places, atol=1e-4, rtol=0)

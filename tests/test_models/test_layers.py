@@ -155,13 +155,13 @@ def test_fusion_keeps_every_pixel_in_its_place():
     assert difference[0].nonzero().tolist() == [[1, 2]] and difference[1].max() == 0
 
 
-@pytest.mark.parametrize('place_dims', [2, 4])
-def test_projected_content_and_place_have_the_length_of_a_word(place_dims):
+@pytest.mark.parametrize('box_dims', [2, 4])
+def test_projected_content_and_place_have_the_length_of_a_word(box_dims):
     torch.manual_seed(0)
-    projector = TokenProjector(8, 32, place_dims, word_norm=3.0)
+    projector = TokenProjector(8, 32, box_dims, word_norm=3.0)
     content = projector.project_content(torch.randn(5, 7, 8) * 20)
     torch.testing.assert_close(content.norm(dim=-1), torch.full((5, 7), 3.0))
-    places = projector.project_place(torch.rand(200, place_dims))
+    places = projector.project_place(torch.rand(200, box_dims))
     torch.testing.assert_close(places.norm(dim=-1), torch.full((200,), 3.0))
     assert (places[1:] - places[:-1]).norm(dim=-1).min() > 0.1
 

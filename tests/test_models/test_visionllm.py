@@ -7,7 +7,7 @@ from mmengine.optim import OptimWrapper
 from pycocotools import mask as coco_mask
 from torch.optim import SGD
 
-from tests.helpers.tiny import NAMES, ask_for_words, batch, build_model, model_config
+from tests.helpers.tiny import NAMES, ask_for_text, batch, build_model, model_config
 from visionllm_mm.instructions import Vocabulary, build_instruction, point_format
 from visionllm_mm.models.postprocess import location_certainty
 
@@ -169,7 +169,7 @@ def test_named_points_are_no_outline(model):
 def test_a_batch_may_ask_for_objects_and_words_while_evaluating_only(model):
     images, samples = batch([1, 1, 1])
     plain = _predict(model, images[::2], samples[::2])
-    ask_for_words(samples[1:2], ['a star'])
+    ask_for_text(samples[1:2], ['a star'])
     mixed = model.predict(images, samples)
     assert isinstance(mixed[1].pred_text, str) and 'pred_instances' not in mixed[1]
     for result, expected in zip(mixed[::2], plain, strict=True):

@@ -5,13 +5,13 @@ import torch
 from mmdet.registry import MODELS
 from mmengine.registry import init_default_scope
 
-from tests.helpers.tiny import NAMES, ask_for_words, batch, build_model, model_config
+from tests.helpers.tiny import NAMES, ask_for_text, batch, build_model, model_config
 
 
 def test_words_are_learned_and_said():
     model = build_model().train()
     images, samples = batch([0, 0])
-    ask_for_words(samples, ['a red star', 'two blue rings and a circle'])
+    ask_for_text(samples, ['a red star', 'two blue rings and a circle'])
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     for _ in range(100):
         losses = model.loss(images, samples)
@@ -29,7 +29,7 @@ def test_known_objects_teach_the_tokens_of_a_text():
     """L_tok and the alignment are those of a detection with the same tokens; nothing asks for points or classes."""
     model = build_model().train()
     images, samples = batch([2, 0, 3], text='Describe the picture in one sentence. <image>')
-    ask_for_words(samples, ['a star', 'nothing', 'two rings'])
+    ask_for_text(samples, ['a star', 'nothing', 'two rings'])
     for sample in samples:
         sample.set_metainfo(dict(object_names=NAMES))
         del sample.gt_instances.points
@@ -45,7 +45,7 @@ def test_known_objects_teach_the_tokens_of_a_text():
 @pytest.mark.slow
 def test_phrases_of_questions_learn_which_tokens_they_stand_for():
     cfg = model_config().model
-    cfg.criterion.loss_asked = dict(type='AskedObjectsLoss', loss_weight=2.0)
+    cfg.criterion.loss_asked = dict(type='PhraseLoss', loss_weight=2.0)
     cfg.task_decoder = dict(start_with_question=True, asked_phrases=2)
     init_default_scope('mmdet')
     torch.manual_seed(0)
@@ -53,7 +53,7 @@ def test_phrases_of_questions_learn_which_tokens_they_stand_for():
     images, samples = batch([2, 2], text='Is the star left of the ring? <image>')
     for sample in samples:
         sample.set_metainfo(
-            dict(answer=('no',), object_names=NAMES, asked_objects=[(('the star', (1,)), ('the ring', (0,)))])
+            dict(answer=('no',), object_names=NAMES, question_phrases=[(('the star', (1,)), ('the ring', (0,)))])
         )
         del sample.gt_instances.points
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)

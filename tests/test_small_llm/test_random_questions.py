@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from mmdet.structures.bbox import HorizontalBoxes
 
-from visionllm_mm.small_llm import DrawQuestions, DrawRelation
+from visionllm_mm.small_llm import RandomQuestions, RandomRelation
 
 NAMES = ['red star', 'blue star', 'blue ring']
 BOXES = {'red star': [0, 0, 10, 10], 'blue star': [20, 30, 40, 50], 'blue ring': [60, 20, 66, 26]}
@@ -49,7 +49,7 @@ def _sample(labels=(2, 0, 1), names=NAMES):
 
 def test_expressions_are_true_of_what_they_describe():
     np.random.seed(0)
-    transform, seen, relations = DrawRelation(prob=1.0), set(), Counter()
+    transform, seen, relations = RandomRelation(prob=1.0), set(), Counter()
     for _ in range(600):
         result = transform(_sample())
         relation = next(word for word in (*ORDER, 'closest to') if f' {word} the ' in result['text'])
@@ -61,7 +61,7 @@ def test_expressions_are_true_of_what_they_describe():
             before = ORDER[relation][: ORDER[relation].index(*KINDS[anchor])]
         relations[relation] += 1
         assert result['described'] == tuple(NAMES[i] in before and NAMES[i] in KINDS[kind] for i in (2, 0, 1))
-        (first, rows), (second, row) = result['asked_objects'][0]
+        (first, rows), (second, row) = result['question_phrases'][0]
         assert (first, second) == (kind, anchor) and {NAMES[(2, 0, 1)[i]] for i in row} == KINDS[anchor]
         assert {NAMES[(2, 0, 1)[i]] for i in rows} == KINDS[kind]
         seen.add(result['text'])
@@ -71,14 +71,14 @@ def test_expressions_are_true_of_what_they_describe():
 
 
 def test_whole_names():
-    transform = DrawRelation(prob=1.0, any_object=None)
+    transform = RandomRelation(prob=1.0, any_object=None)
     texts = {transform(_sample())['text'] for _ in range(60)}
     assert all(sum(f'the {name}' in text for name in NAMES) == 2 for text in texts) and len(texts) > 20
 
 
 @pytest.mark.parametrize('labels, prob', [((0,), 1.0), ((), 1.0), ((1, 1), 1.0), ((0, 1, 2), 0.0)])
 def test_samples_without_a_relation_stay_as_they_are(labels, prob):
-    result = DrawRelation(prob=prob)(_sample(labels))
+    result = RandomRelation(prob=prob)(_sample(labels))
     assert result['text'] == 'the first of all' and result['described'] == _sample(labels)['described']
 
 
@@ -98,13 +98,13 @@ def _answer(question):
 
 def test_questions_have_true_answers():
     np.random.seed(0)
-    transform, seen = DrawQuestions(prob=1.0), {}
+    transform, seen = RandomQuestions(prob=1.0), {}
     for _ in range(200):
         result = transform(_sample())
         turns = [result['question'], *result['history'], *result['gt_caption']]
         assert 2 <= len(turns) <= 12 and len(turns) % 2 == 0 and len(set(turns[::2])) == len(turns) // 2
         seen.update(zip(turns[::2], turns[1::2], strict=True))
-        for question, phrases in zip(turns[::2], result['asked_objects'], strict=True):
+        for question, phrases in zip(turns[::2], result['question_phrases'], strict=True):
             found = re.match(
                 r'Is the (.+) (?:left|right|above|below|larger|smaller).* the (.+)\?|'
                 r'Are there more (.+) than (.+)\?|How many (.+) are there\?',
@@ -122,11 +122,11 @@ def test_questions_have_true_answers():
 
 def test_counts_and_plurals():
     np.random.seed(0)
-    transform = DrawQuestions(prob=1.0, plurals=dict(star='stars of heaven'), kinds=['count'], num_turns=1)
+    transform = RandomQuestions(prob=1.0, plurals=dict(star='stars of heaven'), kinds=['count'], num_turns=1)
     asked = {}
     for _ in range(200):
         result = transform(_sample((0, 0)))
-        (((words, rows),),), answer = result['asked_objects'], result['gt_caption'][0]
+        (((words, rows),),), answer = result['question_phrases'], result['gt_caption'][0]
         assert result['question'] == f'How many {words} are there?' and answer == str(len(rows))
         asked[words] = answer
     assert asked == {
@@ -154,12 +154,12 @@ def test_counts_and_plurals():
 )
 def test_kinds_of_questions(kind, start):
     np.random.seed(0)
-    transform = DrawQuestions(prob=1.0, kinds=[kind], num_turns=10, parts=('color', 'shape'))
+    transform = RandomQuestions(prob=1.0, kinds=[kind], num_turns=10, parts=('color', 'shape'))
     results = [transform(_sample()) for _ in range(20)]
     questions = [
         text
         for result in results
-        if 'asked_objects' in result
+        if 'question_phrases' in result
         for text in (result['question'], *result['history'][1::2])
     ]
     assert len(questions) > 10 and all(re.match(start, question) for question in questions)
@@ -167,18 +167,18 @@ def test_kinds_of_questions(kind, start):
 
 def test_unknown_kind_of_question():
     with pytest.raises(ValueError, match=r"kinds must be some of \['place', .*'part'\], got \['where'\]"):
-        DrawQuestions(kinds=['where'])
+        RandomQuestions(kinds=['where'])
 
 
 def _drawn(kind, labels=(2, 0, 1), names=NAMES, **kwargs):
     """Question -> answer and phrases, of all that are drawn of one kind."""
     np.random.seed(0)
-    transform = DrawQuestions(prob=1.0, kinds=[kind], num_turns=1, **kwargs)
+    transform = RandomQuestions(prob=1.0, kinds=[kind], num_turns=1, **kwargs)
     results = [transform(_sample(labels, names)) for _ in range(200)]
     return {
-        result['question']: (result['gt_caption'][0], *result['asked_objects'])
+        result['question']: (result['gt_caption'][0], *result['question_phrases'])
         for result in results
-        if 'asked_objects' in result
+        if 'question_phrases' in result
     }
 
 
@@ -202,23 +202,23 @@ def test_existence():
 @pytest.mark.parametrize('wrong', [dict(), dict(parts=('color',)), dict(parts=('color', 'shape'), any_object=None)])
 def test_parts_need_their_names(wrong):
     with pytest.raises(ValueError, match="the kind 'part' needs any_object and two parts"):
-        DrawQuestions(kinds=['part'], **wrong)
+        RandomQuestions(kinds=['part'], **wrong)
 
 
 def test_nothing_to_ask_about():
-    transform = DrawQuestions(prob=1.0, kinds=['place', 'size', 'more'])
+    transform = RandomQuestions(prob=1.0, kinds=['place', 'size', 'more'])
     assert transform(_sample(()))['question'] == 'What is this?'
-    assert DrawQuestions(prob=0.0)(_sample())['question'] == 'What is this?'
+    assert RandomQuestions(prob=0.0)(_sample())['question'] == 'What is this?'
 
 
-@pytest.mark.parametrize('transform', [DrawRelation, DrawQuestions])
+@pytest.mark.parametrize('transform', [RandomRelation, RandomQuestions])
 def test_crowds_are_neither_counted_nor_meant(transform):
     sample = _sample() | dict(gt_ignore_flags=np.array([False, True, False]))
     result = transform(prob=1.0)(sample)
     assert result['text'] == 'the first of all' and result['question'] == 'What is this?'
 
 
-@pytest.mark.parametrize('transform', [DrawRelation, DrawQuestions])
+@pytest.mark.parametrize('transform', [RandomRelation, RandomQuestions])
 def test_bad_probability(transform):
     with pytest.raises(ValueError, match=f'{transform.__name__}: prob must lie within 0 .. 1, got 1.5'):
         transform(prob=1.5)

@@ -17,7 +17,7 @@ from visionllm_mm.instructions import (
 )
 from visionllm_mm.models import CausalLM, OpenEndedTaskDecoder
 from visionllm_mm.models.text_decoding import generate
-from visionllm_mm.small_llm.phrase_loss import AskedObjectsLoss
+from visionllm_mm.small_llm.phrase_loss import PhraseLoss
 from visionllm_mm.small_llm.simulated_tokens import (
     DescribedImages,
     describe,
@@ -186,7 +186,7 @@ def _comparisons(size=8):
                         instruction=f'{question} <image>',
                         object_names=NAMES,
                         answer=('yes' if x[0] < x[1] else 'no',),
-                        asked_objects=[((NAMES[first], (0,)), (NAMES[second], (1,)))],
+                        question_phrases=[((NAMES[first], (0,)), (NAMES[second], (1,)))],
                     )
                 )
             )
@@ -201,7 +201,7 @@ def test_phrases_find_what_a_question_compares():
 
     def loss(batch):
         tokens = describe(decoder, [NAMES] * 8, batch.objects, slots, ['heart'], 3, 0.0, generator)
-        return tokens, AskedObjectsLoss()(decoder, batch.samples, tokens, slots, batch.objects)
+        return tokens, PhraseLoss()(decoder, batch.samples, tokens, slots, batch.objects)
 
     list(train_steps(decoder, lambda: loss(next(batches))[1], 200, 5e-3))
     batch = next(batches)
@@ -220,7 +220,7 @@ def test_phrases_of_several_objects_and_of_none():
             instruction='How many stars are there? <image>',
             object_names=NAMES,
             answer=('2', 'Are there more stars than circles?', 'yes'),
-            asked_objects=[(('stars', (0, 1)),), (('stars', (0, 1)), ('circles', ()))],
+            question_phrases=[(('stars', (0, 1)),), (('stars', (0, 1)), ('circles', ()))],
         )
     )
     asked = []
@@ -231,7 +231,7 @@ def test_phrases_of_several_objects_and_of_none():
 
     def loss(slots, corners):
         target = _target([0] * len(corners), corners)
-        return float(AskedObjectsLoss()(decoder, [sample], tokens, [torch.tensor(slots, dtype=torch.long)], [target]))
+        return float(PhraseLoss()(decoder, [sample], tokens, [torch.tensor(slots, dtype=torch.long)], [target]))
 
     decoder.asked_words.match = match
     decoder.asked_words.where.weight.zero_()
@@ -259,7 +259,7 @@ def test_phrases_that_no_answer_begins_with_are_not_taught():
             lr=1e-3,
             noise=0.1,
             seed=0,
-            asked_weight=5.0,
+            phrase_weight=5.0,
         )
 
 
@@ -268,9 +268,9 @@ def test_batches_that_compare_nothing_have_no_such_loss():
     for batches in (_batches(), _expressions()):
         batch = next(batches)
         tokens = torch.zeros(len(batch.samples), 4, decoder.llm.embed_dims)
-        assert AskedObjectsLoss()(decoder, batch.samples, tokens, [], []) == 0
+        assert PhraseLoss()(decoder, batch.samples, tokens, [], []) == 0
         warm_up_on_descriptions(
-            decoder, batches, num_tokens=4, num_iters=2, lr=1e-3, noise=0.1, seed=0, asked_weight=5.0
+            decoder, batches, num_tokens=4, num_iters=2, lr=1e-3, noise=0.1, seed=0, phrase_weight=5.0
         )
 
 
@@ -297,12 +297,12 @@ def _relations(relation, size=8):
                     metainfo=dict(
                         instruction=text,
                         object_names=NAMES,
-                        asked_objects=[(('object', (0, 1, 2)), (NAMES[order[0]], (0,)))],
+                        question_phrases=[(('object', (0, 1, 2)), (NAMES[order[0]], (0,)))],
                     )
                 )
             )
             target = _target(order, [[[0.8 * left, 0.4], [0.8 * left + 0.2, 0.6]] for left in x])
-            target.asked_class = torch.tensor([0 if meant else -1 for meant in _is_meant(x, relation)])
+            target.target_class = torch.tensor([0 if meant else -1 for meant in _is_meant(x, relation)])
             targets.append(target)
         yield DescribedImages(samples, targets)
 
@@ -312,7 +312,7 @@ def test_expressions_that_relate_are_found(relation):
     torch.manual_seed(0)
     decoder = build_decoder(start_with_question=True, asked_phrases=2)
     warm_up_on_descriptions(
-        decoder, _relations(relation), num_tokens=4, num_iters=400, lr=5e-3, noise=0.1, seed=0, asked_weight=1.0
+        decoder, _relations(relation), num_tokens=4, num_iters=400, lr=5e-3, noise=0.1, seed=0, phrase_weight=1.0
     )
     batch, slots = next(_relations(relation, 32)), [torch.tensor([2, 0, 3])] * 32
     with torch.no_grad():
@@ -321,5 +321,5 @@ def test_expressions_that_relate_are_found(relation):
         )
         asked = [parse_instruction(sample.instruction, decoder.vocabulary) for sample in batch.samples]
         logits = decoder.class_logits(decoder.read(asked, tokens))[:, slots[0]]
-    right = (logits[..., 0] > logits[..., 1]) == torch.stack([target.asked_class == 0 for target in batch.objects])
+    right = (logits[..., 0] > logits[..., 1]) == torch.stack([target.target_class == 0 for target in batch.objects])
     assert right[:, 1:].float().mean() > 0.9

@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 
 from tests.helpers.tiny import NAMES, VOCABULARY, build_model
 from visionllm_mm.models.losses import FormatLoss
-from visionllm_mm.small_llm import DescriptionWarmupHook, FormatWarmupHook
+from visionllm_mm.small_llm import FormatWarmupHook, SimulatedTokensWarmupHook
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / 'run')
 
 
-def _run(datasets, model, iteration=0, hook=DescriptionWarmupHook, **kwargs):
+def _run(datasets, model, iteration=0, hook=SimulatedTokensWarmupHook, **kwargs):
     init_default_scope('mmdet')
     said = []
     runner = SimpleNamespace(
@@ -108,7 +108,7 @@ def test_the_result_is_kept_with_all_that_it_depends_on(datasets, tmp_path):
     assert len(_run(datasets, first, num_iters=3)) == 2
     np.random.seed(7)  # what is drawn outside neither changes the result nor is changed
     said = _run(datasets, second, num_iters=3)
-    assert len(said) == 1 and said[0].startswith('task decoder warmed up, DescriptionWarmupHook: work_dirs/warmup/')
+    assert len(said) == 1 and said[0].startswith('task decoder warmed up, SimulatedTokensWarmupHook: work_dirs/warmup/')
     for name, value in first.state_dict().items():
         assert torch.equal(value, second.state_dict()[name]), name
     kept = Path('work_dirs/warmup')
@@ -143,7 +143,7 @@ def test_fewer_tokens_and_no_formats(datasets, monkeypatch):
 def test_formats_are_learnt(datasets):
     model = build_model().train()
     model.loss_format = FormatLoss()
-    datasets[0]['pipeline'].insert(-1, dict(type='ScrambleWording', max_points=2, prob=1.0, redraw_prob=1.0))
+    datasets[0]['pipeline'].insert(-1, dict(type='ScrambleInstruction', max_points=2, prob=1.0, redraw_prob=1.0))
     before = {name: value.clone() for name, value in model.state_dict().items()}
     said = _run(datasets[:1], model, hook=FormatWarmupHook, batch_size=8)
     losses = [float(line.split()[-1]) for line in said[1:3]]

@@ -35,8 +35,8 @@ def test_instruction_following_is_measured(config, tmp_path, monkeypatch):
     cfg.experiment_name = 'weights'
     save_checkpoint(dict(state_dict=Runner.from_cfg(cfg).model.state_dict()), str(tmp_path / 'weights.pth'))
     said = _run('tools/evaluate_instructions.py', config, tmp_path / 'weights.pth', '--work-dir', tmp_path / 'work')
-    wordings = re.search(r'box AP with (\d+) wordings: (.*?)  \(largest difference', said)
-    assert int(wordings[1]) == len(wordings[2].split()) >= 8
+    templates = re.search(r'box AP with (\d+) templates: (.*?)  \(largest difference', said)
+    assert int(templates[1]) == len(templates[2].split()) >= 8
     assert re.search(r'classes in 3 random orders: (0\.\d+ ){2}0\.\d+', said)
     own = tmp_path / 'own.txt'
     own.write_text('# mine\nBox <class> in <image>: <format>, <range>.\n<image> <class> <range> <format>\n')
@@ -46,10 +46,10 @@ def test_instruction_following_is_measured(config, tmp_path, monkeypatch):
         tmp_path / 'weights.pth',
         '--work-dir',
         tmp_path / 'work',
-        '--wordings',
+        '--templates',
         own,
     )
-    assert re.search(r'^box AP with 2 wordings: 0\.\d+ 0\.\d+ ', asked, re.MULTILINE) and 'without' not in asked
+    assert re.search(r'^box AP with 2 templates: 0\.\d+ 0\.\d+ ', asked, re.MULTILINE) and 'without' not in asked
     assert len(re.findall(r'without (box|blue disk): objects hit [01]\.\d+ -> [01]\.\d+, AP of the others', said)) == 2
 
 

@@ -25,7 +25,7 @@ from ..datasets.transforms import (
     SegmentationInstruction,
 )
 from ..datasets.transforms.set_instructions import SetInstruction
-from ..datasets.transforms.text_instructions import WordInstruction
+from ..datasets.transforms.text_instructions import TextInstruction
 from ..instructions.vocabulary import IMAGE_PLACEHOLDER
 from .images import ImageInput, check_image_file, is_video, open_video, to_array
 
@@ -223,7 +223,7 @@ class VisionLLMInferencer(DetInferencer):
         # Of the class tokens of a vocabulary, training may have used the first ones alone.
         self.max_classes = min(sizes, default=self.model.vocabulary.num_classes)
         pipeline.transforms = [
-            _UnlessAsked(step) if isinstance(step, SetInstruction | WordInstruction) else step
+            _UnlessAsked(step) if isinstance(step, SetInstruction | TextInstruction) else step
             for step in pipeline.transforms
         ]
         return pipeline
@@ -237,7 +237,7 @@ class VisionLLMInferencer(DetInferencer):
             instruction=instruction.text,
             output_format=instruction.format_text,
         )
-        if instruction.asks_for_words:
+        if instruction.asks_for_text:
             result['text'] = data_sample.pred_text
         else:
             found = data_sample.pred_instances

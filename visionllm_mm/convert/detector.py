@@ -210,7 +210,7 @@ def _convert_queries(
     if queries is None:
         return
     position, content = queries.chunk(2, dim=1)
-    if tokenizer.query_selection:
+    if tokenizer.as_two_stage:
         rows = torch.arange(count) % len(queries)
     elif count <= len(queries):
         rows = torch.arange(count)
@@ -225,7 +225,7 @@ def _convert_queries(
         )
     result.weights[f'{TOKENIZER}query_embedding.weight'] = content[rows]
     used.add('query_embedding.weight')
-    if tokenizer.query_selection:
+    if tokenizer.as_two_stage:
         result.notes.append('of the queries the contents alone are taken: the places come from proposals')
     if len(queries) != count:
         took = f'the first {count} are taken' if count < len(queries) else 'they are repeated'
@@ -257,7 +257,7 @@ def _convert_place_heads(
     refined = _is_refined(source, layers)
     for i in range(layers):
         relative = two_stage or (refined and i > 0)
-        rows = 4 if tokenizer.refine_sizes and relative else 2
+        rows = 4 if tokenizer.as_two_stage and relative else 2
         for j in HEAD_LAYERS:
             for kind in ('weight', 'bias'):
                 name = f'bbox_head.reg_branches.{i}.{j}.{kind}'
@@ -266,14 +266,14 @@ def _convert_place_heads(
                 if j == HEAD_LAYERS[-1]:
                     if not refined and i < layers - 1:
                         continue
-                    value = torch.cat([value[:rows], torch.zeros_like(value[rows : tokenizer.place_dims])])
+                    value = torch.cat([value[:rows], torch.zeros_like(value[rows : tokenizer.box_dims])])
                 result.weights[f'{TOKENIZER}place_heads.{i}.{j}.{kind}'] = value
     if not refined and layers > 1:
         result.notes.append(
             'the detector was trained without box refinement: its regression branch becomes the last '
             'place head, and the earlier ones move nothing at first'
         )
-    if tokenizer.refine_sizes and not two_stage:
+    if tokenizer.as_two_stage and not two_stage:
         part = 'the first layer' if refined else 'the last layer'
         result.notes.append(f"{part}'s branch says sizes from nothing: centres alone are taken, sizes start unchanged")
 
@@ -283,10 +283,10 @@ def _notes_on_geometry(source: Mapping[str, Tensor], tokenizer: LanguageGuidedIm
     layers, two_stage = tokenizer.decoder.num_layers, 'pos_trans_fc.weight' in source
     refined = _is_refined(source, layers)
     boxes = [two_stage or (refined and i > 0) for i in range(layers)]
-    other = [i for i in range(layers) if boxes[i] != tokenizer.refine_sizes]
+    other = [i for i in range(layers) if boxes[i] != tokenizer.as_two_stage]
     if not other:
         return []
-    units = 'points, as learnt from boxes' if not tokenizer.refine_sizes else 'boxes, as learnt from points'
+    units = 'points, as learnt from boxes' if not tokenizer.as_two_stage else 'boxes, as learnt from points'
     return [
         f'decoder layers {", ".join(map(str, other))} take sampling offsets around {units} by the detector: their '
         'unit is another (cells of the feature map around points, parts of the box around boxes), so their '

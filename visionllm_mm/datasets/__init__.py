@@ -7,7 +7,7 @@ from .keypoints import KeypointCocoDataset, LoadKeypoints
 from .samplers import OneTaskSampler
 from .text_datasets import ReferringExpressionDataset
 from .transforms import (
-    AddOutlines,
+    AddPolygons,
     CaptionInstruction,
     DetectionInstruction,
     GroundingInstruction,
@@ -15,13 +15,13 @@ from .transforms import (
     PackInstructionInputs,
     QuestionInstruction,
     RandomFlipWithWords,
-    ScrambleWording,
+    ScrambleInstruction,
     SeedBySample,
     SegmentationInstruction,
 )
 
 __all__ = [
-    'AddOutlines',
+    'AddPolygons',
     'CaptionDataset',
     'CaptionInstruction',
     'ConversationDataset',
@@ -35,7 +35,7 @@ __all__ = [
     'QuestionInstruction',
     'RandomFlipWithWords',
     'ReferringExpressionDataset',
-    'ScrambleWording',
+    'ScrambleInstruction',
     'SeedBySample',
     'SegmentationInstruction',
     'read_class_names',

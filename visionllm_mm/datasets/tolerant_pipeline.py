@@ -6,7 +6,7 @@ import torch
 from mmdet.structures import DetDataSample
 from mmengine.dataset import Compose
 
-from .transforms import PackInstructionInputs, SegmentationInstruction
+from .transforms import PackInstructionInputs
 
 _SIZE = 32
 
@@ -15,13 +15,11 @@ class TolerantPipeline(Compose):
     """The pipeline of a data set; where a transform fails, the sample says so in ``failure`` instead of raising.
 
     Such a sample has a small black image and the keys that PackInstructionInputs packs, as far as they are known;
-    ``VisionLLM.predict`` answers it with nothing and notes the failure, see :class:`ReportFailuresHook`. Every sample
-    also has ``asks_for_outlines``: mmdet's CocoMetric wants masks of all samples or of none.
+    the loops answer it with nothing and report the failure, see :class:`TolerantValLoop`.
     """
 
     def __init__(self, pipeline: Compose) -> None:
         super().__init__(pipeline.transforms)
-        self.asks_for_outlines = any(isinstance(t, SegmentationInstruction) for t in self.transforms)
 
     def __call__(self, data: dict) -> dict:
         try:
@@ -31,7 +29,6 @@ class TolerantPipeline(Compose):
         except Exception as error:  # whatever a file or an annotation may cause
             place = traceback.extract_tb(error.__traceback__)[-1]
             packed = self._pack(data, f'{type(error).__name__}: {error} ({place.filename}:{place.lineno})')
-        packed['data_samples'].set_metainfo(dict(asks_for_outlines=self.asks_for_outlines))
         return packed
 
     @staticmethod

@@ -4,19 +4,20 @@ from .averaged_model import TrainedPartsEMA
 from .hooks import (
     CheckClassNamesHook,
     OptimizerFileHook,
-    ReportFailuresHook,
     SampleSeedHook,
     TolerantVisualizationHook,
 )
 from .loops import MultiTaskTestLoop
 from .optim_wrapper_constructor import TrainedPartsOptimWrapperConstructor
+from .tolerant_loops import TolerantTestLoop, TolerantValLoop
 
 __all__ = [
     'CheckClassNamesHook',
     'MultiTaskTestLoop',
     'OptimizerFileHook',
-    'ReportFailuresHook',
     'SampleSeedHook',
+    'TolerantTestLoop',
+    'TolerantValLoop',
     'TolerantVisualizationHook',
     'TrainedPartsEMA',
     'TrainedPartsOptimWrapperConstructor',

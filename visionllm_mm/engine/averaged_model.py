@@ -18,13 +18,10 @@ class TrainedPartsEMA(ExponentialMovingAverage):
         model: the model that trains.
         momentum: share of the new weights in each update, in (0, 1).
         interval: iterations between updates.
-        update_buffers: whether buffers such as the statistics of BatchNorm are averaged, too.
     """
 
-    def __init__(
-        self, model: nn.Module, momentum: float = 0.0002, interval: int = 1, update_buffers: bool = False
-    ) -> None:
-        super().__init__(_CopiesWhatTrains(model), momentum=momentum, interval=interval, update_buffers=update_buffers)
+    def __init__(self, model: nn.Module, momentum: float = 0.0002, interval: int = 1) -> None:
+        super().__init__(_CopiesWhatTrains(model), momentum=momentum, interval=interval)
         frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
         self.avg_parameters = {name: value for name, value in self.avg_parameters.items() if name not in frozen}
 

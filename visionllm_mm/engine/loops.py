@@ -6,7 +6,9 @@ from pathlib import Path
 from mmengine.dist import get_world_size, is_main_process
 from mmengine.fileio import dump
 from mmengine.registry import LOOPS
-from mmengine.runner import BaseLoop, TestLoop
+from mmengine.runner import BaseLoop
+
+from .tolerant_loops import TolerantTestLoop
 
 
 @LOOPS.register_module()
@@ -34,9 +36,9 @@ class MultiTaskTestLoop(BaseLoop):
         references: Mapping[str, Mapping[str, float]] | None = None,
     ) -> None:
         super().__init__(runner, dataloader)
-        self.loops = {first_task: TestLoop(runner, self.dataloader, evaluator)}
+        self.loops = {first_task: TolerantTestLoop(runner, self.dataloader, evaluator)}
         for name, parts in tasks.items():
-            self.loops[name] = TestLoop(runner, parts['dataloader'], parts['evaluator'])
+            self.loops[name] = TolerantTestLoop(runner, parts['dataloader'], parts['evaluator'])
         self.evaluator = self.loops[first_task].evaluator
         self.references = references
 

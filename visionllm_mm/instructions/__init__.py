@@ -1,4 +1,4 @@
-"""Instructions as plain Python: vocabulary, wordings, builder and parser. Imports no model and no data set."""
+"""Instructions as plain Python: vocabulary, templates, builder and parser. Imports no model and no data set."""
 
 from .builder import (
     build_instruction,
@@ -12,8 +12,8 @@ from .builder import (
 from .exchange import exchange_words
 from .expansion import choose_templates, expand_templates
 from .parser import Instruction, parse_instruction, states_format
-from .polygons import decode_boundary, encode_boundary
-from .scramble import redraw_format, scramble_wording, separate_notation
+from .polygons import decode_polygon, encode_polygon
+from .scramble import resample_format, scramble_instruction, separate_notation
 from .templates import (
     CAPTION_TEMPLATES,
     DETECTION_TEMPLATES,
@@ -32,9 +32,9 @@ __all__ = [
     'check_class_names',
     'check_names',
     'choose_templates',
-    'decode_boundary',
+    'decode_polygon',
     'DETECTION_TEMPLATES',
-    'encode_boundary',
+    'encode_polygon',
     'exchange_words',
     'expand_templates',
     'GROUNDING_TEMPLATES',
@@ -44,9 +44,9 @@ __all__ = [
     'parse_instruction',
     'point_format',
     'QUESTION_TEMPLATES',
-    'redraw_format',
+    'resample_format',
     'sample_class_set',
-    'scramble_wording',
+    'scramble_instruction',
     'separate_notation',
     'SEGMENTATION_TEMPLATES',
     'states_format',

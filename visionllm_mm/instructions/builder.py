@@ -1,4 +1,4 @@
-"""Writes instructions: a wording with a category set, a range and an output format filled in (paper, section 3.2)."""
+"""Writes instructions: a template with a category set, a range and an output format filled in (paper, section 3.2)."""
 
 import json
 import re
@@ -78,7 +78,7 @@ def build_instruction(
     vocabulary: Vocabulary,
     point_names: Sequence[str] | None = None,
 ) -> str:
-    """Fills a wording.
+    """Fills a template.
 
     Args:
         template: text with the placeholders ``<image>``, ``<class>``, ``<range>`` and ``<format>``, each once, and
@@ -114,7 +114,7 @@ def build_instruction(
 
 
 def build_text_instruction(template: str, question: str | None = None) -> str:
-    """Fills a wording that asks for words.
+    """Fills a template that asks for words.
 
     Args:
         template: text with the placeholder ``<image>`` and, where a question is asked, ``<question>``, each once.
@@ -132,7 +132,7 @@ def build_text_instruction(template: str, question: str | None = None) -> str:
         raise ValueError('the question is empty: ask something')
     if IMAGE_PLACEHOLDER in question:
         raise ValueError(
-            f'the question must not hold {IMAGE_PLACEHOLDER}, the wording says where it goes: {question!r}'
+            f'the question must not hold {IMAGE_PLACEHOLDER}, the template says where it goes: {question!r}'
         )
     return template.replace('<question>', question.strip())
 

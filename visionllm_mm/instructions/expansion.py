@@ -1,4 +1,4 @@
-"""More wordings from an instruction-tuned LLM, self-instruct style (paper, section 3.2), and files of wordings."""
+"""More templates from an instruction-tuned LLM, self-instruct style (paper, section 3.2), and files of templates."""
 
 import json
 import re
@@ -25,7 +25,7 @@ _VOCABULARY = Vocabulary()
 
 
 def check_template(template: str, task: str) -> None:
-    """Refuses wordings that can't be filled in or would not be read as what they ask for.
+    """Refuses templates that can't be filled in or would not be read as what they ask for.
 
     Raises:
         ValueError: when placeholders are missing, repeated or strange, or the filled-in text is read otherwise.
@@ -33,9 +33,9 @@ def check_template(template: str, task: str) -> None:
     found = sorted(re.findall(r'<[^<>\s]*>', template))
     if found != sorted(PLACEHOLDERS[task]):
         raise ValueError(
-            f'a wording for {task} needs {" ".join(PLACEHOLDERS[task])} once each, got {" ".join(found)}: {template!r}'
+            f'a template for {task} needs {" ".join(PLACEHOLDERS[task])} once each, got {" ".join(found)}: {template!r}'
         )
-    # More than one way to fill it in: a wording may spell out a format or a range that fits one of them.
+    # More than one way to fill it in: a template may spell out a format or a range that fits one of them.
     for number, vocabulary in ((2, _VOCABULARY), (3, replace(_VOCABULARY, coord_range=37))):
         if '<class>' in found:
             points = ('top', 'left', 'right')[:number] if '<points>' in found else None
@@ -52,31 +52,31 @@ def check_template(template: str, task: str) -> None:
 
 
 def load_templates(path: str | Path, task: str) -> tuple[str, ...]:
-    """Wordings of a task from a JSON file ``{task: [wording, ...]}``, as ``tools/expand_templates.py`` writes it.
+    """Templates of a task from a JSON file ``{task: [template, ...]}``, as ``tools/expand_templates.py`` writes it.
 
     Raises:
         FileNotFoundError: when there is no such file.
-        ValueError: when it has no wording for the task, or a bad one.
+        ValueError: when it has no template for the task, or a bad one.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f'there is no file of wordings {path}: write one with tools/expand_templates.py')
+        raise FileNotFoundError(f'there is no file of templates {path}: write one with tools/expand_templates.py')
     templates = json.loads(Path(path).read_text(encoding='utf-8')).get(task)
     if not templates:
-        raise ValueError(f'{path} has no wordings for {task}: write some with tools/expand_templates.py --task {task}')
+        raise ValueError(f'{path} has no templates for {task}: write some with tools/expand_templates.py --task {task}')
     for template in templates:
         check_template(template, task)
     return tuple(templates)
 
 
 def choose_templates(task: str, templates: Sequence[str] | str | Path | None) -> tuple[str, ...]:
-    """Wordings as given, out of a file of them, or the task's own."""
+    """Templates as given, out of a file of them, or the task's own."""
     if templates is None:
         return TASK_TEMPLATES[task]
     return load_templates(templates, task) if isinstance(templates, str | Path) else tuple(templates)
 
 
 def write_prompt(task: str, examples: Sequence[str]) -> str:
-    """What an LLM is asked, with some wordings as examples."""
+    """What an LLM is asked, with some templates as examples."""
     listed = '\n'.join(f'{i}. {example}' for i, example in enumerate(examples, 1))
     return (
         f'Below are instructions for a vision model; the task is {task}. Write five more that mean the same in '
@@ -94,18 +94,18 @@ def expand_templates(
     known: Sequence[str] = (),
     max_rounds: int = 200,
 ) -> tuple[list[str], int]:
-    """Lets an LLM write wordings until there are enough; good ones become examples for the next.
+    """Lets an LLM write templates until there are enough; good ones become examples for the next.
 
     Args:
         task: a key of ``TASK_TEMPLATES``.
-        count: new wordings wanted.
-        generate: prompt -> text of the LLM, one wording per line.
+        count: new templates wanted.
+        generate: prompt -> text of the LLM, one template per line.
         rng: draws the examples of each prompt.
-        known: wordings besides ``TASK_TEMPLATES`` that are there already.
+        known: templates besides ``TASK_TEMPLATES`` that are there already.
         max_rounds: the most prompts.
 
     Returns:
-        New wordings, at most ``count``, and how many lines were refused or known.
+        New templates, at most ``count``, and how many lines were refused or known.
     """
     pool = [*TASK_TEMPLATES[task], *known]
     taken, refused, start = {_letters(template) for template in pool}, 0, len(pool)
@@ -129,5 +129,5 @@ def expand_templates(
 
 
 def _letters(template: str) -> tuple[str, ...]:
-    """What must differ between two wordings."""
+    """What must differ between two templates."""
     return tuple(re.findall(r'<\w+>|\w+', template.lower()))

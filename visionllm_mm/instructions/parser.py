@@ -49,7 +49,7 @@ class Instruction:
     max_words: int | None = None
 
     @property
-    def asks_for_words(self) -> bool:
+    def asks_for_text(self) -> bool:
         return self.output_format == (TEXT_START,)
 
     @property
@@ -57,7 +57,7 @@ class Instruction:
         return (len(self.output_format) - 1) // 2
 
     @property
-    def asks_for_outlines(self) -> bool:
+    def asks_for_polygons(self) -> bool:
         """Whether the points enclose the object."""
         return self.num_points >= 3 and not self.point_names
 
@@ -93,8 +93,8 @@ def parse_instruction(text: str, vocabulary: Vocabulary, output_format: tuple[st
             f'an instruction needs {IMAGE_PLACEHOLDER} exactly once to say where the image goes, '
             f'this one has it {count} times: {text!r}'
         )
-    asks_for_words = output_format == (TEXT_START,) or (output_format is None and _WORDS_ASKED_FOR.search(text))
-    if asks_for_words and not re.search(r'<c\d+>', text) and not FORMAT.search(text):
+    asks_for_text = output_format == (TEXT_START,) or (output_format is None and _WORDS_ASKED_FOR.search(text))
+    if asks_for_text and not re.search(r'<c\d+>', text) and not FORMAT.search(text):
         return Instruction(
             text=text,
             class_names=(),

@@ -5,7 +5,7 @@ from contourpy import contour_generator
 from pycocotools import mask as coco_mask
 
 
-def encode_boundary(mask: np.ndarray, num_points: int) -> np.ndarray:
+def encode_polygon(mask: np.ndarray, num_points: int) -> np.ndarray:
     """N points on the outline of a mask's largest part.
 
     They lie at equal distances along the outline, clockwise as seen on the screen, and start where the horizontal line
@@ -67,7 +67,7 @@ def _start(outline: np.ndarray, following: np.ndarray, lengths: np.ndarray, trav
     return float(travelled[crossing[rightmost]] + share[rightmost] * lengths[crossing[rightmost]])
 
 
-def decode_boundary(points_xy: np.ndarray, height: int, width: int) -> dict:
+def decode_polygon(points_xy: np.ndarray, height: int, width: int) -> dict:
     """The mask inside boundary points as a compressed COCO RLE.
 
     Args:

@@ -1,4 +1,4 @@
-"""Scrambled wordings, from which the LLM learns to read formats whatever words stand around them (design 3.7)."""
+"""Scrambled templates, from which the LLM learns to read formats whatever words stand around them (design 3.7)."""
 
 import json
 import re
@@ -23,7 +23,7 @@ def separate_notation(text: str) -> str:
     return ' '.join(piece.strip() for piece in _KEPT.split(text) if piece.strip())
 
 
-def scramble_wording(text: str, words: Sequence[str], rng: np.random.RandomState, keep_prob: float = 0.7) -> str:
+def scramble_instruction(text: str, words: Sequence[str], rng: np.random.RandomState, keep_prob: float = 0.7) -> str:
     """Leaves out words, and puts others in their place or between them.
 
     Args:
@@ -52,7 +52,7 @@ def scramble_wording(text: str, words: Sequence[str], rng: np.random.RandomState
     return ' '.join(filter(None, pieces))
 
 
-def redraw_format(text: str, num_points: int, words: Sequence[str], rng: np.random.RandomState) -> str:
+def resample_format(text: str, num_points: int, words: Sequence[str], rng: np.random.RandomState) -> str:
     """Asks for another number of points; where points have names, for as many other names.
 
     Args:

@@ -109,24 +109,6 @@ class Vocabulary:
         """Offsets in [-1, 1] (float64) of bins 0 .. 2R, fractional bins included."""
         return np.asarray(bins, dtype=np.float64) / self.coord_range - 1.0
 
-    def encode_class(self, index: int) -> str:
-        """``<ck>`` for class index k.
-
-        Raises:
-            ValueError: when there are not so many class tokens.
-        """
-        token = f'<c{index}>'
-        self.token_id(token)
-        return token
-
-    @staticmethod
-    def decode_class(token: str) -> int:
-        """Index k of ``<ck>``."""
-        match = re.fullmatch(r'<c(\d+)>', token)
-        if not match:
-            raise ValueError(f'{token!r} is not a class token such as <c0>')
-        return int(match[1])
-
 
 def point_format(num_points: int) -> tuple[str, ...]:
     """Output format of a class and N points: ``<cls> <x1> <y1> .. <xN> <yN>`` (N = 2 is a box)."""

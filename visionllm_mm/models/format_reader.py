@@ -64,8 +64,8 @@ class FormatReader:
     """Reads instructions: their class set by rules, their output format by the LLM, once per text.
 
     The rule-based parser checks the LLM. Where they disagree, a warning says so, ``disagreements`` counts it, and the
-    rules are followed: they don't err on formats written as ours, and a metric that expects masks gets masks. A wording
-    that states no format in our notation is left to the LLM; one that states a bad one is an error.
+    rules are followed: they don't err on formats in our notation, and a metric that expects masks gets masks. A
+    template that states no format in our notation is left to the LLM; one that states a bad one is an error.
 
     Args:
         decoder: the task decoder.

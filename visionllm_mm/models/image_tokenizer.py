@@ -14,13 +14,7 @@ from torch import Tensor, nn
 
 from ..structures import ImageTokens, Proposals
 from .layers.cross_modal_fusion import CrossModalFusion
-from .layers.encoder_proposals import (
-    EncoderProposals,
-    best_positions,
-    distinct_first,
-    objectness_head,
-    place_head,
-)
+from .layers.encoder_proposals import EncoderProposals, best_positions, box_head, objectness_head
 from .layers.position_embedding import sine_embedding
 
 
@@ -28,7 +22,7 @@ from .layers.position_embedding import sine_embedding
 class LanguageGuidedImageTokenizer(nn.Module):
     """Cross-attention fusion per scale, then a Deformable DETR whose queries become the image tokens.
 
-    The layers are mmdet's own. Unlike a detector's, the heads say only whether a token describes something that the
+    The layers are mmdet's own. Unlike a detector's, the heads predict only whether a token describes something that the
     instruction asks for, and where its centre is; both on every decoder layer, with refinement of the centre from
     layer to layer.
 
@@ -38,14 +32,10 @@ class LanguageGuidedImageTokenizer(nn.Module):
         encoder, decoder, positional_encoding: arguments of mmdet's DeformableDetrTransformerEncoder,
             DeformableDetrTransformerDecoder and SinePositionalEncoding, as in a DeformableDETR config.
         num_feature_levels: L.
-        fusion_heads: attention heads of the cross-modal fusion.
-        proposals: whether the encoder makes proposals; off: as in the paper, the queries alone find the objects.
-        query_selection: whether the queries start at the best proposals ("mixed query selection" of DINO) instead of
-            at learned places.
-        refine_sizes: whether heads and reference points have a size, too, as Deformable DETR's do with box refinement;
-            it guides where the decoder looks. Needs ``query_selection``.
-        max_iou: overlap of two proposals, in [0, 1], above which only the better one is among the first that queries
-            start at; used where proposals have a size. 1: never.
+        as_two_stage: off, as in the paper, the queries start at learned points. On, as in two-stage Deformable DETR
+            with box refinement, the encoder proposes boxes, the queries start at the best of them, and heads and
+            reference points have sizes, which guide where the decoder looks. The contents of the queries stay learned
+            ("mixed query selection" of DINO, arXiv 2203.03605).
     """
 
     # mmdet's own flattening of feature levels; it uses positional_encoding and level_embed below.
@@ -60,11 +50,7 @@ class LanguageGuidedImageTokenizer(nn.Module):
         decoder: dict,
         positional_encoding: dict,
         num_feature_levels: int = 4,
-        fusion_heads: int = 8,
-        proposals: bool = False,
-        query_selection: bool = False,
-        refine_sizes: bool = False,
-        max_iou: float = 1.0,
+        as_two_stage: bool = False,
     ) -> None:
         super().__init__()
         self.positional_encoding = SinePositionalEncoding(**positional_encoding)
@@ -77,32 +63,22 @@ class LanguageGuidedImageTokenizer(nn.Module):
                 f'positional_encoding.num_feats must be half of embed_dims = {dims}, '
                 f'got {self.positional_encoding.num_feats}'
             )
-        if query_selection and not proposals:
-            raise ValueError('query_selection=True needs proposals=True')
-        if refine_sizes and not query_selection:
-            raise ValueError('refine_sizes=True needs query_selection=True, which gives the first sizes')
         self.num_tokens = num_tokens
+        self.as_two_stage = as_two_stage
+        self.box_dims = 4 if as_two_stage else 2
         self.level_embed = nn.Parameter(torch.empty(num_feature_levels, dims))
         self.query_embedding = nn.Embedding(num_tokens, dims)
-        if query_selection:
-            self.query_position = nn.Linear(2 * dims if refine_sizes else dims, dims)
+        if as_two_stage:
+            self.query_position = nn.Linear(2 * dims, dims)
         else:
             self.query_position = nn.Embedding(num_tokens, dims)
             self.reference_points_fc = nn.Linear(dims, 2)
         self.text_projection = nn.Linear(text_dims, dims)
-        self.fusions = nn.ModuleList(CrossModalFusion(dims, fusion_heads) for _ in range(num_feature_levels))
+        self.fusions = nn.ModuleList(CrossModalFusion(dims) for _ in range(num_feature_levels))
         self.objectness_heads = nn.ModuleList(objectness_head(dims) for _ in range(layers))
-        self.place_heads = nn.ModuleList(place_head(dims, refine_sizes) for _ in range(layers))
-        self.proposals = EncoderProposals(dims, refine_sizes) if proposals else None
-        self.query_selection = query_selection
-        self.refine_sizes = refine_sizes
-        self.max_iou = max_iou
+        self.place_heads = nn.ModuleList(box_head(dims, self.box_dims) for _ in range(layers))
+        self.proposals = EncoderProposals(dims) if as_two_stage else None
         self.init_weights()
-
-    @property
-    def place_dims(self) -> int:
-        """Coordinates of a token's place: 2, its centre, or 4, with its size."""
-        return 4 if self.refine_sizes else 2
 
     def init_weights(self) -> None:
         """Initial weights as Deformable DETR's."""
@@ -114,7 +90,7 @@ class LanguageGuidedImageTokenizer(nn.Module):
             if isinstance(module, MultiScaleDeformableAttention):
                 module.init_weights()
         nn.init.normal_(self.level_embed)
-        if not self.query_selection:
+        if not self.as_two_stage:
             nn.init.xavier_uniform_(self.reference_points_fc.weight)
             nn.init.zeros_(self.reference_points_fc.bias)
 
@@ -122,14 +98,14 @@ class LanguageGuidedImageTokenizer(nn.Module):
         """Weights with another number of tokens: the contents of the queries are repeated, or the first ones used.
 
         Raises:
-            ValueError: when the queries also have learned places, which can't be repeated.
+            ValueError: when the queries also have learned points, which can't be repeated.
         """
         name = f'{prefix}query_embedding.weight'
         saved = state_dict.get(name)
         if saved is not None and len(saved) != self.num_tokens:
-            if not self.query_selection:
+            if not self.as_two_stage:
                 raise ValueError(
-                    f'the checkpoint has {len(saved)} image tokens at learned places and this model '
+                    f'the checkpoint has {len(saved)} image tokens at learned points and this model '
                     f'{self.num_tokens}: set image_tokenizer.num_tokens={len(saved)}'
                 )
             state_dict[name] = saved[torch.arange(self.num_tokens, device=saved.device) % len(saved)]
@@ -141,11 +117,11 @@ class LanguageGuidedImageTokenizer(nn.Module):
         language: Tensor,
         language_padding: Tensor,
         data_samples: list,
-        extra_places: Tensor | None = None,
+        extra_boxes: Tensor | None = None,
     ) -> ImageTokens:
         """Makes the image tokens of a batch, in float32 also within autocast.
 
-        mmcv's deformable attention on GPUs knows no bfloat16, and a place with its 8 bits would be coarser than a
+        mmcv's deformable attention on GPUs knows no bfloat16, and a point with its 8 bits would be coarser than a
         location token.
 
         Args:
@@ -153,111 +129,103 @@ class LanguageGuidedImageTokenizer(nn.Module):
             language: (B, T, ``text_dims``).
             language_padding: (B, T) bool, True = padding.
             data_samples: B samples with ``batch_input_shape`` and ``img_shape`` (px), which say what is padding.
-            extra_places: (B, Q, 4), where Q further tokens begin, each of which sees no other token; None: none.
+            extra_boxes: (B, Q, 4), centres and sizes that Q further tokens start from, each of which sees no other
+                token; None: none. For a tokenizer of two stages.
 
         Returns:
             The tokens, with objectness and centres of every decoder layer.
         """
         with torch.autocast(language.device.type, enabled=False):
-            return self._tokenize(
-                tuple(x.float() for x in features), language.float(), language_padding, data_samples, extra_places
-            )
+            language = self.text_projection(language.float())  # (B, T, text_dims) -> (B, T, D)
+            fused = [
+                fuse(level.float(), language, language_padding)
+                for fuse, level in zip(self.fusions, features, strict=True)
+            ]
+            memory, proposals, decoder_inputs = self._encode(fused, data_samples)
+            first = self._first_references(proposals, decoder_inputs['spatial_shapes'], len(memory))
+            if extra_boxes is not None:
+                first = torch.cat([extra_boxes, first], dim=1)  # (B, Q + M, 4)
+            tokens = self._decode(memory, first, decoder_inputs)
+        count = first.shape[1] - self.num_tokens
+        main = _slice(tokens, count, None)
+        main.proposals = proposals
+        main.extra = _slice(tokens, 0, count) if count else None
+        return main
 
-    def _tokenize(
-        self,
-        features: tuple[Tensor, ...],
-        language: Tensor,
-        language_padding: Tensor,
-        data_samples: list,
-        extra_places: Tensor | None,
-    ) -> ImageTokens:
-        language = self.text_projection(language)
-        fused = [fuse(x, language, language_padding) for fuse, x in zip(self.fusions, features, strict=True)]
-        encoder_inputs, decoder_inputs = self.pre_transformer(fused, data_samples)
+    def _encode(self, fused: list[Tensor], data_samples: list) -> tuple[Tensor, Proposals | None, dict]:
+        """Encoded features (B, E, D) of all scales, what they propose, and further inputs of the decoder."""
+        inputs, decoder_inputs = self.pre_transformer(fused, data_samples)
+        padding, shapes, ratios = inputs['feat_mask'], inputs['spatial_shapes'], inputs['valid_ratios']
         memory = self.encoder(
-            query=encoder_inputs['feat'],
-            query_pos=encoder_inputs['feat_pos'],
-            key_padding_mask=encoder_inputs['feat_mask'],
-            spatial_shapes=encoder_inputs['spatial_shapes'],
-            level_start_index=encoder_inputs['level_start_index'],
-            valid_ratios=encoder_inputs['valid_ratios'],
+            query=inputs['feat'],
+            query_pos=inputs['feat_pos'],
+            key_padding_mask=padding,
+            spatial_shapes=shapes,
+            level_start_index=inputs['level_start_index'],
+            valid_ratios=ratios,
         )
         proposals = None
-        if self.proposals is not None:
-            proposals = self.proposals(
-                memory,
-                encoder_inputs['feat_mask'],
-                encoder_inputs['spatial_shapes'],
-                encoder_inputs['valid_ratios'],
-                data_samples,
-            )
-        query = self.query_embedding.weight.expand(len(memory), -1, -1)
-        first_reference = self._first_references(proposals, encoder_inputs['spatial_shapes'], query)
-        count, self_attn_mask = 0, None
-        if extra_places is not None:
-            count = extra_places.shape[1]
-            query = torch.cat([query[:, torch.arange(count, device=query.device) % self.num_tokens], query], dim=1)
-            first_reference = torch.cat([extra_places, first_reference], dim=1)
-            size = query.shape[1]
-            self_attn_mask = ~torch.eye(size, dtype=torch.bool, device=query.device)
-            self_attn_mask[count:, count:] = False
-        query_pos = self._query_positions(first_reference, query)
-        states, references = self.decoder(
-            query=query,
-            query_pos=query_pos,
-            value=memory,
-            key_padding_mask=decoder_inputs.pop('memory_mask'),
-            reference_points=first_reference,
-            reg_branches=self.place_heads,
-            self_attn_mask=self_attn_mask,
-            **decoder_inputs,
-        )
-        references = torch.cat([first_reference[None], references[:-1]])
-        places = torch.stack(
-            [
-                (head(state) + inverse_sigmoid(reference)).sigmoid()
-                for head, state, reference in zip(self.place_heads, states, references, strict=True)
-            ]
-        )
-        objectness = torch.stack(
-            [head(state).squeeze(-1) for head, state in zip(self.objectness_heads, states, strict=True)]
-        )
-        sizes = places[..., 2:] if self.refine_sizes else None
-        tokens = ImageTokens(
-            states[:, :, count:],
-            places[:, :, count:, :2],
-            objectness[:, :, count:],
-            proposals,
-            sizes if sizes is None else sizes[:, :, count:],
-        )
-        if count:
-            tokens.extra = ImageTokens(
-                states[:, :, :count], places[:, :, :count, :2], objectness[:, :, :count], sizes_norm=sizes[:, :, :count]
-            )
-        return tokens
+        if self.as_two_stage:
+            proposals = self.proposals(memory, padding, shapes, ratios, data_samples)
+        decoder_inputs['key_padding_mask'] = decoder_inputs.pop('memory_mask')
+        return memory, proposals, decoder_inputs
 
-    def _query_positions(self, reference: Tensor, query: Tensor) -> Tensor:
-        """Positional embeddings (B, M, D) of the queries."""
-        if not self.query_selection:
-            return self.query_position.weight.expand_as(query)
-        return self.query_position(sine_embedding(reference, query.shape[2] // 2))
-
-    def _first_references(self, proposals: Proposals | None, spatial_shapes: Tensor, query: Tensor) -> Tensor:
+    def _first_references(self, proposals: Proposals | None, spatial_shapes: Tensor, batch: int) -> Tensor:
         """Where the queries start: (B, M, 2 or 4) in [0, 1]."""
-        if not self.query_selection:
-            return self.reference_points_fc(self._query_positions(None, query)).sigmoid()
+        if proposals is None:
+            return self.reference_points_fc(self.query_position.weight).sigmoid().expand(batch, -1, -1)
         if proposals.objectness.shape[1] < self.num_tokens:
             raise ValueError(
                 f'the feature scales have {proposals.objectness.shape[1]} positions, fewer than '
                 f'num_tokens = {self.num_tokens}: resize images to a larger scale or lower num_tokens'
             )
-        distinct = self.refine_sizes and self.max_iou < 1
-        # With enough of them, others take the places of those that are put back.
-        count = min(5 * self.num_tokens if distinct else self.num_tokens, proposals.objectness.shape[1])
-        best = best_positions(proposals.objectness.detach(), spatial_shapes, count)
-        places = proposals.places_norm.detach()
-        places = places.gather(1, best[..., None].expand(-1, -1, places.shape[2]))
-        if distinct:
-            order = distinct_first(places, self.max_iou)
-            places = places.gather(1, order[..., None].expand_as(places))
-        return places[:, : self.num_tokens]
+        best = best_positions(proposals.objectness.detach(), spatial_shapes, self.num_tokens)
+        return proposals.boxes_cxcywh.detach().gather(1, best[..., None].expand(-1, -1, 4))
+
+    def _decode(self, memory: Tensor, first: Tensor, decoder_inputs: dict) -> ImageTokens:
+        """Tokens that start from ``first`` (B, Q + M, 2 or 4); each of the first Q sees itself alone."""
+        size, device = first.shape[1], memory.device
+        count = size - self.num_tokens
+        # Contents are repeated for the Q extra queries: (M, D) -> (B, Q + M, D).
+        rows = torch.cat([torch.arange(count) % self.num_tokens, torch.arange(self.num_tokens)]).to(device)
+        query = self.query_embedding.weight[rows].expand(len(memory), -1, -1)
+        self_attn_mask = None
+        if count:
+            self_attn_mask = ~torch.eye(size, dtype=torch.bool, device=device)
+            self_attn_mask[count:, count:] = False
+        if self.as_two_stage:
+            query_pos = self.query_position(sine_embedding(first, self.embed_dims // 2))
+        else:
+            query_pos = self.query_position.weight.expand_as(query)
+        states, references = self.decoder(
+            query=query,
+            query_pos=query_pos,
+            value=memory,
+            reference_points=first,
+            reg_branches=self.place_heads,
+            self_attn_mask=self_attn_mask,
+            **decoder_inputs,
+        )
+        references = torch.cat([first[None], references[:-1]])
+        boxes = torch.stack(
+            [
+                (head(state) + inverse_sigmoid(reference)).sigmoid()
+                for head, state, reference in zip(self.place_heads, states, references, strict=True)
+            ]
+        )  # (layers, B, Q + M, 2 or 4)
+        objectness = torch.stack(
+            [head(state).squeeze(-1) for head, state in zip(self.objectness_heads, states, strict=True)]
+        )
+        sizes = boxes[..., 2:] if self.as_two_stage else None
+        return ImageTokens(states, boxes[..., :2], objectness, sizes)
+
+
+def _slice(tokens: ImageTokens, start: int, stop: int | None) -> ImageTokens:
+    """Some of the tokens."""
+    sizes = None if tokens.sizes_norm is None else tokens.sizes_norm[:, :, start:stop]
+    return ImageTokens(
+        tokens.embeddings[:, :, start:stop],
+        tokens.centers_norm[:, :, start:stop],
+        tokens.objectness[:, :, start:stop],
+        sizes,
+    )

@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from mmdet.registry import MODELS
 from peft import LoraConfig, inject_adapter_in_model
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig, DynamicCache
 from transformers.utils import is_bitsandbytes_available
 
@@ -18,20 +18,6 @@ from .pretrained.layer_checkpointing import checkpoint_layers
 
 KeyValues = list[tuple[Tensor, Tensor]]
 """Keys and values per layer, each (B, heads, length, head width)."""
-
-
-class TurnIds(NamedTuple):
-    """Turns of a conversation as S tokens.
-
-    Attributes:
-        ids: S word ids.
-        said: for each, whether the model is to say it: an answer's words and its end.
-        starts: where answers begin.
-    """
-
-    ids: list[int]
-    said: list[bool]
-    starts: list[int]
 
 
 @MODELS.register_module()
@@ -184,6 +170,16 @@ class CausalLM(NamedBaseModule):
         return self.base.model.norm.weight.detach().float().norm().item()
 
     @property
+    def word_std(self) -> float:
+        """Standard deviation of the word embeddings."""
+        return self.base.model.embed_tokens.weight.detach().float().std().item()
+
+    @property
+    def word_norm(self) -> float:
+        """Mean length of the word embeddings."""
+        return self.base.model.embed_tokens.weight.detach().float().norm(dim=1).mean().item()
+
+    @property
     def max_length(self) -> int:
         return self.base.config.max_position_embeddings
 
@@ -194,6 +190,11 @@ class CausalLM(NamedBaseModule):
     def word_ids(self, text: str) -> list[int]:
         """Ids of a text's words, no begin or end token added."""
         return self.tokenizer(text, add_special_tokens=False)['input_ids']
+
+    def spread_words(self, count: int) -> list[int]:
+        """Ids of ``count`` different words, spread over the 4000 most common ones; fewer where there are fewer."""
+        words = list(self.plain_words().values())[:4000]
+        return words[:: max(1, len(words) // count)][-count:]
 
     def plain_words(self) -> dict[str, int]:
         """Words of at least three letters that are one token, and their ids, in the tokenizer's order: common first."""
@@ -210,28 +211,17 @@ class CausalLM(NamedBaseModule):
         begin = self.tokenizer.bos_token_id
         return self.tokenizer.eos_token_id if begin is None else begin
 
-    def turn_ids(self, turns: Sequence[str], num_starts: int = 1) -> TurnIds:
-        """Ids of turns, the model's first: ``<bos> answer <end> next question <bos> answer <end> ...``.
-
-        Args:
-            turns: answer, question, answer, ...
-            num_starts: how often ``<bos>`` stands before an answer.
-        """
-        ids, said, starts = [], [], []
-        for i, text in enumerate(turns):
-            words = self.word_ids(text)
-            if i % 2:
-                ids += words
-                said += [False] * len(words)
-            else:
-                starts.append(len(ids))
-                ids += [*[self.start_id] * num_starts, *words, self.tokenizer.eos_token_id]
-                said += [*[False] * num_starts, *[True] * (len(words) + 1)]
-        return TurnIds(ids, said, starts)
-
     def embed_words(self, ids: Tensor) -> Tensor:
         """Word embeddings, (...,) int64 -> (..., ``embed_dims``)."""
         return self.base.model.embed_tokens(ids)
+
+    def embed_texts(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Word embeddings (n, L, ``embed_dims``) of n texts, float32, and which of them are valid (n, L) bool."""
+        table = self.base.model.embed_tokens.weight
+        ids = [torch.tensor(self.word_ids(text), dtype=torch.long) for text in texts]
+        valid = pad_sequence([torch.ones(len(row), dtype=torch.bool) for row in ids], batch_first=True)
+        words = self.embed_words(pad_sequence(ids, batch_first=True).to(table.device))
+        return words.float(), valid.to(table.device)
 
     def word_logits(self, hidden: Tensor) -> Tensor:
         """Logits over all words, (..., ``embed_dims``) -> (..., words), float32."""

@@ -110,8 +110,8 @@ class AlignmentLoss(nn.Module):
 
 
 @MODELS.register_module()
-class WordLoss(nn.Module):
-    """Cross-entropy of the next word of answers in words.
+class TextLoss(nn.Module):
+    """Cross-entropy of the next word of answers in text.
 
     Args:
         loss_weight: weight of the loss.
@@ -130,28 +130,3 @@ class WordLoss(nn.Module):
         """
         count = reduce_mean((targets != -100).sum().float()).clamp(min=1)
         return self.loss_weight * F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction='sum') / count
-
-
-@MODELS.register_module()
-class FormatLoss(nn.Module):
-    """Negative log-likelihood of the output formats that instructions ask for (design 3.7).
-
-    Args:
-        loss_weight: weight of the loss.
-    """
-
-    def __init__(self, loss_weight: float = 1.0) -> None:
-        super().__init__()
-        self.loss_weight = loss_weight
-
-    def forward(self, logits: Tensor, num_points: Tensor) -> Tensor:
-        """Mean over instructions.
-
-        Args:
-            logits: (B, 1 + N, 2), decisions to end or to go on, see :func:`format_logits`.
-            num_points: (B,) int64, points of each format, at most N; 0: an answer in words.
-        """
-        steps = torch.arange(logits.shape[1], device=logits.device)
-        goes_on = (steps < num_points[:, None]).long()
-        losses = F.cross_entropy(logits.mT, goes_on, reduction='none')
-        return self.loss_weight * (losses * (steps <= num_points[:, None])).sum(dim=1).mean()

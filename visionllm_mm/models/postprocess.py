@@ -8,7 +8,7 @@ from mmengine.structures import InstanceData
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
-from ..instructions import Instruction, decode_boundary
+from ..instructions import Instruction, decode_polygon
 from ..structures import ImageTokens
 from .layers.location_codec import decode_expected_offsets
 
@@ -124,24 +124,6 @@ class SetPostprocessor:
         """The ``max_per_img`` predictions of the highest scores, best first."""
         return result[result.scores.topk(min(self.max_per_img, len(result))).indices]
 
-    @staticmethod
-    def answer_nothing(sample: DetDataSample) -> DetDataSample:
-        """Fills in empty predictions of every kind; masks only where the sample ``asks_for_outlines``."""
-        sample.pred_instances = InstanceData(
-            bboxes=torch.zeros(0, 4),
-            scores=torch.zeros(0),
-            labels=torch.zeros(0, dtype=torch.long),
-            label_names=[],
-            points=torch.zeros(0, 1, 2),
-            class_tokens=torch.zeros(0, dtype=torch.long),
-            offset_bins=torch.zeros(0, 1, 2, dtype=torch.long),
-        )
-        if sample.get('asks_for_outlines'):
-            sample.pred_instances.mask_rles = []
-            sample.pred_instances.masks = _fill([], *sample.ori_shape[:2])
-        sample.pred_text = ''
-        return sample
-
     def _one_image(
         self,
         points_norm: Tensor,
@@ -171,12 +153,30 @@ class SetPostprocessor:
         )
         if instruction.num_points >= 3 or instruction.point_names:
             result.points = points
-        if instruction.asks_for_outlines:
+        if instruction.asks_for_polygons:
             height, width = sample.ori_shape[:2] if rescale else (height, width)
-            outlines = points.cpu().double().numpy()
-            result.mask_rles = [decode_boundary(outline, height, width) for outline in outlines]
+            polygons = points.cpu().double().numpy()
+            result.mask_rles = [decode_polygon(polygon, height, width) for polygon in polygons]
             result.masks = _fill(result.mask_rles, height, width).to(points.device)
         return result, kept
+
+
+def empty_prediction(sample: DetDataSample, with_masks: bool) -> DetDataSample:
+    """Fills in empty predictions of every kind, with or without masks."""
+    sample.pred_instances = InstanceData(
+        bboxes=torch.zeros(0, 4),
+        scores=torch.zeros(0),
+        labels=torch.zeros(0, dtype=torch.long),
+        label_names=[],
+        points=torch.zeros(0, 1, 2),
+        class_tokens=torch.zeros(0, dtype=torch.long),
+        offset_bins=torch.zeros(0, 1, 2, dtype=torch.long),
+    )
+    if with_masks:
+        sample.pred_instances.mask_rles = []
+        sample.pred_instances.masks = _fill([], *sample.ori_shape[:2])
+    sample.pred_text = ''
+    return sample
 
 
 def location_certainty(point_logits: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The LLM's prefix: instruction words, named class tokens and image tokens as one sequence (design 3.1, 3.3)."""
+"""The LLM's prefix: instruction words, named class tokens and image tokens as one sequence."""
 
 import re
 from collections.abc import Sequence
@@ -11,8 +11,10 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from ..instructions import IMAGE_PLACEHOLDER, Instruction, Vocabulary
+from ..structures import NameSets
 from .layers.added_tokens import AddedTokens
 from .llm import CausalLM
+from .text_decoding import turn_ids
 
 
 @dataclass
@@ -24,8 +26,7 @@ class Prefix:
         lengths: (B,) int64.
         image_starts: (B,) int64, position of the first image token.
         class_ids: (B, K) int64, added-token ids of the classes in the set's order, padded with 0.
-        class_valid: (B, K) bool, False where padded.
-        name_embeddings: (B, K, width), mean word embedding of each class name.
+        names: their names, in the same order.
         answer_starts: per image, positions of the tokens that answers in its history begin with.
     """
 
@@ -33,8 +34,7 @@ class Prefix:
     lengths: Tensor
     image_starts: Tensor
     class_ids: Tensor
-    class_valid: Tensor
-    name_embeddings: Tensor
+    names: NameSets
     answer_starts: Sequence[Sequence[int]] = ()
 
     @property
@@ -46,19 +46,6 @@ class Prefix:
     def valid(self) -> Tensor:
         """(B, T) bool, False = padding."""
         return self.positions < self.lengths[:, None]
-
-
-@dataclass
-class NameSets:
-    """Names of classes, K per image where padded.
-
-    Attributes:
-        name_embeddings: (B, K, width), mean word embedding of each name.
-        class_valid: (B, K) bool, False where padded.
-    """
-
-    name_embeddings: Tensor
-    class_valid: Tensor
 
 
 @dataclass(frozen=True)
@@ -82,12 +69,12 @@ class PrefixBuilder:
     Args:
         llm: gives tokenizer and word embeddings.
         vocabulary: the added tokens.
-        num_starts: tokens that an answer in words begins with.
+        num_answer_tokens: tokens that an answer in text begins with.
     """
 
-    def __init__(self, llm: CausalLM, vocabulary: Vocabulary, num_starts: int = 1) -> None:
+    def __init__(self, llm: CausalLM, vocabulary: Vocabulary, num_answer_tokens: int = 1) -> None:
         self.llm = llm
-        self.num_starts = num_starts
+        self.num_answer_tokens = num_answer_tokens
         self.vocabulary = vocabulary
         self._sequence = lru_cache(maxsize=8192)(self._tokenize)
         self._name_ids = lru_cache(maxsize=8192)(self._tokenize_name)
@@ -108,7 +95,7 @@ class PrefixBuilder:
             added_tokens: embeddings of the added vocabulary.
             answer_length: positions to keep free for the answer, of all or of each image; None: as many as the output
                 format has tokens.
-            histories: B times what was said since the instruction, (answer, question, ...); None: nothing.
+            histories: B times what followed the instruction, (answer, question, ...); None: nothing.
 
         Raises:
             ValueError: when prefix and answer would not fit into the LLM's context.
@@ -120,19 +107,23 @@ class PrefixBuilder:
         self.check_lengths(instructions, num_tokens, answer_length, histories)
         starts = torch.tensor([sequence.image_start for sequence in sequences], device=device)
         class_ids = self._pad([self._long(instruction.class_indices) for instruction in instructions]).to(device)
-        sets = self.embed_names([instruction.class_names for instruction in instructions])
-        names = sets.name_embeddings
+        names = self.embed_names([instruction.class_names for instruction in instructions])
 
         embeddings = self._embed_tokens(sequences, num_tokens, added_tokens, device)
         image_positions = starts[:, None] + torch.arange(num_tokens, device=device)
         embeddings = embeddings.scatter(
             1, image_positions[..., None].expand(-1, -1, embeddings.shape[2]), token_inputs.to(embeddings.dtype)
         )
-        embeddings = self._name_class_tokens(embeddings, names, sequences, num_tokens)
-        # What was said stands behind the image tokens.
+        embeddings = self._name_class_tokens(embeddings, names.name_embeddings, sequences, num_tokens)
+        # Histories stand behind the image tokens.
         answer_starts = [[num_tokens + start for start in sequence.answer_starts] for sequence in sequences]
         return Prefix(
-            embeddings, torch.tensor(lengths, device=device), starts, class_ids, sets.class_valid, names, answer_starts
+            embeddings=embeddings,
+            lengths=torch.tensor(lengths, device=device),
+            image_starts=starts,
+            class_ids=class_ids,
+            names=names,
+            answer_starts=answer_starts,
         )
 
     def _tokenize(self, instruction: Instruction, history: tuple[str, ...] = ()) -> _Sequence:
@@ -151,9 +142,9 @@ class PrefixBuilder:
                 ids.append(num_words + self.vocabulary.token_id(piece))
             else:
                 ids.extend(self.llm.word_ids(piece))
-        said = self.llm.turn_ids(history, self.num_starts)
-        starts = tuple(len(ids) + start for start in said.starts)
-        return _Sequence((*ids, *said.ids), image_start, tuple(class_positions), tuple(class_rows), starts)
+        turns = turn_ids(self.llm, history, self.num_answer_tokens)
+        starts = tuple(len(ids) + start for start in turns.starts)
+        return _Sequence((*ids, *turns.ids), image_start, tuple(class_positions), tuple(class_rows), starts)
 
     def _tokenize_name(self, name: str) -> tuple[int, ...]:
         ids = tuple(self.llm.word_ids(name))
@@ -180,7 +171,7 @@ class PrefixBuilder:
         counts = torch.tensor([len(of_image) for of_image in names], device=table.device)
         valid = torch.arange(int(counts.max()), device=table.device) < counts[:, None]
         unique = sorted({name for of_image in names for name in of_image})
-        if not unique:  # words are asked for
+        if not unique:  # text is asked for
             return NameSets(self.llm.embed_words(valid.long()), valid)
         ids = [torch.tensor(self._name_ids(name)) for name in unique]
         offsets = torch.tensor([0, *map(len, ids)]).cumsum(0)[:-1]

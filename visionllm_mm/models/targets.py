@@ -1,4 +1,4 @@
-"""What data samples say of the objects in their images."""
+"""What data samples state about the objects in their images."""
 
 import torch
 from mmdet.models.utils import unpack_gt_instances
@@ -8,11 +8,11 @@ from ..structures import SetTargets
 
 
 def set_targets(data_samples: SampleList) -> list[SetTargets]:
-    """Targets of B samples with ``gt_instances``: bboxes (px), labels (-1: not asked for) and, but for words, points.
+    """Targets of B samples with ``gt_instances``: bboxes (px), labels (-1: not asked for) and, but for text, points.
 
-    Where they have ``outlines``, see :class:`AddOutlines`, these are known whatever the instruction asks for.
+    Where they have ``polygons``, see :class:`AddPolygons`, these are known whatever the instruction asks for.
 
-    With ``object_labels``, what all objects are called (positions in the sample's ``object_names``), those that are
+    With ``object_labels``, the names of all objects (positions in the sample's ``object_names``), those that are
     not asked for are described, too: an expression such as "the star left of the ring" needs a token for the ring.
     Instances to be ignored, such as crowds, are left out.
     """
@@ -21,20 +21,23 @@ def set_targets(data_samples: SampleList) -> list[SetTargets]:
     for gt, meta in zip(instances, metas, strict=True):
         height, width = meta['img_shape'][:2]
         size = gt.bboxes.new_tensor([width, height])
-        boxes_norm, names = gt.bboxes.reshape(-1, 2, 2) / size, gt.get('object_labels', gt.labels)
-        # Where words are asked for, no points are.
-        points = gt.points / size if 'points' in gt else boxes_norm[:, :0]
+        boxes_norm = gt.bboxes.reshape(-1, 2, 2) / size  # (G, 4) -> (G, 2, 2)
+        names = gt.get('object_labels', gt.labels)
         described = names >= 0
-        outlines = torch.cat([gt.outlines[described], gt.outlines[~described]]) / size if 'outlines' in gt else None
+        polygons = None
+        if 'polygons' in gt:
+            polygons = torch.cat([gt.polygons[described], gt.polygons[~described]]) / size
+        # Where text is asked for, no points are.
+        points = gt.points / size if 'points' in gt else boxes_norm[:, :0]
         targets.append(
             SetTargets(
-                names[described],
-                points[described],
-                size,
-                boxes_norm[~described],
-                boxes_norm[described],
-                gt.labels[described],
-                outlines,
+                class_index=names[described],
+                points_norm=points[described],
+                image_size=size,
+                distractors_norm=boxes_norm[~described],
+                boxes_norm=boxes_norm[described],
+                target_class=gt.labels[described],
+                polygons_norm=polygons,
             )
         )
     return targets

@@ -1,4 +1,25 @@
-"""LLM-based open-ended task decoder with output-format-as-query decoding (paper, section 3.4; design 3.1 to 3.3)."""
+"""LLM-based open-ended task decoder with output-format-as-query decoding (paper, section 3.4).
+
+The sequence of one image, N = 2, where ``w`` is a word and ``c`` a class token; only kept tokens have points::
+
+    pass 1   <bos> w w c0 w [ image x M ] w w | <cls>_1 | <cls>_2 | ... | <cls>_M
+    pass 2                                              | x1 y1 x2 y2 of kept token j | ...
+
+Who attends to whom (rows to columns):
+
+===============  ===================  =============  ==========  ==========
+                 text before          image tokens   text after  own block
+===============  ===================  =============  ==========  ==========
+text before      causal               -              -           -
+image tokens     all                  all            -           -
+text after       all                  all            causal      -
+a block          all                  all            all         causal
+===============  ===================  =============  ==========  ==========
+
+A block, ``<cls>_j x1 y1 ...``, never sees another block, and all blocks have the same positions. So a token's answer
+does not depend on how many others are decoded, and as ``<cls>`` does not see the points behind it, the two passes equal
+one pass over all M (1 + 2N) queries.
+"""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -7,39 +28,28 @@ from dataclasses import dataclass
 import torch
 from mmdet.registry import MODELS
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
+from torch.nn import functional as F
 
 from ..instructions import Instruction, Vocabulary
 from .layers.added_tokens import AddedTokens
-from .layers.asked_words import AskedWords
 from .layers.block_attention import blocks_mask, points_mask, prefix_mask
-from .layers.point_places import PointPlaces
 from .llm import CausalLM, KeyValues
 from .prefix import Prefix, PrefixBuilder
+from .query_hints import NoHints
+from .text_decoding import find_questions
 from .token_projector import TokenProjector
-
-
-def asked_texts(instructions: Sequence[Instruction], turns: Sequence[Sequence[str]]) -> list[list[str]]:
-    """What each answer of a conversation is about: the instruction's words, then the further questions."""
-    return [[instruction.language, *said[1::2]] for instruction, said in zip(instructions, turns, strict=True)]
-
-
-def spread_words(llm: CausalLM, count: int) -> list[int]:
-    """Ids of ``count`` different words, spread over the 4000 most common of an LLM; fewer where it has fewer."""
-    words = list(llm.plain_words().values())[:4000]
-    return words[:: max(1, len(words) // count)][-count:]
 
 
 @dataclass
 class DecoderState:
-    """A read prefix, ready to be asked.
+    """A prefix that the LLM has read, and its answers to ``<cls>``.
 
     Attributes:
         prefix: the embedded instructions.
         token_inputs: (B, M, width), projected image tokens; part of every format query.
         key_values: of the prefix and, after pass 1, of the M ``<cls>`` queries.
-        class_hidden: (B, M, width), what the LLM says at the ``<cls>`` queries.
-        num_points: (B,) int64, points of the formats; 0: an answer in words.
+        class_hidden: (B, M, width), hidden states at the ``<cls>`` queries.
+        num_points: (B,) int64, points of the formats; 0: an answer in text.
     """
 
     prefix: Prefix
@@ -56,69 +66,36 @@ class OpenEndedTaskDecoder(nn.Module):
     Args:
         llm: the language model.
         vocabulary: the added tokens.
-        token_dims: D, width of the image tokens.
-        place_dims: coordinates of a token's place: 2, its centre, or 4, with its size.
+        added_tokens: their embeddings and output rows.
+        projector: image tokens to the LLM's width.
+        hints: what is added to the inputs; the paper's :class:`NoHints` adds nothing.
+
+    Attributes:
         block_chunk: the most blocks per image whose points are decoded at once while evaluating; bounds the memory.
         cache_size: tokens of instructions whose keys and values are kept while evaluating; 0.5 MB each for LLaMA-7B.
-        start_with_question: whether the token that an answer in words begins with stands for what was asked, as a
-            class token stands for its name; for small LLMs without pretrained weights, see :class:`AskedWords`.
-        asked_phrases: how many further tokens an answer in words begins with then, each for a phrase of the question
-            and the image tokens that it stands for; 0 or at least 2.
-        place_points: whether point queries stand for their place along the outline; for such LLMs, too, see
-            :class:`PointPlaces`.
-        place_octaves: range of the waves that tell the LLM where a token is, see :class:`TokenProjector`: few make
-            places easy to compare, many make them precise.
-        tell_objectness: whether image tokens say how likely they are objects; for such LLMs, too, see
-            :class:`TokenProjector`.
-        class_words: whether class tokens start as words of the LLM (:func:`spread_words`), which a pretrained one has
-            learnt to copy to where they fit.
     """
+
+    block_chunk = 128
+    cache_size = 4096
 
     def __init__(
         self,
         llm: CausalLM,
         vocabulary: Vocabulary,
-        token_dims: int,
-        place_dims: int = 2,
-        block_chunk: int = 128,
-        cache_size: int = 4096,
-        start_with_question: bool = False,
-        asked_phrases: int = 0,
-        place_points: bool = False,
-        place_octaves: int = 3,
-        tell_objectness: bool = False,
-        class_words: bool = False,
+        added_tokens: AddedTokens,
+        projector: TokenProjector,
+        hints: NoHints,
     ) -> None:
         super().__init__()
         self.llm = llm
         self.vocabulary = vocabulary
-        words = llm.base.model.embed_tokens.weight.detach().float()
-        chosen = spread_words(llm, vocabulary.num_classes + 1) if class_words else []
-        first = words[torch.tensor(chosen, dtype=torch.long)]
-        self.added_tokens = AddedTokens(vocabulary.size, llm.embed_dims, words.std().item(), llm.hidden_norm, first)
+        self.added_tokens = added_tokens
         # Part of every checkpoint: equal counts of added tokens may be other tokens.
         sizes = (vocabulary.num_classes, vocabulary.coord_range, vocabulary.max_points)
         self.register_buffer('vocabulary_sizes', torch.tensor(sizes))
-        self.projector = TokenProjector(
-            token_dims,
-            llm.embed_dims,
-            place_dims,
-            word_norm=words.norm(dim=1).mean().item(),
-            place_octaves=place_octaves,
-            tell_objectness=tell_objectness,
-        )
-        if asked_phrases and not start_with_question:
-            raise ValueError(f'asked_phrases={asked_phrases} needs start_with_question=True')
-        if asked_phrases == 1:
-            raise ValueError('asked_phrases must be 0 or at least 2: questions compare two objects, got 1')
-        self.num_starts = 1 + asked_phrases
-        self.prefix_builder = PrefixBuilder(llm, vocabulary, self.num_starts)
-        self.asked_words = (
-            AskedWords(llm.embed_dims, asked_phrases, words.std().item()) if start_with_question else None
-        )
-        self.point_places = PointPlaces(llm.embed_dims, vocabulary.max_points) if place_points else None
-        self.block_chunk = block_chunk
-        self.cache_size = cache_size
+        self.projector = projector
+        self.hints = hints
+        self.prefix_builder = PrefixBuilder(llm, vocabulary, hints.num_answer_tokens)
         self._text_cache: OrderedDict[str, KeyValues] = OrderedDict()
 
     def train(self, mode: bool = True) -> 'OpenEndedTaskDecoder':
@@ -144,46 +121,12 @@ class OpenEndedTaskDecoder(nn.Module):
         answer_length: int | list[int] | None = None,
         histories: list[Sequence[str]] | None = None,
     ) -> Prefix:
-        """Embeds instructions with the image tokens (B, M, width) in the place of ``<image>``, and what was said."""
+        """Embeds instructions with the image tokens (B, M, width) in the place of ``<image>``, and their histories."""
         prefix = self.prefix_builder.build(instructions, token_inputs, self.added_tokens, answer_length, histories)
         if histories is not None:
-            asked = asked_texts(instructions, histories)
-            prefix.embeddings = self.add_asked(prefix.embeddings, prefix.answer_starts, asked, token_inputs)
+            questions = find_questions(instructions, histories, prefix.answer_starts)
+            prefix.embeddings = self.hints.answer_prefix(prefix.embeddings, questions, token_inputs)
         return prefix
-
-    def add_asked(
-        self, embeddings: Tensor, starts: Sequence[Sequence[int]], asked: Sequence[Sequence[str]], token_inputs: Tensor
-    ) -> Tensor:
-        """Adds to the tokens that answers begin with what was asked; as they are without ``start_with_question``.
-
-        Args:
-            embeddings: (B, S, width).
-            starts: per sequence, where answers begin.
-            asked: per sequence, what the first, second ... of them answers.
-            token_inputs: (B, M, width), projected image tokens.
-        """
-        if self.asked_words is None:
-            return embeddings
-        at = [
-            (row, start, self.llm.word_ids(text))
-            for row, sequence in enumerate(starts)
-            for start, text in zip(sequence, asked[row], strict=False)
-        ]
-        at = [entry for entry in at if entry[2]]  # a text may have no word that the tokenizer knows
-        if not at:
-            return embeddings
-        rows, columns, ids = zip(*at, strict=True)
-        asked_for = self.asked_words(*self.embed_questions(ids), token_inputs[list(rows)].float()).to(embeddings.dtype)
-        columns = torch.tensor(columns)[:, None] + torch.arange(self.num_starts)
-        rows = torch.tensor(rows)[:, None].expand_as(columns)
-        return embeddings.index_put((rows, columns), asked_for, accumulate=True)
-
-    def embed_questions(self, ids: Sequence[list[int]]) -> tuple[Tensor, Tensor]:
-        """Words (n, L, width) and which of them are valid (n, L), of n texts, each of at least one word id."""
-        device = self.vocabulary_sizes.device
-        ids = [torch.tensor(row) for row in ids]
-        valid = pad_sequence([torch.ones(len(row), dtype=torch.bool) for row in ids], batch_first=True)
-        return self.llm.embed_words(pad_sequence(ids, batch_first=True).to(device)).float(), valid.to(device)
 
     def continue_prefix(
         self,
@@ -208,13 +151,9 @@ class OpenEndedTaskDecoder(nn.Module):
         count = queries.shape[1]
         length = block_length or count
         to_prefix = prefix_mask(prefix.lengths, prefix.image_starts, num_tokens, prefix.embeddings.shape[1])
-        mask = torch.cat(
-            [
-                torch.nn.functional.pad(to_prefix, (0, count)),
-                blocks_mask(prefix.valid, count // length, length),
-            ],
-            dim=1,
-        )
+        blocks = blocks_mask(prefix.valid, count // length, length)
+        # (B, T, T + count) above (B, count, T + count)
+        mask = torch.cat([F.pad(to_prefix, (0, count)), blocks], dim=1)
         steps = torch.arange(length, device=mask.device).repeat(count // length)
         positions = torch.cat([prefix.positions, prefix.lengths[:, None] + steps], dim=1)
         embeddings = torch.cat([prefix.embeddings, queries.to(prefix.embeddings.dtype)], dim=1)
@@ -233,15 +172,12 @@ class OpenEndedTaskDecoder(nn.Module):
         """
         prefix = self.embed_prefix(instructions, token_inputs)
         num_tokens = token_inputs.shape[1]
-        queries = self._class_queries(instructions, token_inputs)
-        hidden, key_values = self.continue_prefix(
-            prefix, num_tokens, queries, block_length=1, past=self._cached_text(instructions, prefix)
+        queries = self.class_queries(instructions, token_inputs)
+        past = self._cached_text(instructions, prefix)
+        hidden, key_values = self.continue_prefix(prefix, num_tokens, queries, block_length=1, past=past)
+        return DecoderState(
+            prefix, token_inputs, key_values, hidden[:, -num_tokens:], count_points(instructions, token_inputs.device)
         )
-        return DecoderState(prefix, token_inputs, key_values, hidden[:, -num_tokens:], self._num_points(instructions))
-
-    def _num_points(self, instructions: list[Instruction]) -> Tensor:
-        counts = [instruction.num_points for instruction in instructions]
-        return torch.tensor(counts, device=self.vocabulary_sizes.device)
 
     def _cached_text(self, instructions: list[Instruction], prefix: Prefix) -> KeyValues | None:
         """Keys and values of the text before ``<image>``, computed once where all images share the instruction."""
@@ -257,22 +193,18 @@ class OpenEndedTaskDecoder(nn.Module):
             self._text_cache[key] = kept
             while sum(layers[0][0].shape[2] for layers in self._text_cache.values()) > self.cache_size:
                 self._text_cache.popitem(last=False)
-        return [
-            (keys.expand(len(instructions), -1, -1, -1), values.expand(len(instructions), -1, -1, -1))
-            for keys, values in kept
-        ]
+        size = (len(instructions), -1, -1, -1)
+        return [(keys.expand(size), values.expand(size)) for keys, values in kept]
 
     def class_logits(self, state: DecoderState) -> Tensor:
         """Answers to ``<cls>``: (B, M, K + 1), the classes in the instruction's order, then no-object.
 
         Where instructions list fewer than K classes, the missing ones have the lowest possible logit.
         """
-        return self._class_logits(state.class_hidden, state.prefix)
-
-    def _class_logits(self, hidden: Tensor, prefix: Prefix) -> Tensor:
-        none = prefix.class_ids.new_full((len(hidden), 1), self.vocabulary.none_id)
-        logits = self.added_tokens.logits(hidden, torch.cat([prefix.class_ids, none], dim=1))
-        missing = torch.nn.functional.pad(~prefix.class_valid, (0, 1))
+        prefix = state.prefix
+        no_object = prefix.class_ids.new_full((len(prefix.class_ids), 1), self.vocabulary.none_id)
+        logits = self.added_tokens.logits(state.class_hidden, torch.cat([prefix.class_ids, no_object], dim=1))
+        missing = F.pad(~prefix.names.class_valid, (0, 1))
         return logits.masked_fill(missing[:, None], torch.finfo(logits.dtype).min)
 
     def point_logits(self, state: DecoderState, kept: Tensor, num_points: int) -> Tensor:
@@ -293,81 +225,35 @@ class OpenEndedTaskDecoder(nn.Module):
 
     def _decode_points(self, state: DecoderState, kept: Tensor, num_points: int) -> Tensor:
         batch, num_kept = kept.shape
+        # (B, M, width), (B, k) -> (B, k, width)
         inputs = state.token_inputs.gather(1, kept[..., None].expand(-1, -1, state.token_inputs.shape[2]))
-        embeddings = self._point_queries(inputs, state.num_points, num_points)
+        queries = self.point_queries(inputs, state.num_points, num_points)  # (B, k * 2N, width)
         mask = points_mask(state.prefix.valid, kept, state.token_inputs.shape[1], 2 * num_points)
         steps = 1 + torch.arange(2 * num_points, device=kept.device).repeat(num_kept)
-        hidden, _ = self.llm(embeddings, mask, state.prefix.lengths[:, None] + steps, state.key_values)
-        return self._location_logits(hidden).view(batch, num_kept, num_points, 2, -1)
+        hidden, _ = self.llm(queries, mask, state.prefix.lengths[:, None] + steps, state.key_values)
+        return self.location_logits(hidden).view(batch, num_kept, num_points, 2, -1)
 
-    def query_point_logits(self, inputs: Tensor, num_points: Tensor, length: int) -> Tensor:
-        """What the point queries say by themselves, before the LLM reads them: its layers add to them.
+    def class_queries(self, instructions: list[Instruction], inputs: Tensor) -> Tensor:
+        """``<cls>`` queries (B, M, width) of tokens that the LLM reads as ``inputs`` (B, M, width)."""
+        return self.hints.class_queries(self._format_queries(['<cls>'], inputs), instructions, inputs)
 
-        Args:
-            inputs: (B, k, width), projected image tokens.
-            num_points: (B,) int64, N of the formats.
-            length: P, how many points; those behind a format's last one mean nothing.
+    def point_queries(self, inputs: Tensor, num_points: Tensor, length: int) -> Tensor:
+        """Queries (B, k * 2 length, width) of a format's first points, for inputs (B, k, width) and N (B,)."""
+        queries = self._format_queries([f'<{axis}{i}>' for i in range(1, length + 1) for axis in 'xy'], inputs)
+        return self.hints.point_queries(queries, inputs, num_points, length)
 
-        Returns:
-            (B, k, P, 2, 2R + 1) logits over the location tokens, for x and y.
-        """
-        hidden = self.llm.normalize(self._point_queries(inputs, num_points, length))
-        return self._location_logits(hidden).view(*inputs.shape[:2], length, 2, self.vocabulary.num_bins)
-
-    def decode_one_pass(
-        self, instructions: list[Instruction], token_inputs: Tensor, num_points: int
-    ) -> tuple[Tensor, Tensor]:
-        """The plain form of the decoding, M (1 + 2N) queries at once; what the two passes must equal.
-
-        Returns:
-            Class logits (B, M, K + 1) and point logits (B, M, N, 2, 2R + 1) of all tokens.
-        """
-        prefix = self.embed_prefix(instructions, token_inputs)
-        batch, num_tokens = token_inputs.shape[:2]
-        length = 1 + 2 * num_points
-        queries = torch.cat(
-            [
-                self._class_queries(instructions, token_inputs)[:, :, None],
-                self._point_queries(token_inputs, self._num_points(instructions), num_points).unflatten(
-                    1, (num_tokens, -1)
-                ),
-            ],
-            dim=2,
-        ).flatten(1, 2)
-        hidden, _ = self.continue_prefix(prefix, num_tokens, queries, block_length=length)
-        hidden = hidden[:, -num_tokens * length :].view(batch, num_tokens, length, -1)
-        points = self._location_logits(hidden[:, :, 1:].flatten(1, 2))
-        return (self._class_logits(hidden[:, :, 0], prefix), points.view(batch, num_tokens, num_points, 2, -1))
-
-    def _point_queries(self, inputs: Tensor, num_points: Tensor, length: int) -> Tensor:
-        """Queries of the first points of formats with N points, (B,): (B, k, width) -> (B, k * 2 length, width)."""
-        queries = self._query_embeddings([f'<{axis}{i}>' for i in range(1, length + 1) for axis in 'xy'], inputs)
-        if self.point_places is None:
-            return queries
-        return queries + self.point_places(inputs, num_points.clamp(min=1), length).to(queries.dtype)
-
-    def _class_queries(self, instructions: list[Instruction], inputs: Tensor) -> Tensor:
-        """Queries for the class of each token, (B, M, width).
-
-        Where the set is a single name, which may be an expression, they say how a token is related to what its second
-        phrase stands for, see :meth:`AskedWords.relate`.
-        """
-        queries = self._query_embeddings(['<cls>'], inputs)
-        rows = [i for i, instruction in enumerate(instructions) if len(instruction.class_names) == 1]
-        if self.num_starts == 1 or not rows:
-            return queries
-        ids = [self.llm.word_ids(instructions[i].class_names[0]) for i in rows]
-        related = self.asked_words.relate(*self.embed_questions(ids), inputs[rows].float())
-        return queries.index_put(
-            (torch.tensor(rows, device=queries.device),), related.to(queries.dtype), accumulate=True
-        )
-
-    def _query_embeddings(self, tokens: list[str], inputs: Tensor) -> Tensor:
+    def _format_queries(self, tokens: list[str], inputs: Tensor) -> Tensor:
         """Format-token embeddings plus projected tokens: (B, k, width) -> (B, k * len(tokens), width)."""
         ids = torch.tensor(self.vocabulary.format_ids(tuple(tokens)), device=inputs.device)
         return (self.added_tokens(ids) + inputs[:, :, None]).flatten(1, 2)
 
-    def _location_logits(self, hidden: Tensor) -> Tensor:
+    def location_logits(self, hidden: Tensor) -> Tensor:
+        """Logits over the location tokens: (B, Q, width) -> (B, Q, 2R + 1)."""
         start = self.vocabulary.location_start
         ids = torch.arange(start, start + self.vocabulary.num_bins, device=hidden.device)
         return self.added_tokens.logits(hidden, ids)
+
+
+def count_points(instructions: list[Instruction], device: torch.device) -> Tensor:
+    """(B,) int64, N of each output format; 0: an answer in text."""
+    return torch.tensor([instruction.num_points for instruction in instructions], device=device)

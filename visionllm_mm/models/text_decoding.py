@@ -1,19 +1,75 @@
-"""Answers in words, token by token from ``<bos>`` (paper, section 3.4): teacher forcing, greedy and beam search."""
+"""Answers in text, token by token from ``<bos>`` (paper, section 3.4): teacher forcing, greedy and beam search."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from ..instructions import Instruction
-from .llm import KeyValues, TurnIds
-from .task_decoder import OpenEndedTaskDecoder, asked_texts
+from .llm import CausalLM, KeyValues
+from .query_hints import Question
+
+if TYPE_CHECKING:
+    from .task_decoder import OpenEndedTaskDecoder
+
+
+class TurnIds(NamedTuple):
+    """Turns of a conversation as S tokens.
+
+    Attributes:
+        ids: S word ids.
+        generated: for each, whether the model is to generate it: an answer's words and its end.
+        starts: where answers begin.
+    """
+
+    ids: list[int]
+    generated: list[bool]
+    starts: list[int]
+
+
+def turn_ids(llm: CausalLM, turns: Sequence[str], num_answer_tokens: int = 1) -> TurnIds:
+    """Ids of turns, the model's first: ``<bos> answer <end> next question <bos> answer <end> ...``.
+
+    Args:
+        llm: gives the tokenizer.
+        turns: answer, question, answer, ...
+        num_answer_tokens: how often ``<bos>`` stands before an answer.
+    """
+    ids, generated, starts = [], [], []
+    for i, text in enumerate(turns):
+        words = llm.word_ids(text)
+        if i % 2:
+            ids += words
+            generated += [False] * len(words)
+        else:
+            starts.append(len(ids))
+            ids += [*[llm.start_id] * num_answer_tokens, *words, llm.tokenizer.eos_token_id]
+            generated += [*[False] * num_answer_tokens, *[True] * (len(words) + 1)]
+    return TurnIds(ids, generated, starts)
+
+
+def find_questions(
+    instructions: Sequence[Instruction], turns: Sequence[Sequence[str]], answer_starts: Sequence[Sequence[int]]
+) -> list[Question]:
+    """The question behind each answer of B conversations: the instruction's words, then the further questions.
+
+    Args:
+        instructions: B instructions.
+        turns: B times what follows the first question, (answer, question, answer, ...).
+        answer_starts: B times the positions at which answers begin; a last question may have none.
+    """
+    return [
+        Question(image, start, text)
+        for image, (instruction, texts, starts) in enumerate(zip(instructions, turns, answer_starts, strict=True))
+        for start, text in zip(starts, [instruction.language, *texts[1::2]], strict=False)
+    ]
 
 
 def answer_logits(
-    decoder: OpenEndedTaskDecoder, instructions: list[Instruction], token_inputs: Tensor, answers: list[Sequence[str]]
+    decoder: 'OpenEndedTaskDecoder', instructions: list[Instruction], token_inputs: Tensor, answers: list[Sequence[str]]
 ) -> tuple[Tensor, Tensor]:
     """Teacher forcing: logits of the words of known answers, those to all questions of a conversation at once.
 
@@ -21,7 +77,7 @@ def answer_logits(
 
     Args:
         decoder: the task decoder.
-        instructions: B instructions that ask for words.
+        instructions: B instructions that ask for text.
         token_inputs: (B, M, width), projected image tokens.
         answers: B times the turns behind the first question, (answer, question, answer, ...).
 
@@ -29,34 +85,34 @@ def answer_logits(
         Logits (B, S, words) and targets (B, S) int64: the answers' words and end tokens; -100 elsewhere.
     """
     llm = decoder.llm
-    answers, turn_ids = zip(
-        *(
-            _fitting(decoder, instruction, turns, token_inputs.shape[1])
-            for instruction, turns in zip(instructions, answers, strict=True)
-        ),
-        strict=True,
-    )
-    ids, said, starts = zip(*turn_ids, strict=True)
+    fitting = [
+        _fitting(decoder, instruction, turns, token_inputs.shape[1])
+        for instruction, turns in zip(instructions, answers, strict=True)
+    ]
+    answers, turns = zip(*fitting, strict=True)
+    ids, generated, starts = zip(*turns, strict=True)
     prefix = decoder.embed_prefix(instructions, token_inputs, answer_length=[len(row) for row in ids])
-    ids, said = (
+    # Lists of B rows -> (B, S + 1)
+    ids, generated = (
         pad_sequence([torch.tensor(row) for row in rows], batch_first=True).to(token_inputs.device)
-        for rows in (ids, said)
+        for rows in (ids, generated)
     )
-    words = decoder.add_asked(llm.embed_words(ids[:, :-1]), starts, asked_texts(instructions, answers), token_inputs)
+    questions = find_questions(instructions, answers, starts)
+    words = decoder.hints.answer_prefix(llm.embed_words(ids[:, :-1]), questions, token_inputs)
     hidden, _ = decoder.continue_prefix(prefix, token_inputs.shape[1], words)
-    targets = ids[:, 1:].masked_fill(~said[:, 1:], -100)
+    targets = ids[:, 1:].masked_fill(~generated[:, 1:], -100)
     return llm.word_logits(hidden[:, -words.shape[1] :]), targets
 
 
 def _fitting(
-    decoder: OpenEndedTaskDecoder, instruction: Instruction, turns: Sequence[str], num_tokens: int
+    decoder: 'OpenEndedTaskDecoder', instruction: Instruction, turns: Sequence[str], num_tokens: int
 ) -> tuple[Sequence[str], TurnIds]:
     """A conversation without its last turns where the LLM has no room for them; the first answer always stays."""
     room = decoder.llm.max_length - decoder.prefix_builder.length(instruction, num_tokens)
-    tokens = decoder.llm.turn_ids(turns, decoder.num_starts)
+    tokens = turn_ids(decoder.llm, turns, decoder.hints.num_answer_tokens)
     while len(turns) > 1 and len(tokens.ids) > room:
         turns = turns[:-2]
-        tokens = decoder.llm.turn_ids(turns, decoder.num_starts)
+        tokens = turn_ids(decoder.llm, turns, decoder.hints.num_answer_tokens)
     return turns, tokens
 
 
@@ -77,7 +133,7 @@ class _Beams:
 
 @torch.no_grad()
 def generate(
-    decoder: OpenEndedTaskDecoder,
+    decoder: 'OpenEndedTaskDecoder',
     instructions: list[Instruction],
     token_inputs: Tensor,
     *,
@@ -86,26 +142,27 @@ def generate(
     num_beams: int = 1,
     length_penalty: float = 1.0,
 ) -> list[str]:
-    """Answers in words; keys and values of what was read are kept, so each step reads one word.
+    """Answers in text; keys and values of what was read are kept, so each step reads one word.
 
     Args:
         decoder: the task decoder.
-        instructions: B instructions that ask for words.
+        instructions: B instructions that ask for text.
         token_inputs: (B, M, width), projected image tokens.
-        histories: B times what was said since the first question, (answer, question, ...); None: nothing yet.
+        histories: B times what followed the first question, (answer, question, ...); None: nothing yet.
         max_length: the most tokens of an answer; a longer one is cut, and so is one with more words than its
             instruction allows.
         num_beams: width of the beam search; 1: greedy.
         length_penalty: answers are ranked by log-probability / length ** ``length_penalty``.
     """
     llm, (batch, num_tokens) = decoder.llm, token_inputs.shape[:2]
-    num_starts = decoder.num_starts
-    prefix = decoder.embed_prefix(
-        instructions, token_inputs, answer_length=max_length + num_starts - 1, histories=histories
+    num_answer_tokens, histories = decoder.hints.num_answer_tokens, histories or [()] * batch
+    prefix = decoder.embed_prefix(instructions, token_inputs, max_length + num_answer_tokens - 1, histories)
+    start = torch.full((batch, num_answer_tokens), llm.start_id, device=token_inputs.device)
+    texts = (
+        [instruction.language, *turns[1::2]][-1] for instruction, turns in zip(instructions, histories, strict=True)
     )
-    start = torch.full((batch, num_starts), llm.start_id, device=token_inputs.device)
-    asked = [texts[-1:] for texts in asked_texts(instructions, histories or [()] * batch)]
-    begin = decoder.add_asked(llm.embed_words(start), [[0]] * batch, asked, token_inputs)
+    questions = [Question(image, 0, text) for image, text in enumerate(texts)]
+    begin = decoder.hints.answer_prefix(llm.embed_words(start), questions, token_inputs)
     hidden, past = decoder.continue_prefix(prefix, num_tokens, begin)
     rows = torch.arange(batch, device=start.device).repeat_interleave(num_beams)
     past = _select(past, rows)
@@ -120,7 +177,7 @@ def generate(
         if _settled(beams, num_beams, length_penalty) or step + 1 == max_length:
             break
         readable = torch.cat([readable, readable.new_ones(len(rows), 1)], dim=1)
-        positions = (prefix.lengths[rows] + num_starts + step)[:, None]
+        positions = (prefix.lengths[rows] + num_answer_tokens + step)[:, None]
         hidden, past = llm(llm.embed_words(words[:, None]), readable[:, None], positions, _select(past, origin))
         log_probs = llm.word_logits(hidden[:, -1]).log_softmax(dim=-1)
     texts = [llm.tokenizer.decode(best, skip_special_tokens=True) for best in _best(beams, length_penalty)]
@@ -154,8 +211,8 @@ def _advance(beams: _Beams, log_probs: Tensor, end: int, length_penalty: float) 
             if token != end:
                 going_on.append((score, row, token))
             elif len(going_on) < width and score > -torch.inf:
-                said = beams.words[row].tolist()
-                beams.finished[i].append((score / (len(said) + 1) ** length_penalty, said))
+                text = beams.words[row].tolist()
+                beams.finished[i].append((score / (len(text) + 1) ** length_penalty, text))
         going_on = going_on[:width]
         scores.append([score for score, _, _ in going_on])
         rows += [row for _, row, _ in going_on]
@@ -186,6 +243,6 @@ def _best(beams: _Beams, length_penalty: float) -> list[list[int]]:
     batch, width = beams.scores.shape
     words = beams.words.view(batch, width, -1).tolist()
     if width == 1:
-        return [done[0][1] if done else said[0] for done, said in zip(beams.finished, words, strict=True)]
+        return [done[0][1] if done else cut[0] for done, cut in zip(beams.finished, words, strict=True)]
     cut = (beams.scores / max(beams.words.shape[1], 1) ** length_penalty).tolist()
     return [max([*done, *zip(cut[i], words[i], strict=True)])[1] for i, done in enumerate(beams.finished)]

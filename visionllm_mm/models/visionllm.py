@@ -1,4 +1,4 @@
-"""The VisionLLM detector: wires backbone, text encoder, image tokenizer and task decoder together (paper, figure 3)."""
+"""The VisionLLM detector: wires the blocks of the paper's figure 3 together."""
 
 import torch
 from mmdet.models.detectors.base import BaseDetector
@@ -6,18 +6,17 @@ from mmdet.registry import MODELS, TASK_UTILS
 from mmdet.structures import DetDataSample, SampleList
 from mmdet.utils import OptConfigType, OptMultiConfig
 from mmengine.structures import InstanceData
-from torch import Tensor
+from torch import Tensor, nn
 
+from ..compat.renamed import refuse_old_options, refuse_old_weights
 from ..instructions import Instruction, Vocabulary, parse_instruction
-from ..structures import ImageTokens, SetTargets
-from .auxiliary.denoising import NoisyStarts, noisy_starts
-from .criterion import Matches, SetCriterion
-from .format_reader import FormatReader, format_logits
-from .losses import WordLoss
+from ..structures import ImageTokens, TrainStep
+from .criterion import SetCriterion
+from .format_reader import FormatReader
+from .layers.added_tokens import AddedTokens
+from .losses import TextLoss
 from .postprocess import SetPostprocessor
-from .prefix import NameSets, Prefix
 from .targets import set_targets
-from .task_decoder import DecoderState
 from .text_decoding import answer_logits, generate
 
 
@@ -25,7 +24,7 @@ from .text_decoding import answer_logits, generate
 class VisionLLM(BaseDetector):
     """A large language model as an open-ended decoder for vision tasks.
 
-    Every data sample carries an ``instruction`` (text with ``<image>``) in its metainfo; it alone says what to look
+    Every data sample carries an ``instruction`` (text with ``<image>``) in its metainfo; it alone states what to look
     for and how to answer.
 
     Args:
@@ -35,17 +34,18 @@ class VisionLLM(BaseDetector):
         image_tokenizer: :class:`LanguageGuidedImageTokenizer`.
         llm: :class:`CausalLM`.
         vocabulary: arguments of :class:`Vocabulary`, the added tokens.
-        task_decoder: further arguments of :class:`OpenEndedTaskDecoder`.
-        criterion: arguments of :class:`SetCriterion`, ``loss_words``, ``loss_format`` where the LLM learns to read
-            output formats, and ``loss_asked``, :class:`AskedObjectsLoss`, for a decoder with ``asked_phrases``; losses
-            and matchers are built here.
+        criterion: arguments of :class:`SetCriterion`, whose losses and assigner are built here, and ``loss_words``,
+            :class:`TextLoss`.
+        added_tokens: further arguments of :meth:`AddedTokens.for_llm`.
+        token_projector: further arguments of :class:`TokenProjector`.
+        hints: what is added to the inputs of the LLM; None: :class:`NoHints`, as in the paper.
+        auxiliary: additions to the losses by name, see :class:`AuxiliaryLoss`; None as a value switches one off.
         format_source: who reads the output format off an instruction while predicting: ``rule``, the parser, or
             ``llm``, see :class:`FormatReader`. While training, the parser does.
-        denoising: arguments of :func:`noisy_starts`, ``copies`` and ``noise``; None: off. Needs a tokenizer that
-            refines sizes.
-        test_cfg: arguments of :class:`SetPostprocessor`, and in ``words`` those of :func:`generate`.
+        test_cfg: arguments of :class:`SetPostprocessor`, and in ``text`` those of :func:`generate`.
         train_cfg: unused; mmdet's tools expect it.
         data_preprocessor, init_cfg: as in any mmdet detector.
+        renamed: options of earlier checkouts, which are refused.
     """
 
     def __init__(
@@ -57,56 +57,55 @@ class VisionLLM(BaseDetector):
         llm: dict,
         vocabulary: dict,
         criterion: dict,
-        task_decoder: OptConfigType = None,
+        added_tokens: OptConfigType = None,
+        token_projector: OptConfigType = None,
+        hints: OptConfigType = None,
+        auxiliary: OptConfigType = None,
         format_source: str = 'rule',
-        denoising: OptConfigType = None,
         test_cfg: OptConfigType = None,
         train_cfg: OptConfigType = None,
         data_preprocessor: OptConfigType = None,
         init_cfg: OptMultiConfig = None,
+        **renamed,
     ) -> None:
+        refuse_old_options(renamed)
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         self.vocabulary = Vocabulary(**vocabulary)
         self.backbone = MODELS.build(backbone)
         self.neck = MODELS.build(neck)
         self.text_encoder = MODELS.build(text_encoder)
         self.image_tokenizer = MODELS.build(dict(image_tokenizer, text_dims=self.text_encoder.embed_dims))
-        decoder = dict(type='OpenEndedTaskDecoder') | (task_decoder or {})
-        self.task_decoder = MODELS.build(
-            dict(
-                decoder,
-                llm=MODELS.build(llm),
-                vocabulary=self.vocabulary,
-                token_dims=self.image_tokenizer.embed_dims,
-                place_dims=self.image_tokenizer.place_dims,
-            )
-        )
-        parts = {
-            name: TASK_UTILS.build(cfg)
-            for name, cfg in criterion.items()
-            if name.endswith('assigner') and cfg is not None
-        }
-        parts |= {
-            name: MODELS.build(cfg) for name, cfg in criterion.items() if name.startswith('loss_') and cfg is not None
-        }
-        self.loss_words = parts.pop('loss_words', None) or WordLoss()
-        self.loss_format = parts.pop('loss_format', None)
-        self.loss_asked = parts.pop('loss_asked', None)
+        self.task_decoder = self._build_task_decoder(llm, added_tokens or {}, token_projector or {}, hints or {})
+        parts = {name: MODELS.build(cfg) for name, cfg in criterion.items() if name != 'assigner' and cfg is not None}
+        self.loss_words = parts.pop('loss_words', None) or TextLoss()
+        self.criterion = SetCriterion(TASK_UTILS.build(criterion['assigner']), **parts)
         if format_source not in ('rule', 'llm'):
             raise ValueError(f"format_source must be 'rule' or 'llm', got {format_source!r}")
         self.format_reader = FormatReader(self.task_decoder, self.vocabulary) if format_source == 'llm' else None
-        self.criterion = SetCriterion(**parts)
-        if self.criterion.loss_outline is not None and self.task_decoder.point_places is None:
-            raise ValueError(
-                'criterion.loss_outline needs task_decoder.place_points=True: it teaches what point '
-                'queries say by themselves'
+        settings = dict(test_cfg or {})
+        self.generation = dict(settings.pop('text', {}))
+        self.postprocessor = SetPostprocessor(**settings)
+        additions = {name: MODELS.build(cfg) for name, cfg in (auxiliary or {}).items() if cfg is not None}
+        self.auxiliary = nn.ModuleDict(additions)
+        for part in self.auxiliary.values():
+            part.check(self)
+
+    def _build_task_decoder(self, llm: dict, added_tokens: dict, token_projector: dict, hints: dict) -> nn.Module:
+        llm, tokenizer = MODELS.build(llm), self.image_tokenizer
+        tokens = AddedTokens.for_llm(llm, self.vocabulary, **added_tokens)
+        sizes = dict(token_dims=tokenizer.embed_dims, llm_dims=llm.embed_dims, box_dims=tokenizer.box_dims)
+        projector = dict(type='TokenProjector', word_norm=llm.word_norm) | sizes | token_projector
+        hints = dict(type='NoHints', llm=llm, vocabulary=self.vocabulary) | hints
+        return MODELS.build(
+            dict(
+                type='OpenEndedTaskDecoder',
+                llm=llm,
+                vocabulary=self.vocabulary,
+                added_tokens=tokens,
+                projector=MODELS.build(projector),
+                hints=MODELS.build(hints),
             )
-        self.postprocessor = SetPostprocessor(**{k: v for k, v in (test_cfg or {}).items() if k != 'words'})
-        if denoising is not None and not self.image_tokenizer.refine_sizes:
-            raise ValueError('denoising needs image_tokenizer.refine_sizes=True: its tokens start at boxes')
-        self.denoising = denoising
-        self.failures: list[tuple[str | None, str]] | None = None
-        self.generation = dict((test_cfg or {}).get('words', {}))
+        )
 
     def train(self, mode: bool = True) -> 'VisionLLM':
         self._forget_formats()
@@ -115,13 +114,15 @@ class VisionLLM(BaseDetector):
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         """Refuses weights of another model, which a non-strict load would pass over with a warning."""
         self._forget_formats()
-        parts = sorted({name.removeprefix(prefix).split('.')[0] for name in state_dict if name.startswith(prefix)})
+        names = [name.removeprefix(prefix) for name in state_dict if name.startswith(prefix)]
+        parts = sorted({name.split('.')[0] for name in names})
         if 'task_decoder' not in parts:
             raise ValueError(
                 f'the checkpoint holds no VisionLLM: it has {parts}, but no task_decoder. To begin with the backbone '
                 "of another detector set model.backbone.init_cfg=dict(type='Pretrained', checkpoint=..., "
                 "prefix='backbone.')"
             )
+        refuse_old_weights(names)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _forget_formats(self) -> None:
@@ -153,151 +154,75 @@ class VisionLLM(BaseDetector):
         features: tuple[Tensor, ...],
         data_samples: SampleList,
         instructions: list[Instruction],
-        extra_places: Tensor | None = None,
+        extra_boxes: Tensor | None = None,
     ) -> ImageTokens:
         """L feature maps (B, D, H_l, W_l) and instructions to image tokens."""
         language, padding = self.text_encoder([instruction.language for instruction in instructions])
-        return self.image_tokenizer(features, language, padding, data_samples, extra_places)
+        return self.image_tokenizer(features, language, padding, data_samples, extra_boxes)
 
     def project(self, tokens: ImageTokens) -> tuple[Tensor, Tensor]:
-        """Contents per layer (layers, B, M, LLM width), and what the LLM reads of the tokens (B, M, LLM width)."""
-        content = self.task_decoder.projector.project_content(tokens.embeddings)
-        inputs = self.task_decoder.projector(
-            content[-1], tokens.places_norm[-1].detach(), tokens.objectness[-1].detach().sigmoid()
-        )
-        return content, inputs
-
-    def _read(
-        self, features: tuple[Tensor, ...], data_samples: SampleList, extra_places: Tensor | None = None
-    ) -> tuple[list[Instruction], ImageTokens, Tensor, DecoderState]:
-        instructions = self.parse_instructions(data_samples)
-        tokens = self.tokenize(features, data_samples, instructions, extra_places)
-        content, inputs = self.project(tokens)
-        return instructions, tokens, content, self.task_decoder.read(instructions, inputs)
+        """Contents (layers, B, M, width), and what the LLM reads of the tokens (B, M, width)."""
+        decoder = self.task_decoder
+        content = decoder.projector.project_content(tokens.embeddings)
+        inputs = decoder.projector(content[-1], tokens.boxes_cxcywh[-1].detach())
+        return content, decoder.hints.image_tokens(inputs, tokens.objectness[-1].detach().sigmoid())
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: SampleList) -> dict[str, Tensor]:
-        """Losses of a batch by name: L_tok + L_dec (+ alignment), or ``loss_words`` where words are asked for.
+        """Losses of a batch by name: L_tok + L_dec (+ alignment), or ``loss_words`` where text is asked for.
 
         Raises:
-            ValueError: also when some images ask for objects and others for words.
+            ValueError: also when some images ask for objects and others for text.
         """
-        asks_for_words = {instruction.asks_for_words for instruction in self.parse_instructions(batch_data_samples)}
-        if len(asks_for_words) > 1:
+        step = self.read(batch_inputs, batch_data_samples)
+        losses = self.text_losses(step) if step.asks_for_text else self.set_losses(step)
+        for part in self.auxiliary.values():
+            losses |= part(self, step)
+        return losses
+
+    def read(self, batch_inputs: Tensor, data_samples: SampleList) -> TrainStep:
+        """A step up to what the LLM reads of the image tokens."""
+        step = TrainStep(data_samples, self.parse_instructions(data_samples))
+        if len({instruction.asks_for_text for instruction in step.instructions}) > 1:
             raise ValueError(
-                'some images of the batch ask for objects and others for words: train on one task per batch'
+                'some images of the batch ask for objects and others for text: train on one task per batch'
             )
-        read = self._word_losses if asks_for_words.pop() else self._set_losses
-        losses = read(self.extract_feat(batch_inputs), batch_data_samples)
-        if self.loss_format is not None:
-            losses['loss_format'] = self.format_loss(batch_data_samples)
-        return losses
+        if all('object_names' in sample for sample in data_samples):
+            step.names = self.task_decoder.prefix_builder.embed_names([sample.object_names for sample in data_samples])
+        if step.names is not None or not step.asks_for_text:
+            step.targets = set_targets(data_samples)
+        for part in self.auxiliary.values():
+            part.prepare(step)
+        extra_boxes = None if step.noisy_boxes is None else step.noisy_boxes.boxes_cxcywh
+        features = self.extract_feat(batch_inputs)
+        step.tokens = self.tokenize(features, data_samples, step.instructions, extra_boxes)
+        step.content, step.inputs = self.project(step.tokens)
+        return step
 
-    def format_loss(self, data_samples: SampleList) -> Tensor:
-        """Loss of reading the output formats off the instructions of B samples, of which no image is needed.
-
-        Zero without ``loss_format``. A ``scrambled_instruction`` is read instead, see :class:`ScrambleWording`.
-        """
-        if self.loss_format is None:
-            return torch.zeros(())
-        instructions = []
-        for instruction, sample in zip(self.parse_instructions(data_samples), data_samples, strict=True):
-            if 'scrambled_instruction' in sample:
-                # Among scrambled words the rules find a class set and a format, but not whether words are asked for.
-                known = instruction.output_format if instruction.asks_for_words else None
-                instruction = parse_instruction(sample.scrambled_instruction, self.vocabulary, known)
-            instructions.append(instruction)
-        counts = [instruction.num_points for instruction in instructions]
-        logits = format_logits(self.task_decoder, instructions, max(1, *counts))
-        return self.loss_format(logits, torch.tensor(counts, device=logits.device))
-
-    def _set_losses(self, features: tuple[Tensor, ...], data_samples: SampleList) -> dict[str, Tensor]:
-        targets = set_targets(data_samples)
-        starts = self._starts(targets, data_samples)
-        instructions, tokens, content, state = self._read(
-            features, data_samples, None if starts is None else starts.places_norm
-        )
+    def set_losses(self, step: TrainStep) -> dict[str, Tensor]:
+        """L_tok + L_dec of a step that asks for objects; sets its ``matches``."""
+        state = self.task_decoder.read(step.instructions, step.inputs)
+        step.names = step.names or state.prefix.names
         class_logits = self.task_decoder.class_logits(state)
-        matches = self.criterion.match(tokens, class_logits, targets)
-        num_points = max(instruction.num_points for instruction in instructions)
-        point_logits = self.task_decoder.point_logits(state, matches.tokens, num_points)
-        names = self._object_names(data_samples) or state.prefix
-        losses = self.criterion(tokens, content, class_logits, point_logits, names, matches, targets)
-        return losses | self._further_losses(data_samples, tokens, state.token_inputs, names, matches, starts, targets)
+        step.matches = self.criterion.match(step.tokens, step.targets, class_logits)
+        num_points = max(instruction.num_points for instruction in step.instructions)
+        point_logits = self.task_decoder.point_logits(state, step.matches.tokens, num_points)
+        return self.criterion(step, class_logits, point_logits)
 
-    def _object_names(self, data_samples: SampleList) -> NameSets | None:
-        """What the objects of all images are called, whatever the instructions ask for; None where it is not known."""
-        if any('object_names' not in sample for sample in data_samples):
-            return None
-        return self.task_decoder.prefix_builder.embed_names([sample.object_names for sample in data_samples])
-
-    def _starts(self, targets: list[SetTargets], data_samples: SampleList) -> NoisyStarts | None:
-        if self.denoising is None:
-            return None
-        return noisy_starts(targets, [sample.get('noise_seed') for sample in data_samples], **self.denoising)
-
-    def _further_losses(
-        self,
-        data_samples: SampleList,
-        tokens: ImageTokens,
-        inputs: Tensor,
-        names: NameSets | Prefix,
-        matches: Matches,
-        starts: NoisyStarts | None,
-        targets: list[SetTargets],
-    ) -> dict[str, Tensor]:
-        """What known objects teach besides, whatever is asked for: phrases, outlines, proposals and denoising."""
-        losses = self._outline_loss(tokens, inputs, matches, targets)
-        if self.loss_asked is not None:
-            losses['loss_asked'] = self.loss_asked(
-                self.task_decoder, data_samples, inputs, matches.slots(targets), targets
-            )
-        if tokens.proposals is not None:
-            losses |= self.criterion.proposal_losses(
-                tokens.proposals, self.task_decoder.projector.project_content, names, targets
-            )
-        if starts is not None:
-            near = self.criterion.match_starts(starts, targets)
-            content, inputs = self.project(tokens.extra)
-            denoising = self.criterion.denoising_losses(tokens.extra, content, names, near)
-            denoising |= self._outline_loss(tokens.extra, inputs, near, targets)
-            losses |= {f'dn.{name}': loss for name, loss in denoising.items()}
-        return losses
-
-    def _outline_loss(
-        self, tokens: ImageTokens, inputs: Tensor, matches: Matches, targets: list[SetTargets]
-    ) -> dict[str, Tensor]:
-        """Loss of what the point queries of matched tokens say by themselves; nothing where no outlines are known."""
-        length = matches.outlines_norm.shape[2]
-        if self.criterion.loss_outline is None or length == 0:
-            return {}
-        # Without the padding it is half the work.
-        images, columns = matches.valid.nonzero(as_tuple=True)
-        inputs = inputs[images, matches.tokens[images, columns]]
-        counts = torch.tensor([target.outlines_norm.shape[1] for target in targets], device=inputs.device)
-        point_logits = self.task_decoder.query_point_logits(inputs[:, None], counts[images], length)
-        return dict(loss_outline=self.criterion.find_outline_loss(point_logits[:, 0], tokens, matches))
-
-    def _word_losses(self, features: tuple[Tensor, ...], data_samples: SampleList) -> dict[str, Tensor]:
-        """Loss of the words and, where the objects of all images are known, of what the tokens should describe."""
-        instructions = self.parse_instructions(data_samples)
-        names = self._object_names(data_samples)
-        targets = set_targets(data_samples) if names else []
-        starts = self._starts(targets, data_samples) if names else None
-        tokens = self.tokenize(features, data_samples, instructions, None if starts is None else starts.places_norm)
-        content, inputs = self.project(tokens)
-        answers = [sample.answer for sample in data_samples]
-        losses = dict(loss_words=self.loss_words(*answer_logits(self.task_decoder, instructions, inputs, answers)))
-        if names:
-            matches = self.criterion.match_known(tokens, targets)
-            losses |= self.criterion.known_object_losses(tokens, content, names, matches)
-            losses |= self._further_losses(data_samples, tokens, inputs, names, matches, starts, targets)
-        return losses
+    def text_losses(self, step: TrainStep) -> dict[str, Tensor]:
+        """Loss of the text and, where the objects of all images are known, of what the tokens should describe."""
+        answers = [sample.answer for sample in step.samples]
+        logits, words = answer_logits(self.task_decoder, step.instructions, step.inputs, answers)
+        losses = dict(loss_words=self.loss_words(logits, words))
+        if step.targets is None:
+            return losses
+        step.matches = self.criterion.match(step.tokens, step.targets)
+        return losses | self.criterion.object_losses(step)
 
     def predict(self, batch_inputs: Tensor, batch_data_samples: SampleList, rescale: bool = True) -> SampleList:
-        """Predictions as mmdet's ``pred_instances``, or as ``pred_text`` where words are asked for.
+        """Predictions as mmdet's ``pred_instances``, or as ``pred_text`` where text is asked for.
 
         ``pred_instances`` has bboxes (xyxy, px), scores, labels and label_names; for named points, or three and more,
-        also points (P, N, 2) in px, and for outlines the masks (P, H, W) that they enclose, once more as COCO's RLE in
+        also points (P, N, 2) in px, and for polygons the masks (P, H, W) that they enclose, once more as COCO's RLE in
         mask_rles. ``class_tokens`` (P,) and ``offset_bins`` (P, N, 2) are the most likely tokens of the answers,
         ``<ck>`` and ``<pi>``, i within the range that the instruction states; points are finer, see
         :func:`decode_expected_offsets`.
@@ -310,58 +235,59 @@ class VisionLLM(BaseDetector):
             rescale: whether the boxes are in pixels of the original images.
 
         Raises:
-            ValueError: when a sample can't be answered; where ``failures`` is a list, any error is noted there instead,
-                and the sample gets an empty answer and a ``failure``, see :class:`ReportFailuresHook`.
+            ValueError: when a sample can't be answered.
         """
-        if self.failures is None:
-            for sample in batch_data_samples:
-                if 'failure' in sample:
-                    raise ValueError(f'{sample.get("img_path")} could not be loaded: {sample.failure}')
-            return self._predict(batch_inputs, batch_data_samples, rescale)
-        for sample in batch_data_samples:
-            if 'failure' in sample:
-                self._fail(sample, sample.failure)
-        rows = [i for i, sample in enumerate(batch_data_samples) if 'failure' not in sample]
-        try:
+        instructions = self.parse_instructions(batch_data_samples)
+        features = self.extract_feat(batch_inputs)
+        for asks_for_text, answer in ((True, self._predict_text), (False, self._predict_objects)):
+            rows = [i for i, instruction in enumerate(instructions) if instruction.asks_for_text == asks_for_text]
             if rows:
-                self._predict(batch_inputs[rows], [batch_data_samples[i] for i in rows], rescale)
-        except Exception as error:  # whatever it is, the other samples are worth an answer
-            if len(rows) == 1:
-                self._fail(batch_data_samples[rows[0]], str(error) or type(error).__name__)
-            else:
-                for i in rows:
-                    self.predict(batch_inputs[i : i + 1], batch_data_samples[i : i + 1], rescale)
+                answer(
+                    tuple(level[rows] for level in features),
+                    [batch_data_samples[i] for i in rows],
+                    [instructions[i] for i in rows],
+                    rescale,
+                )
         return batch_data_samples
 
-    def _fail(self, sample: DetDataSample, reason: str) -> None:
-        self.failures.append((sample.get('img_path'), reason))
-        sample.set_metainfo(dict(failure=reason))
-        self.postprocessor.answer_nothing(sample)
+    def _predict_text(
+        self, features: tuple[Tensor, ...], data_samples: SampleList, instructions: list[Instruction], rescale: bool
+    ) -> None:
+        _, inputs = self.project(self.tokenize(features, data_samples, instructions))
+        histories = [sample.get('history', ()) for sample in data_samples]
+        texts = generate(self.task_decoder, instructions, inputs, histories=histories, **self.generation)
+        for sample, text in zip(data_samples, texts, strict=True):
+            sample.pred_text = text
 
-    def _predict(self, batch_inputs: Tensor, batch_data_samples: SampleList, rescale: bool) -> SampleList:
-        asks_for_words = [i.asks_for_words for i in self.parse_instructions(batch_data_samples)]
-        if any(asks_for_words) and not all(asks_for_words):
-            for wanted in (True, False):
-                rows = [i for i, words in enumerate(asks_for_words) if words == wanted]
-                self._predict(batch_inputs[rows], [batch_data_samples[i] for i in rows], rescale)
-            return batch_data_samples
-        features = self.extract_feat(batch_inputs)
-        if asks_for_words[0]:
-            return self._predict_words(features, batch_data_samples)
-        results = self._predict_objects(features, batch_data_samples, rescale)
-        num_groups = [len(sample.get('class_groups', ())) for sample in batch_data_samples]
+    def _predict_objects(
+        self, features: tuple[Tensor, ...], data_samples: SampleList, instructions: list[Instruction], rescale: bool
+    ) -> None:
+        results = self._find_objects(features, data_samples, instructions, rescale)
+        num_groups = [len(sample.get('class_groups', ())) for sample in data_samples]
         for group in range(1, max(num_groups)):
             rows = [i for i, count in enumerate(num_groups) if count > group]
-            asked = [self._ask_group(batch_data_samples[i], group) for i in rows]
-            found = self._predict_objects(tuple(level[rows] for level in features), asked, rescale)
+            samples = [self._with_group(data_samples[i], group) for i in rows]
+            levels = tuple(level[rows] for level in features)
+            found = self._find_objects(levels, samples, self.parse_instructions(samples), rescale)
             for i, more in zip(rows, found, strict=True):
                 results[i] = self.postprocessor.keep_best(InstanceData.cat([results[i], more]))
-        return self.add_pred_to_datasample(batch_data_samples, results)
+        self.add_pred_to_datasample(data_samples, results)
 
     @staticmethod
-    def _ask_group(sample: DetDataSample, group: int) -> DetDataSample:
+    def _with_group(sample: DetDataSample, group: int) -> DetDataSample:
         text, labels = sample.class_groups[group]
         return DetDataSample(metainfo=sample.metainfo | dict(instruction=text, class_labels=labels))
+
+    def _find_objects(
+        self, features: tuple[Tensor, ...], data_samples: SampleList, instructions: list[Instruction], rescale: bool
+    ) -> list[InstanceData]:
+        tokens = self.tokenize(features, data_samples, instructions)
+        state = self.task_decoder.read(instructions, self.project(tokens)[1])
+        class_logits = self.task_decoder.class_logits(state)
+        selection = self.postprocessor.select(tokens, class_logits, state.prefix.names.class_valid)
+        num_points = max(instruction.num_points for instruction in instructions)
+        point_logits = self.task_decoder.point_logits(state, selection.tokens, num_points)
+        return self.postprocessor(tokens, selection, point_logits, instructions, data_samples, rescale)
 
     def check_instructions(self, texts: list[str]) -> None:
         """Reads instructions without images.
@@ -373,15 +299,12 @@ class VisionLLM(BaseDetector):
             return
         instructions = [self._read_without_image(text) for text in texts]
         self.text_encoder.check_lengths([instruction.language for instruction in instructions])
-        words = self.generation.get('max_length', 50) + self.task_decoder.num_starts - 1
-        self.task_decoder.prefix_builder.check_lengths(
-            instructions,
-            self.image_tokenizer.num_tokens,
-            [words if i.asks_for_words else len(i.output_format) for i in instructions],
-        )
+        length = self.generation.get('max_length', 50) + self.task_decoder.hints.num_answer_tokens - 1
+        answers = [length if i.asks_for_text else len(i.output_format) for i in instructions]
+        self.task_decoder.prefix_builder.check_lengths(instructions, self.image_tokenizer.num_tokens, answers)
 
     def _read_without_image(self, text: str) -> Instruction:
-        """What the rules read, and the LLM of a wording that states no format."""
+        """What the rules read, and the LLM of a template that states no format."""
         try:
             return parse_instruction(text, self.vocabulary)
         except ValueError:
@@ -389,29 +312,13 @@ class VisionLLM(BaseDetector):
                 raise
             return self.format_reader([text])[0]
 
-    def _predict_objects(
-        self, features: tuple[Tensor, ...], data_samples: SampleList, rescale: bool
-    ) -> list[InstanceData]:
-        instructions, tokens, _, state = self._read(features, data_samples)
-        selection = self.postprocessor.select(tokens, self.task_decoder.class_logits(state), state.prefix.class_valid)
-        num_points = max(instruction.num_points for instruction in instructions)
-        logits = self.task_decoder.point_logits(state, selection.tokens, num_points)
-        return self.postprocessor(tokens, selection, logits, instructions, data_samples, rescale)
-
-    def _predict_words(self, features: tuple[Tensor, ...], data_samples: SampleList) -> SampleList:
-        instructions = self.parse_instructions(data_samples)
-        _, inputs = self.project(self.tokenize(features, data_samples, instructions))
-        histories = [sample.get('history', ()) for sample in data_samples]
-        texts = generate(self.task_decoder, instructions, inputs, histories=histories, **self.generation)
-        for sample, text in zip(data_samples, texts, strict=True):
-            sample.pred_text = text
-        return data_samples
-
     def _forward(self, batch_inputs: Tensor, batch_data_samples: SampleList) -> tuple[Tensor, ...]:
-        """Raw outputs: objectness (B, M), centres (B, M, 2), class logits (B, M, K + 1) and point logits of all
+        """Raw outputs: objectness (B, M), centers (B, M, 2), class logits (B, M, K + 1) and point logits of all
         tokens (B, M, N, 2, 2R + 1)."""
-        instructions, tokens, _, state = self._read(self.extract_feat(batch_inputs), batch_data_samples)
-        everyone = torch.arange(state.token_inputs.shape[1], device=batch_inputs.device)
+        instructions = self.parse_instructions(batch_data_samples)
+        tokens = self.tokenize(self.extract_feat(batch_inputs), batch_data_samples, instructions)
+        state = self.task_decoder.read(instructions, self.project(tokens)[1])
+        all_tokens = torch.arange(self.image_tokenizer.num_tokens, device=batch_inputs.device)
         num_points = max(1, *(instruction.num_points for instruction in instructions))
-        points = self.task_decoder.point_logits(state, everyone.expand(len(batch_inputs), -1), num_points)
+        points = self.task_decoder.point_logits(state, all_tokens.expand(len(batch_inputs), -1), num_points)
         return tokens.objectness[-1], tokens.centers_norm[-1], self.task_decoder.class_logits(state), points

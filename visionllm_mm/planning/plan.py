@@ -10,7 +10,7 @@ from torch import nn
 from ..models import VisionLLM
 from .meter import Meter
 from .shapes_only import ShapesOnly, compiled_attention
-from .workload import Workload, autocast, build_model, is_left_out_of_checkpoints, run_blocks
+from .workload import Workload, autocast, build_model, is_left_out_of_checkpoints, run_stages
 
 # Numbers per trained parameter that the optimizer keeps.
 OPTIMIZER_STATES = {'AdamW': 2, 'Adam': 2, 'SGD': 1}
@@ -76,7 +76,7 @@ def training_step(model: VisionLLM, cfg: Config, work: Workload, meter: Meter) -
     images = torch.rand(work.batch, 3, *work.image_size)
     meter.reset_peak()
     with autocast(cfg)():
-        loss = run_blocks(model, work, images, meter)
+        loss = run_stages(model, work, images, meter)
     forward = meter.live
     loss.backward()
     gradients = sum(p.grad.numel() * p.grad.element_size() for p in model.parameters() if p.grad is not None)
@@ -90,7 +90,7 @@ def inference_step(model: VisionLLM, work: Workload, meter: Meter) -> dict[str, 
     model.eval()
     images = torch.rand(work.batch, 3, *work.image_size)
     meter.reset_peak()
-    run_blocks(model, work, images, meter)
+    run_stages(model, work, images, meter)
     return dict(peak=meter.peak, peak_at=meter.peak_at[0])
 
 

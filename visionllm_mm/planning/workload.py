@@ -1,11 +1,12 @@
-"""A model and the input of one step, built from a config; the step runs the blocks as VisionLLM does."""
+"""A model and the input of one step, built from a config; the step runs the model's own stages."""
 
 import copy
 import json
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import torch
 from mmdet.datasets import CocoDataset
@@ -17,7 +18,8 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from ..instructions import DETECTION_TEMPLATES, build_instruction, point_format
-from ..models import VisionLLM
+from ..models import FormatLoss, VisionLLM
+from ..models.auxiliary import AuxiliaryLoss
 from .meter import Meter
 
 _NOT_SIZES = ('architectures', 'transformers_version', 'torch_dtype', 'dtype', '_name_or_path', 'path')
@@ -149,43 +151,64 @@ def autocast(cfg: Config) -> Callable[[], object]:
     return lambda: torch.autocast('cpu', dtype=dtype)
 
 
-def run_blocks(model: VisionLLM, work: Workload, images: Tensor, meter: Meter) -> Tensor:
-    """The blocks one after the other, each a phase of the meter.
+def run_stages(model: VisionLLM, work: Workload, images: Tensor, meter: Meter) -> Tensor:
+    """The model's own stages up to the logits, each a phase of the meter.
+
+    Matching and losses are left out: they need numbers, and are small.
 
     Returns:
-        The sum of all outputs, which stands for the losses: they depend on the matching, and are small.
+        The sum of all outputs, which stands for the losses.
     """
-    data_samples = samples(work, model)
-    instructions = model.parse_instructions(data_samples)
-    training, decoder = model.training, model.task_decoder
-    copies = model.denoising['copies'] * work.objects if training and model.denoising else 0
-    with meter.phase('backbone'):
-        features = model.backbone(images)
-    with meter.phase('neck'):
-        features = model.neck(features)
-    with meter.phase('text encoder'):
-        language, padding = model.text_encoder([instruction.language for instruction in instructions])
-    with meter.phase('image tokenizer'):
-        tokens = model.image_tokenizer(
-            features, language, padding, data_samples, torch.rand(work.batch, copies, 4) if copies else None
-        )
-    with meter.phase('projector'):
-        content, inputs = model.project(tokens)
-        if copies:
-            content = content.sum() + decoder.projector.project_content(tokens.extra.embeddings).sum()
-    with meter.phase('LLM: prefix, pass 1'):
-        state = decoder.read(instructions, inputs)
-        class_logits = decoder.class_logits(state)
-    num_tokens = model.image_tokenizer.num_tokens
-    kept = work.objects if training else work.kept or num_tokens
-    with meter.phase('LLM: pass 2'):
-        places = torch.arange(min(kept, num_tokens)).expand(work.batch, -1)
-        point_logits = decoder.point_logits(state, places, work.num_points)
-    formats = torch.zeros(())
-    if training and model.loss_format:
-        with meter.phase('LLM: formats'):
-            formats = model.format_loss(data_samples)
-    outputs = [formats, content, class_logits, point_logits, tokens.objectness, tokens.places_norm]
-    if tokens.proposals is not None:
-        outputs += [tokens.proposals.objectness, tokens.proposals.places_norm]
+    with stages(model, meter.phase):
+        step = model.read(images, samples(work, model))
+        state = model.task_decoder.read(step.instructions, step.inputs)
+        num_tokens = model.image_tokenizer.num_tokens
+        kept = work.objects if model.training else work.kept or num_tokens
+        rows = torch.arange(min(kept, num_tokens)).expand(work.batch, -1)
+        point_logits = model.task_decoder.point_logits(state, rows, work.num_points)
+        outputs = [step.content, model.task_decoder.class_logits(state), point_logits]
+        outputs += [step.tokens.objectness, step.tokens.boxes_cxcywh]
+        if step.tokens.proposals is not None:
+            outputs += [step.tokens.proposals.objectness, step.tokens.proposals.boxes_cxcywh]
+        if model.training:
+            if step.tokens.extra is not None:
+                outputs += model.project(step.tokens.extra)
+            outputs += [part(model, step)['loss_format'] for part in model.auxiliary.values() if is_format_loss(part)]
     return sum(x.sum() for x in outputs)
+
+
+def is_format_loss(part: AuxiliaryLoss) -> bool:
+    return isinstance(part, FormatLoss)
+
+
+@contextmanager
+def stages(model: VisionLLM, phase: Callable[[str], AbstractContextManager]) -> Iterator[None]:
+    """Within it, each stage of the model runs in a phase of its name.
+
+    Args:
+        model: the model, whose methods are wrapped.
+        phase: name of a stage -> context that it runs in.
+    """
+    parts = [
+        ('backbone', model.backbone, 'forward'),
+        ('neck', model.neck, 'forward'),
+        ('text encoder', model.text_encoder, 'forward'),
+        ('image tokenizer', model.image_tokenizer, 'forward'),
+        ('projector', model, 'project'),
+        ('LLM: prefix, pass 1', model.task_decoder, 'read'),
+        ('LLM: prefix, pass 1', model.task_decoder, 'class_logits'),
+        ('LLM: pass 2', model.task_decoder, 'point_logits'),
+        *(('LLM: formats', part, 'forward') for part in model.auxiliary.values() if is_format_loss(part)),
+    ]
+
+    def wrapped(name: str, run: Callable) -> Callable:
+        def in_phase(*args, **kwargs):
+            with phase(name):
+                return run(*args, **kwargs)
+
+        return in_phase
+
+    with ExitStack() as patches:
+        for name, part, method in parts:
+            patches.enter_context(mock.patch.object(part, method, wrapped(name, getattr(part, method))))
+        yield

@@ -1,4 +1,4 @@
-"""What the warm-ups of the task decoder share: each is run once, and its result is kept as a file."""
+"""Hooks that warm the task decoder up before the first image; each result is kept as a file."""
 
 import copy
 import hashlib
@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from mmdet.registry import HOOKS
+from mmdet.structures import SampleList
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -18,15 +19,18 @@ from torch import Tensor, nn
 
 from ..atomic_files import write_files
 from ..datasets.required_files import named_files
-from .simulated_tokens import DescribedImages, described_images, warm_up_on_descriptions
-from .warmups import report_means, train_steps, warm_up
+from ..instructions import parse_instruction
+from ..models.auxiliary import FormatLoss
+from .warmups import report_means, train_steps, warm_up_on_simulated_tokens, warm_up_on_text
 
 _PACKAGE = Path(__file__).resolve().parents[1]
+# What the warm-ups import, and nothing that the backbone or the image tokenizer is made of.
+_CODE = ('small_llm', 'models', 'models/layers', 'models/auxiliary', 'instructions', 'datasets', 'datasets/transforms')
 
 
 @contextmanager
 def _own_randomness(seed: int) -> Iterator[None]:
-    """What is drawn inside depends on the seed alone, and changes nothing that is drawn outside."""
+    """Random numbers inside depend on the seed alone, and those outside do not depend on what runs inside."""
     state = np.random.get_state()
     np.random.seed(seed)
     try:
@@ -41,11 +45,11 @@ class WarmupHook(Hook):
     """Trains the task decoder before the first image; skipped when the run resumes.
 
     The result lies in ``cache_dir`` under a name made from everything that it depends on: settings, files of data, the
-    weights before it, and this package's code of models, instructions and data. So a run that begins again reads it
-    instead; files of wordings are known by their names alone. In a distributed run the first process gives it to all.
+    weights before it, and the code that it runs. So a run that begins again reads it instead; files of templates are
+    known by their names alone. In a distributed run the first process gives it to all.
 
     Args:
-        settings: with ``seed``, of all that is drawn at random.
+        settings: with ``seed``, of all that is random.
         cache_dir: folder of the files.
     """
 
@@ -56,7 +60,7 @@ class WarmupHook(Hook):
         self.cache_dir = Path(cache_dir)
 
     @abstractmethod
-    def describe(self, model: nn.Module) -> dict:
+    def all_settings(self, model: nn.Module) -> dict:
         """All settings that the result depends on, as JSON takes them."""
 
     @abstractmethod
@@ -86,10 +90,11 @@ class WarmupHook(Hook):
 
     def _key(self, model: nn.Module) -> str:
         settings = dict(
-            self.describe(model), hook=type(self).__name__, words=model.task_decoder.llm.tokenizer.get_vocab()
+            self.all_settings(model), hook=type(self).__name__, words=model.task_decoder.llm.tokenizer.get_vocab()
         )
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-        code = [file for part in ('models', 'instructions', 'datasets') for file in (_PACKAGE / part).rglob('*.py')]
+        code = [_PACKAGE / 'structures.py']
+        code += [file for folder in _CODE for file in (_PACKAGE / folder).glob('*.py')]
         for file in (*sorted(code), *self.files()):
             digest.update(file.read_bytes())
         for name, value in model.task_decoder.state_dict().items():
@@ -98,7 +103,7 @@ class WarmupHook(Hook):
         return digest.hexdigest()[:16]
 
 
-class ToldWarmupHook(WarmupHook):
+class DatasetWarmupHook(WarmupHook):
     """A warm-up on the samples of data sets whose pipelines load no images.
 
     Args:
@@ -127,7 +132,7 @@ class ToldWarmupHook(WarmupHook):
             ),
         )
 
-    def describe(self, model: nn.Module) -> dict:
+    def all_settings(self, model: nn.Module) -> dict:
         return dict(self.settings, loader=self.loader)
 
     def files(self) -> list[Path]:
@@ -136,12 +141,12 @@ class ToldWarmupHook(WarmupHook):
 
 @HOOKS.register_module()
 class TextWarmupHook(WarmupHook):
-    """Warms the task decoder up on text alone before the first image (design 3.3).
+    """Warms the task decoder up on text alone before the first image.
 
     Skipped when the run resumes or loads weights, unless these are of other parts (``tools/convert_weights.py``).
 
     Args:
-        num_iters, batch_size, lr, noise, seed: see :func:`visionllm_mm.small_llm.warmups.warm_up`.
+        num_iters, batch_size, lr, noise, seed: see :func:`visionllm_mm.small_llm.warmups.warm_up_on_text`.
         kwargs: see :class:`WarmupHook`.
     """
 
@@ -159,15 +164,15 @@ class TextWarmupHook(WarmupHook):
         if not runner._load_from or self._decoder_is_new:
             super().before_train(runner)
 
-    def describe(self, model: nn.Module) -> dict:
+    def all_settings(self, model: nn.Module) -> dict:
         return dict(self.settings, num_tokens=model.image_tokenizer.num_tokens)
 
     def run(self, runner: Runner, model: nn.Module) -> None:
         count = self.settings['num_iters']
         runner.logger.info(f'text-only warm-up of the task decoder: {count} steps')
-        accuracy = warm_up(
+        accuracy = warm_up_on_text(
             model.task_decoder,
-            **self.describe(model),
+            **self.all_settings(model),
             report=lambda step, loss, correct: runner.logger.info(
                 f'text-only warm-up [{step}/{count}]  loss: {loss:.3f}  accuracy: {correct:.3f}'
             ),
@@ -176,18 +181,18 @@ class TextWarmupHook(WarmupHook):
 
 
 @HOOKS.register_module()
-class FormatWarmupHook(ToldWarmupHook):
-    """Teaches the task decoder to read output formats off instructions, and nothing else (design 3.7).
+class FormatWarmupHook(DatasetWarmupHook):
+    """Teaches the task decoder to read output formats off instructions, and nothing else.
 
-    Beside other tasks from the start it is hardly learnt (docs/design.md has the measurement).
+    Beside other tasks from the start it hardly learns that (docs/decisions.md#format-reading).
 
     Args:
         datasets: of samples with an ``instruction``; their pipelines load no images.
         ratios: how often a batch is of each of them.
-        num_iters: optimiser steps.
+        num_iters: optimizer steps.
         batch_size: instructions per step.
         lr: peak learning rate, see :func:`train_steps`.
-        seed: seed of what the pipelines draw.
+        seed: seed of what the pipelines sample.
         kwargs: see :class:`WarmupHook`.
     """
 
@@ -204,13 +209,19 @@ class FormatWarmupHook(ToldWarmupHook):
         super().__init__(datasets, ratios, batch_size, dict(num_iters=num_iters, lr=lr, seed=seed), **kwargs)
 
     def run(self, runner: Runner, model: nn.Module) -> None:
-        if model.loss_format is None:
-            raise ValueError('FormatWarmupHook needs a model that learns to read formats: set criterion.loss_format')
+        loss_format = _find_format_loss(model)
+        if loss_format is None:
+            raise ValueError(
+                'FormatWarmupHook needs a model that learns to read formats: set auxiliary=dict(formats=dict(type='
+                "'FormatLoss'))"
+            )
         total, batches = self.settings['num_iters'], iter(runner.build_dataloader(self.loader))
         runner.logger.info(f'warm-up of the task decoder on output formats: {total} steps')
 
         def find_loss() -> Tensor:
-            return model.format_loss(next(batches)['data_samples'])
+            samples = next(batches)['data_samples']
+            instructions = [parse_instruction(sample.instruction, model.vocabulary) for sample in samples]
+            return loss_format.loss(model.task_decoder, instructions, samples)
 
         report_means(
             train_steps(model.task_decoder, find_loss, total, self.settings['lr']),
@@ -222,19 +233,23 @@ class FormatWarmupHook(ToldWarmupHook):
 
 
 @HOOKS.register_module()
-class DescriptionWarmupHook(ToldWarmupHook):
-    """Teaches the task decoder to find and to say what texts ask of described images.
+class SimulatedTokensWarmupHook(DatasetWarmupHook):
+    """Teaches the task decoder texts about images whose tokens are simulated from annotations.
 
-    Several of these hooks are run one after the other, as a curriculum: short wordings first, then all.
+    Several of these hooks are run one after the other, as a curriculum: short templates first, then all.
 
     Args:
         datasets: texts and expressions with ``objects``, see :class:`TextDataset` and
             :class:`ReferringExpressionDataset`; their pipelines load no images.
         ratios: how often a batch is of each of them.
-        num_iters, lr, noise, seed, asked_weight: see :func:`warm_up_on_descriptions`.
+        num_iters: optimizer steps.
         batch_size: texts per step.
+        lr: peak learning rate, see :func:`train_steps`.
+        noise: see :func:`warm_up_on_simulated_tokens`.
+        seed: seed of all that is random.
         num_tokens: tokens per image, some of which are objects; None: as many as the model has. Fewer are faster.
         read_formats: whether the model learns to read output formats, too, where it has a loss for that.
+        phrase_weight: see :func:`warm_up_on_simulated_tokens`.
         kwargs: see :class:`WarmupHook`.
     """
 
@@ -249,35 +264,39 @@ class DescriptionWarmupHook(ToldWarmupHook):
         seed: int = 0,
         num_tokens: int | None = None,
         read_formats: bool = True,
-        asked_weight: float = 0.0,
+        phrase_weight: float = 0.0,
         **kwargs,
     ) -> None:
-        settings = dict(num_iters=num_iters, lr=lr, noise=noise, seed=seed, asked_weight=asked_weight)
+        settings = dict(num_iters=num_iters, lr=lr, noise=noise, seed=seed, phrase_weight=phrase_weight)
         super().__init__(datasets, ratios, batch_size, settings, **kwargs)
         self.num_tokens = num_tokens
         self.read_formats = read_formats
 
-    def describe(self, model: nn.Module) -> dict:
-        formats = model.loss_format.loss_weight if self.read_formats and model.loss_format is not None else 0.0
-        return dict(
-            super().describe(model), formats=formats, num_tokens=self.num_tokens or model.image_tokenizer.num_tokens
-        )
+    def all_settings(self, model: nn.Module) -> dict:
+        loss_format = _find_format_loss(model) if self.read_formats else None
+        formats = 0.0 if loss_format is None else loss_format.loss_weight
+        num_tokens = self.num_tokens or model.image_tokenizer.num_tokens
+        return dict(super().all_settings(model), formats=formats, num_tokens=num_tokens)
 
     def run(self, runner: Runner, model: nn.Module) -> None:
         count = self.settings['num_iters']
-        runner.logger.info(f'warm-up of the task decoder on described images: {count} steps')
-        warm_up_on_descriptions(
+        runner.logger.info(f'warm-up of the task decoder on simulated image tokens: {count} steps')
+        warm_up_on_simulated_tokens(
             model.task_decoder,
             self._batches(runner),
             **self.settings,
             num_tokens=self.num_tokens or model.image_tokenizer.num_tokens,
-            text_loss=model.format_loss if self.read_formats else None,
+            loss_format=_find_format_loss(model) if self.read_formats else None,
             report=lambda step, loss: runner.logger.info(
-                f'warm-up on described images [{step}/{count}]  loss: {loss:.3f}'
+                f'warm-up on simulated image tokens [{step}/{count}]  loss: {loss:.3f}'
             ),
         )
 
-    def _batches(self, runner: Runner) -> Iterator[DescribedImages]:
+    def _batches(self, runner: Runner) -> Iterator[SampleList]:
         device = next(runner.model.parameters()).device
         for batch in runner.build_dataloader(self.loader):
-            yield described_images([sample.to(device) for sample in batch['data_samples']])
+            yield [sample.to(device) for sample in batch['data_samples']]
+
+
+def _find_format_loss(model: nn.Module) -> FormatLoss | None:
+    return next((part for part in model.auxiliary.values() if isinstance(part, FormatLoss)), None)

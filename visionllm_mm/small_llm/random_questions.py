@@ -1,4 +1,4 @@
-"""Expressions and questions made from what is known of objects, as LLaVA-Instruct's were from lists of boxes."""
+"""Random expressions and questions about annotated objects, as LLaVA-Instruct's were made from lists of boxes."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,6 +10,9 @@ from mmcv.transforms import BaseTransform
 from mmdet.registry import TRANSFORMS
 from mmdet.structures.bbox import BaseBoxes
 
+ANY_OBJECT = 'object'
+"""The name of all objects."""
+
 # Relation -> (which of centre x, centre y and area, sign of the difference to the object that it refers to).
 RELATIONS = {
     'left of': (0, -1),
@@ -19,21 +22,20 @@ RELATIONS = {
     'larger than': (2, 1),
     'smaller than': (2, -1),
 }
-_PLACES, _SIZES = tuple(RELATIONS)[:4], tuple(RELATIONS)[4:]
-# True of one object alone, so it is drawn more often than each of the others.
+_POSITIONS, _SIZES = tuple(RELATIONS)[:4], tuple(RELATIONS)[4:]
+# True of one object alone, so it is sampled more often than each of the others.
 _CLOSEST = 'closest to'
-_DRAWN_RELATIONS = (*RELATIONS, *3 * [_CLOSEST])
+_SAMPLED_RELATIONS = (*RELATIONS, *3 * [_CLOSEST])
 # A question, its answer, and its phrases that stand for objects.
 _Turn = tuple[str, str, tuple[tuple[str, tuple[int, ...]], ...]]
 
 
-def _names_of(labels: Sequence[int], names: Sequence[str], any_object: str | None) -> list[list[str]]:
-    """What each object may be called: its name and, where that has several words, parts of it."""
+def _names_of(labels: Sequence[int], names: Sequence[str]) -> list[list[str]]:
+    """Names of each object: its own and, where that has several words, parts of it, "star" and "red object"."""
     found = []
     for label in labels:
         *first, last = names[label].split()
-        whole = any_object is None or not first
-        found.append([names[label]] if whole else [names[label], last, f'{" ".join(first)} {any_object}'])
+        found.append([names[label], last, f'{" ".join(first)} {ANY_OBJECT}'] if first else [names[label]])
     return found
 
 
@@ -82,27 +84,26 @@ class _Scene:
         return tuple(row for row, own in enumerate(self.names) if name in own)
 
 
-def _draw(options: Sequence) -> object:
+def _sample(options: Sequence) -> object:
     return options[np.random.randint(len(options))]
 
 
-class _DrawnText(BaseTransform):
-    def __init__(self, prob: float = 0.5, any_object: str | None = 'object') -> None:
+class _RandomText(BaseTransform):
+    def __init__(self, prob: float = 0.5) -> None:
         if not 0 <= prob <= 1:
             raise ValueError(f'{type(self).__name__}: prob must lie within 0 .. 1, got {prob}')
         self.prob = prob
-        self.any_object = any_object
 
     def transform(self, results: dict) -> dict:
         # A crowd region is no object that could be meant or counted.
         if np.random.random_sample() < self.prob and not np.any(results.get('gt_ignore_flags', False)):
-            names = _names_of(results['gt_bboxes_labels'], results['object_names'], self.any_object)
-            self.draw(results, names)
+            names = _names_of(results['gt_bboxes_labels'], results['object_names'])
+            self.replace(results, names)
         return results
 
 
 @TRANSFORMS.register_module()
-class DrawRelation(_DrawnText):
+class RandomRelation(_RandomText):
     """Asks for all objects in a random relation to another one instead of what the sample's expression means.
 
     "The ring left of the red star" is true or false of every object, whereas an expression that means one object, and
@@ -110,36 +111,34 @@ class DrawRelation(_DrawnText):
 
     Required keys: ``gt_bboxes``, ``gt_bboxes_labels`` (positions in ``object_names``) and ``object_names``.
     Changed keys: ``text``, such as "the ring left of the red star", and ``described``, a tuple of bools that may all be
-    False. Added key: ``asked_objects``, the phrases of the expression, see :class:`DrawQuestions`. Samples without an
-    object that can be told from all others by its name, or with a crowd, stay as they are.
+    False. Added key: ``question_phrases``, the phrases of the expression, see :class:`RandomQuestions`. Samples without
+    an object that has a name of its own, or with a crowd, stay as they are.
 
     Args:
         prob: probability in [0, 1] of another expression.
-        any_object: what all things are. A name of several words, such as "red star", has further forms with parts of
-            it: "star", its last word, and "red object". None: names are used whole.
 
     Raises:
         ValueError: when ``prob`` is out of range.
     """
 
-    def draw(self, results: dict, names: list[list[str]]) -> None:
+    def replace(self, results: dict, names: list[list[str]]) -> None:
         """Replaces the expression, in place; ``names`` are those of each object."""
         unique = _unique(names, _counts(names))
         if not unique or len(names) < 2:
             return
-        anchor, anchor_name = _draw(unique)
+        anchor, anchor_name = _sample(unique)
         other = (anchor + 1 + np.random.randint(len(names) - 1)) % len(names)
-        kind = _draw(names[other] if self.any_object is None else [self.any_object, *names[other]])
-        relation, boxes = _draw(_DRAWN_RELATIONS), results['gt_bboxes']
-        rows = tuple(i for i, own in enumerate(names) if kind == self.any_object or kind in own)
+        kind = _sample([ANY_OBJECT, *names[other]])
+        relation, boxes = _sample(_SAMPLED_RELATIONS), results['gt_bboxes']
+        rows = tuple(i for i, own in enumerate(names) if kind == ANY_OBJECT or kind in own)
         fits = _closest(boxes, rows, anchor) if relation == _CLOSEST else _in_relation(boxes, relation, anchor)
         results['text'] = f'the {kind} {relation} the {anchor_name}'
         results['described'] = tuple(bool(fit) and row in rows for row, fit in enumerate(fits))
-        results['asked_objects'] = [((kind, rows), (anchor_name, (anchor,)))]
+        results['question_phrases'] = [((kind, rows), (anchor_name, (anchor,)))]
 
 
 @TRANSFORMS.register_module()
-class DrawQuestions(_DrawnText):
+class RandomQuestions(_RandomText):
     """Asks random questions about objects instead of the sample's own: many about few scenes.
 
     ``place``: "Is the ring left of the red star?", ``size``: "Is the ring larger than the red star?", ``more``: "Are
@@ -148,17 +147,16 @@ class DrawQuestions(_DrawnText):
 
     Required keys: ``gt_bboxes``, ``gt_bboxes_labels`` (positions in ``object_names``) and ``object_names``.
     Changed keys: ``question``, ``history`` and ``gt_caption``, see :class:`ConversationDataset`. Added key:
-    ``asked_objects``, for each question its phrases that stand for objects, each with the rows of those objects:
+    ``question_phrases``, for each question its phrases that stand for objects, each with the rows of those objects:
     ``(('ring', (2,)), ('red star', (0,)))``. Samples that allow no question, or with a crowd, stay as they are.
 
     Args:
         prob: probability in [0, 1] of other questions.
-        any_object: see :class:`DrawRelation`.
         plurals: of last words of names; of others, it is the word with an "s".
         num_turns: the most questions.
-        kinds: of questions, each drawn equally often; fewer are asked where one is not possible.
+        kinds: of questions, each sampled equally often; fewer are asked where one is not possible.
         parts: what the words before a name's last one tell, and what the last one tells, such as ``('color',
-            'shape')`` of "red star". ``part`` needs them, and ``any_object``.
+            'shape')`` of "red star". ``part`` needs them.
 
     Raises:
         ValueError: when ``prob`` is out of range, there is no such kind of question, or ``part`` lacks what it needs.
@@ -167,15 +165,14 @@ class DrawQuestions(_DrawnText):
     def __init__(
         self,
         prob: float = 0.5,
-        any_object: str | None = 'object',
         plurals: Mapping[str, str] | None = None,
         num_turns: int = 6,
         kinds: Sequence[str] = ('place', 'size', 'more', 'count'),
         parts: tuple[str, str] | None = None,
     ) -> None:
-        super().__init__(prob, any_object)
+        super().__init__(prob)
         self.makers = dict(
-            place=partial(self._relation, _PLACES),
+            place=partial(self._relation, _POSITIONS),
             size=partial(self._relation, _SIZES),
             more=self._more,
             count=self._count,
@@ -184,39 +181,39 @@ class DrawQuestions(_DrawnText):
         )
         unknown = [kind for kind in kinds if kind not in self.makers]
         if unknown or not kinds:
-            raise ValueError(f'DrawQuestions: kinds must be some of {list(self.makers)}, got {list(kinds)}')
-        if 'part' in kinds and (any_object is None or parts is None or len(parts) != 2):
+            raise ValueError(f'RandomQuestions: kinds must be some of {list(self.makers)}, got {list(kinds)}')
+        if 'part' in kinds and (parts is None or len(parts) != 2):
             raise ValueError(
-                "DrawQuestions: the kind 'part' needs any_object and two parts, such as ('color', "
-                f'\'shape\') of "red star", got any_object={any_object!r} and parts={parts!r}'
+                "RandomQuestions: the kind 'part' needs two parts, such as ('color', 'shape') of \"red star\", "
+                f'got parts={parts!r}'
             )
         self.kinds = tuple(kinds)
         self.plurals = dict(plurals or {})
         self.num_turns = num_turns
         self.parts = parts
 
-    def draw(self, results: dict, names: list[list[str]]) -> None:
+    def replace(self, results: dict, names: list[list[str]]) -> None:
         """Replaces the questions, in place; ``names`` are those of each object."""
         scene = _Scene(results['gt_bboxes'], names, results['object_names'])
-        drawn = [self.makers[_draw(self.kinds)](scene) for _ in range(self.num_turns)]
-        asked = {question: (answer, phrases) for question, answer, phrases in filter(None, drawn)}
+        sampled = [self.makers[_sample(self.kinds)](scene) for _ in range(self.num_turns)]
+        asked = {question: (answer, phrases) for question, answer, phrases in filter(None, sampled)}
         if asked:
             turns = [text for question, (answer, _) in asked.items() for text in (question, answer)]
             results.update(
                 question=turns[0],
                 history=tuple(turns[1:-1]),
                 gt_caption=turns[-1:],
-                asked_objects=[phrases for _, phrases in asked.values()],
+                question_phrases=[phrases for _, phrases in asked.values()],
             )
 
     def _relation(self, relations: Sequence[str], scene: _Scene) -> _Turn | None:
         """Whether one object is left of, or larger than, another."""
         if not scene.unique:
             return None
-        (first, first_name), (second, second_name) = _draw(scene.unique), _draw(scene.unique)
+        (first, first_name), (second, second_name) = _sample(scene.unique), _sample(scene.unique)
         if first == second:
             return None
-        relation = _draw(relations)
+        relation = _sample(relations)
         true = _in_relation(scene.boxes, relation, second)[first]
         return (
             f'Is the {first_name} {relation} the {second_name}?',
@@ -228,7 +225,7 @@ class DrawQuestions(_DrawnText):
         """Whether there are more of one name than of another; there are always more of any object."""
         if not scene.counts:
             return None
-        first, second = _draw(list(scene.counts)), _draw(list(scene.counts))
+        first, second = _sample(list(scene.counts)), _sample(list(scene.counts))
         if scene.counts[first] == scene.counts[second]:
             return None
         phrases = tuple((self._plural(name), scene.rows(name)) for name in (first, second))
@@ -240,12 +237,12 @@ class DrawQuestions(_DrawnText):
         names = list(scene.counts)
         if np.random.randint(3) == 0:
             names = self._any_names(scene)
-        elif self.any_object is not None:
-            names.append(self.any_object)
+        else:
+            names.append(ANY_OBJECT)
         if not names:
             return None
-        name = _draw(names)
-        rows = tuple(range(len(scene.names))) if name == self.any_object else scene.rows(name)
+        name = _sample(names)
+        rows = tuple(range(len(scene.names))) if name == ANY_OBJECT else scene.rows(name)
         return f'How many {self._plural(name)} are there?', str(len(rows)), ((self._plural(name), rows),)
 
     def _exists(self, scene: _Scene) -> _Turn | None:
@@ -255,7 +252,7 @@ class DrawQuestions(_DrawnText):
             names = [name for name in self._any_names(scene) if name not in scene.counts]
         if not names:
             return None
-        name = _draw(names)
+        name = _sample(names)
         rows = scene.rows(name)
         return f'Is there {"an" if name[0] in "aeiou" else "a"} {name}?', _yes_no(rows), ((name, rows),)
 
@@ -270,17 +267,17 @@ class DrawQuestions(_DrawnText):
                 asked.append(
                     (
                         f'What {self.parts[0]} is the {name}?',
-                        start.removesuffix(f' {self.any_object}'),
+                        start.removesuffix(f' {ANY_OBJECT}'),
                         ((name, (row,)),),
                     )
                 )
             elif name == start:
                 asked.append((f'What {self.parts[1]} is the {name}?', last, ((name, (row,)),)))
-        return _draw(asked) if asked else None
+        return _sample(asked) if asked else None
 
     def _any_names(self, scene: _Scene) -> list[str]:
         """Names of a random object, shown or not."""
-        return _names_of([np.random.randint(len(scene.all_names))], scene.all_names, self.any_object)[0]
+        return _names_of([np.random.randint(len(scene.all_names))], scene.all_names)[0]
 
     def _plural(self, name: str) -> str:
         *first, last = name.split()

@@ -1,27 +1,30 @@
-"""Text-only warm-up of an LLM without pretrained weights (design 3.3): look a name up in the category set.
-
-It stands for what the paper's pretrained LLM already knows. The sequence is the detector's own, with word embeddings
-of class names in the place of image tokens.
-"""
+"""Warm-ups of the task decoder before the first image; they stand for what a pretrained LLM already knows."""
 
 from collections.abc import Callable, Iterator
 
 import torch
+from mmdet.structures import SampleList
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..instructions import (
     DETECTION_TEMPLATES,
+    Instruction,
     build_instruction,
     parse_instruction,
     point_format,
 )
+from ..models.auxiliary import FormatLoss
 from ..models.losses import ClassTokenLoss
 from ..models.task_decoder import OpenEndedTaskDecoder
+from ..models.text_decoding import answer_logits
+from .phrase_loss import PhraseLoss
+from .simulated_tokens import distractor_ids, simulate_tokens, simulated_targets, with_noise
 
 MAX_CLASSES = 10
 
 
-def warm_up(
+def warm_up_on_text(
     decoder: OpenEndedTaskDecoder,
     *,
     num_tokens: int,
@@ -32,16 +35,18 @@ def warm_up(
     seed: int,
     report: Callable[[int, float, float], None] | None = None,
 ) -> float:
-    """Trains the decoder to answer ``<cls>`` for word embeddings of class names, in place.
+    """Trains the decoder to look a name up in the category set, in place.
+
+    The sequence is the detector's own, with word embeddings of class names in the place of image tokens.
 
     Args:
         decoder: the task decoder; all of its weights that require a gradient are trained.
         num_tokens: M, tokens per sequence.
-        num_iters: optimiser steps.
+        num_iters: optimizer steps.
         batch_size: sequences per step.
-        lr: peak learning rate (AdamW, linear warm-up over a tenth of the steps, then linear decay).
+        lr: peak learning rate, see :func:`train_steps`.
         noise: length of the noise added to a name's embedding, relative to it.
-        seed: seed of names, wordings and noise.
+        seed: seed of names, templates and noise.
         report: called every 50 steps with step, loss and accuracy.
 
     Returns:
@@ -53,9 +58,9 @@ def warm_up(
     accuracies: list[float] = []
 
     def find_loss() -> Tensor:
-        logits, targets = _step(decoder, names, batch_size, num_tokens, noise, generator)
-        accuracies.append((logits.argmax(dim=-1) == targets).float().mean().item())
-        total, weight = loss_class(logits, targets)
+        logits, labels = _lookup_batch(decoder, names, batch_size, num_tokens, noise, generator)
+        accuracies.append((logits.argmax(dim=-1) == labels).float().mean().item())
+        total, weight = loss_class(logits, labels)
         return total / weight
 
     for step, loss in enumerate(train_steps(decoder, find_loss, num_iters, lr), start=1):
@@ -63,6 +68,60 @@ def warm_up(
             report(step, loss, accuracies[-1])
     last = accuracies[-20:]
     return sum(last) / max(1, len(last))
+
+
+def warm_up_on_simulated_tokens(
+    decoder: OpenEndedTaskDecoder,
+    batches: Iterator[SampleList],
+    *,
+    num_tokens: int,
+    num_iters: int,
+    lr: float,
+    noise: float,
+    seed: int,
+    phrase_weight: float = 0.0,
+    loss_format: FormatLoss | None = None,
+    report: Callable[[int, float], None] | None = None,
+) -> None:
+    """Trains the decoder on texts about images whose tokens are simulated from annotations, in place.
+
+    It learns the answer where an instruction asks for text, and else which tokens are of the one class it asks for.
+
+    Args:
+        decoder: the task decoder; all of its weights that require a gradient are trained.
+        batches: without end; samples with ``instruction``, ``gt_instances`` and ``object_names``, and with ``answer``
+            where text is asked for; one kind of answer per batch.
+        num_tokens: M, tokens per sequence.
+        num_iters: optimizer steps.
+        lr: peak learning rate, see :func:`train_steps`.
+        noise: length of the noise added to a name's embedding, relative to it.
+        seed: seed of boxes, noise and distractor words.
+        phrase_weight: weight of :class:`PhraseLoss`, for hints with phrases; 0: off.
+        loss_format: also learned, from a quarter of the samples; None: off.
+        report: called every 100 steps with step and mean loss since the last call.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    words, loss_phrases = sorted(decoder.llm.plain_words()), PhraseLoss(phrase_weight)
+
+    def find_loss() -> Tensor:
+        samples = next(batches)
+        instructions = [parse_instruction(sample.instruction, decoder.vocabulary) for sample in samples]
+        targets, names = simulated_targets(samples), [sample.object_names for sample in samples]
+        slots = [torch.randperm(num_tokens, generator=generator)[: len(target)] for target in targets]
+        inputs = simulate_tokens(decoder, names, targets, slots, words, num_tokens, noise, generator)
+        if instructions[0].asks_for_text:
+            loss = _text_loss(decoder, instructions, samples, inputs)
+        else:
+            asked = [target.target_class >= 0 for target in targets]
+            loss = _single_class_loss(decoder, instructions, inputs, slots, asked)
+        if phrase_weight:
+            loss = loss + loss_phrases.loss(decoder, instructions, samples, inputs, slots, targets)
+        if loss_format is not None:
+            # A quarter of the texts is enough for what is read off them alone, and as much work as all answers.
+            loss = loss + loss_format.loss(decoder, instructions[::4], samples[::4])
+        return loss
+
+    report_means(train_steps(decoder, find_loss, num_iters, lr), every=100, report=report)
 
 
 def train_steps(modules: nn.Module, find_loss: Callable[[], Tensor], num_iters: int, lr: float) -> Iterator[float]:
@@ -78,7 +137,7 @@ def train_steps(modules: nn.Module, find_loss: Callable[[], Tensor], num_iters: 
         The loss of each step, behind it.
     """
     weights = [parameter for parameter in modules.parameters() if parameter.requires_grad]
-    # A shorter memory than AdamW's own follows the sudden progress of lookups: docs/design.md has the measurement.
+    # A shorter memory than AdamW's own follows the sudden progress of lookups: docs/decisions.md#warm-ups.
     optimizer = torch.optim.AdamW(weights, lr=lr, betas=(0.9, 0.95), weight_decay=1e-4)
     ramp = max(1, num_iters // 10)
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -106,19 +165,29 @@ def report_means(losses: Iterator[float], every: int, report: Callable[[int, flo
             last.clear()
 
 
-def with_noise(content: Tensor, noise: float, generator: torch.Generator) -> Tensor:
-    """Directions of embeddings (..., width), length 1, with noise of length ``noise`` added."""
-    random = torch.randn(content.shape, generator=generator).to(content.device) * (noise / content.shape[-1] ** 0.5)
-    return torch.nn.functional.normalize(content, dim=-1) + random
+def _text_loss(
+    decoder: OpenEndedTaskDecoder, instructions: list[Instruction], samples: SampleList, inputs: Tensor
+) -> Tensor:
+    logits, words = answer_logits(decoder, instructions, inputs, [sample.answer for sample in samples])
+    return F.cross_entropy(logits.flatten(0, 1), words.flatten())  # TextLoss waits for other processes
 
 
-def stranger_ids(decoder: OpenEndedTaskDecoder, names: list[str], count: int, generator: torch.Generator) -> Tensor:
-    """(``count``,) int64, first ids of random names, which stand where an image shows nothing that is asked for."""
-    drawn = torch.randint(len(names), (count,), generator=generator).tolist()
-    return torch.tensor([decoder.llm.word_ids(names[i])[0] for i in drawn])
+def _single_class_loss(
+    decoder: OpenEndedTaskDecoder,
+    instructions: list[Instruction],
+    inputs: Tensor,
+    slots: list[Tensor],
+    asked: list[Tensor],
+) -> Tensor:
+    labels = torch.ones(inputs.shape[:2], dtype=torch.int64)  # 0: the one class, 1: no-object
+    for i, (slot, mask) in enumerate(zip(slots, asked, strict=True)):
+        labels[i, slot[mask[: len(slot)].cpu()]] = 0
+    class_logits = decoder.class_logits(decoder.read(instructions, inputs))
+    total, weight = ClassTokenLoss(none_weight=0.3)(class_logits, labels.to(inputs.device))
+    return total / weight
 
 
-def _step(
+def _lookup_batch(
     decoder: OpenEndedTaskDecoder,
     names: list[str],
     batch_size: int,
@@ -126,37 +195,36 @@ def _step(
     noise: float,
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
-    """Class logits (B, M, K + 1) and targets (B, M) of a random batch; a quarter of the tokens name no class."""
+    """Class logits (B, M, K + 1) and labels (B, M) of a random batch; a quarter of the tokens name no class."""
 
-    def draw(high: int, size: tuple[int, ...] = (1,)) -> Tensor:
-        return torch.randint(high, size, generator=generator)
+    def sample(high: int) -> int:
+        return int(torch.randint(high, (1,), generator=generator))
 
     largest = min(MAX_CLASSES, decoder.vocabulary.num_classes)
     instructions = []
     for _ in range(batch_size):
-        size = int(draw(largest)) + 1
+        size = sample(largest) + 1
         chosen = []
         for index in torch.randperm(len(names), generator=generator)[:size].tolist():
             # A fifth of the names have two words.
-            second = f' {names[int(draw(len(names)))]}' if draw(5) == 0 else ''
+            second = f' {names[sample(len(names))]}' if sample(5) == 0 else ''
             chosen.append(names[index] + second)
-        template = DETECTION_TEMPLATES[int(draw(len(DETECTION_TEMPLATES)))]
+        template = DETECTION_TEMPLATES[sample(len(DETECTION_TEMPLATES))]
         text = build_instruction(template, chosen, point_format(2), decoder.vocabulary)
         instructions.append(parse_instruction(text, decoder.vocabulary))
     device = next(decoder.parameters()).device
-    # A first pass without image content gives the name embeddings of the sets.
-    width = decoder.llm.embed_dims
-    prefix = decoder.embed_prefix(instructions, torch.zeros(batch_size, num_tokens, width, device=device))
-    counts = prefix.class_valid.sum(dim=1)
+    sets = decoder.prefix_builder.embed_names([instruction.class_names for instruction in instructions])
+    counts = sets.class_valid.sum(dim=1)
     rows = (torch.rand(batch_size, num_tokens, generator=generator).to(device) * counts[:, None]).long()
     named = torch.rand(batch_size, num_tokens, generator=generator).to(device) < 0.75
-    targets = torch.where(named, rows, prefix.class_valid.shape[1])
-    content = prefix.name_embeddings.gather(1, rows[..., None].expand(-1, -1, width))
-    strangers = stranger_ids(decoder, names, batch_size * num_tokens, generator).view(batch_size, num_tokens)
-    content = torch.where(named[..., None], content, decoder.llm.embed_words(strangers.to(device)))
+    labels = torch.where(named, rows, sets.class_valid.shape[1])
+    # (B, K, width), (B, M) -> (B, M, width)
+    content = sets.name_embeddings.gather(1, rows[..., None].expand(-1, -1, decoder.llm.embed_dims))
+    others = distractor_ids(decoder, names, batch_size * num_tokens, generator).view(batch_size, num_tokens)
+    content = torch.where(named[..., None], content, decoder.llm.embed_words(others.to(device)))
     content = with_noise(content, noise, generator)
     projector = decoder.projector
-    places = torch.rand(batch_size, num_tokens, projector.place_dims, generator=generator).to(device)
-    # Whether something is to be found here is what the names alone decide.
-    inputs = projector(projector.normalize(content), places, torch.ones_like(places[..., 0]))
-    return decoder.class_logits(decoder.read(instructions, inputs)), targets
+    boxes = torch.rand(batch_size, num_tokens, projector.box_dims, generator=generator).to(device)
+    # The names alone decide whether there is an object: all tokens state that they are one.
+    inputs = decoder.hints.image_tokens(projector(projector.normalize(content), boxes), torch.ones_like(boxes[..., 0]))
+    return decoder.class_logits(decoder.read(instructions, inputs)), labels

@@ -5,7 +5,7 @@ import torch
 from mmdet.registry import MODELS
 from mmengine.registry import init_default_scope
 
-from tests.helpers.tiny import NAMES, ask_for_words, batch, model_config
+from tests.helpers.tiny import NAMES, ask_for_text, batch, model_config
 from visionllm_mm.models import VisionLLM
 
 
@@ -32,7 +32,7 @@ def test_outlines_are_learnt_by_matched_and_by_denoising_tokens():
     # Words are answered with the same outlines behind them.
     for sample in samples:
         sample.set_metainfo(dict(object_names=NAMES))
-    ask_for_words(samples, ['a star'] * 3)
+    ask_for_text(samples, ['a star'] * 3)
     said = model.loss(images, samples)
     assert {'loss_words', 'loss_outline', 'dn.loss_outline'} <= set(said)
 

@@ -3,9 +3,9 @@
 from .flip_with_words import RandomFlipWithWords
 from .loading import LoadImageFromFile
 from .packing import PackInstructionInputs
-from .polygons import AddOutlines
+from .polygons import AddPolygons
 from .sample_seed import SeedBySample
-from .scramble import ScrambleWording
+from .scramble import ScrambleInstruction
 from .set_instructions import (
     DetectionInstruction,
     GroundingInstruction,
@@ -15,7 +15,7 @@ from .set_instructions import (
 from .text_instructions import CaptionInstruction, QuestionInstruction
 
 __all__ = [
-    'AddOutlines',
+    'AddPolygons',
     'CaptionInstruction',
     'DetectionInstruction',
     'GroundingInstruction',
@@ -24,7 +24,7 @@ __all__ = [
     'PackInstructionInputs',
     'QuestionInstruction',
     'RandomFlipWithWords',
-    'ScrambleWording',
+    'ScrambleInstruction',
     'SeedBySample',
     'SegmentationInstruction',
 ]

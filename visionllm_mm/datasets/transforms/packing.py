@@ -16,7 +16,7 @@ class PackInstructionInputs(PackDetInputs):
 
     mapping_table = PackDetInputs.mapping_table | {
         'gt_points': 'points',
-        'gt_outlines': 'outlines',
+        'gt_polygons': 'polygons',
         'object_labels': 'object_labels',
     }
 
@@ -46,7 +46,7 @@ class PackInstructionInputs(PackDetInputs):
             'turn',
             'scrambled_instruction',
             'noise_seed',
-            'asked_objects',
+            'question_phrases',
         ),
     ) -> None:
         super().__init__(meta_keys=meta_keys)

@@ -4,15 +4,15 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet.registry import TRANSFORMS
 
-from ...instructions import encode_boundary
+from ...instructions import encode_polygon
 
 
 @TRANSFORMS.register_module()
-class AddOutlines(BaseTransform):
+class AddPolygons(BaseTransform):
     """Writes down the outline of every object, for training with ``loss_outline``.
 
     Required keys: ``gt_masks`` (LoadAnnotations with ``with_mask=True``), as all transforms before have left them; so
-    it stands behind the instruction. Added keys: ``gt_outlines`` (K, N, 2), float32 px, see :func:`encode_boundary`;
+    it stands behind the instruction. Added keys: ``gt_polygons`` (K, N, 2), float32 px, see :func:`encode_polygon`;
     NaN where a mask has vanished.
 
     Args:
@@ -30,13 +30,13 @@ class AddOutlines(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         if 'gt_masks' not in results:
-            raise ValueError('AddOutlines needs masks: set with_mask=True on LoadAnnotations')
+            raise ValueError('AddPolygons needs masks: set with_mask=True on LoadAnnotations')
         low, high = self.num_points
         num_points = np.random.randint(low, high + 1)
         masks = results['gt_masks'].to_ndarray()
         outlines = np.full((len(masks), num_points, 2), np.nan, dtype=np.float32)
         for outline, mask in zip(outlines, masks, strict=True):
             if mask.any():
-                outline[:] = encode_boundary(mask, num_points)
-        results['gt_outlines'] = outlines
+                outline[:] = encode_polygon(mask, num_points)
+        results['gt_polygons'] = outlines
         return results

@@ -13,7 +13,7 @@ from mmdet.registry import TRANSFORMS
 class SeedBySample(BaseTransform):
     """Seeds Python's and NumPy's generators from (seed, epoch, image id); put it first in a training pipeline.
 
-    So wordings, class sets and augmentations are the same however many processes and workers load the data, and a
+    So templates, class sets and augmentations are the same however many processes and workers load the data, and a
     resumed run draws what the interrupted one would have drawn. :class:`SampleSeedHook` sets the epoch. Adds
     ``noise_seed``, int, for noise that the model draws.
 

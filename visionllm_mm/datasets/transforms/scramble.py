@@ -6,7 +6,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet.registry import TRANSFORMS
 
-from ...instructions import TASK_TEMPLATES, redraw_format, scramble_wording
+from ...instructions import TASK_TEMPLATES, resample_format, scramble_instruction
 
 _WORDS = sorted(
     {
@@ -18,32 +18,34 @@ _WORDS = sorted(
 )
 
 
+RESAMPLE_PROB = 0.5
+"""Share of the copies that ask for another number of points."""
+
+
 @TRANSFORMS.register_module()
-class ScrambleWording(BaseTransform):
+class ScrambleInstruction(BaseTransform):
     """Adds ``scrambled_instruction``: the instruction with other words around its class set and format.
 
     Copies that ask for objects may ask for another number of points, so that the LLM learns them all. Few points are as
-    likely as many, on a logarithmic scale, since outlines ask for many anyhow.
+    likely as many, on a logarithmic scale, since polygons ask for many anyhow.
 
-    ``VisionLLM`` takes it for its format loss alone, see :class:`visionllm_mm.models.FormatLoss`; all else is asked
-    with the instruction as it is.
+    ``VisionLLM`` takes it for its format loss alone, see :class:`visionllm_mm.models.FormatLoss`; all other
+    losses use the instruction as it is.
 
     Args:
         max_points: the most points of a format, at most the vocabulary's.
         prob: share of the samples that get a scrambled copy, in [0, 1].
-        redraw_prob: share of the copies that ask for another number of points, in [0, 1].
     """
 
-    def __init__(self, max_points: int, prob: float = 0.5, redraw_prob: float = 0.5) -> None:
+    def __init__(self, max_points: int, prob: float = 0.5) -> None:
         self.max_points = max_points
         self.prob = prob
-        self.redraw_prob = redraw_prob
 
     def transform(self, results: dict) -> dict:
         if np.random.random_sample() < self.prob:
             text = results['instruction']
-            if np.random.random_sample() < self.redraw_prob:
+            if np.random.random_sample() < RESAMPLE_PROB:
                 num_points = int((self.max_points + 1) ** np.random.random_sample())
-                text = redraw_format(text, num_points, _WORDS, np.random)
-            results['scrambled_instruction'] = scramble_wording(text, _WORDS, np.random)
+                text = resample_format(text, num_points, _WORDS, np.random)
+            results['scrambled_instruction'] = scramble_instruction(text, _WORDS, np.random)
         return results

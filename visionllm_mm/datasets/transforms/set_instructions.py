@@ -14,7 +14,7 @@ from ...instructions import (
     check_class_names,
     check_names,
     choose_templates,
-    encode_boundary,
+    encode_polygon,
     point_format,
     sample_class_set,
 )
@@ -36,10 +36,10 @@ class SetInstruction(BaseTransform):
     Args:
         vocabulary: arguments of :class:`Vocabulary`, the model's.
         classes: class set where a sample brings none.
-        training: whether wordings, subset and order are drawn at random and targets are made.
-        templates: wordings, or a file of them as ``tools/expand_templates.py`` writes it; None: the task's own.
+        training: whether templates, subset and order are drawn at random and targets are made.
+        templates: templates, or a file of them as ``tools/expand_templates.py`` writes it; None: the task's own.
             Evaluation uses the one with number ``template_index``.
-        template_index: wording of evaluation.
+        template_index: template of evaluation.
         subset_prob: probability of a random subset while training, in [0, 1].
         shuffle: whether the set is in random order while training; off: in the data set's.
         max_classes: the most classes per instruction; where a data set has more, evaluation asks for them in groups,
@@ -122,7 +122,7 @@ class SetInstruction(BaseTransform):
         return results
 
     def longest_instructions(self, names: Sequence[str]) -> list[str]:
-        """What is asked for of these classes; while training, every wording with those of the most letters."""
+        """What is asked for of these classes; while training, every template with those of the most letters."""
         names = self._written(names)
         groups = [names[i : i + self.max_classes] for i in range(0, len(names), self.max_classes)]
         templates = self.templates[self.template_index : self.template_index + 1]
@@ -228,7 +228,7 @@ class SegmentationInstruction(SetInstruction):
         seen = masks.any(axis=(1, 2))
         for key in ('gt_bboxes', 'gt_bboxes_labels', 'gt_ignore_flags', 'gt_masks'):
             results[key] = results[key][seen]
-        outlines = [encode_boundary(mask, num_points) for mask in masks[seen]]
+        outlines = [encode_polygon(mask, num_points) for mask in masks[seen]]
         return np.array(outlines, dtype=np.float32).reshape(-1, num_points, 2)
 
 

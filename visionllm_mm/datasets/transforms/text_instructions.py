@@ -9,17 +9,17 @@ from mmdet.registry import TRANSFORMS
 from ...instructions import build_text_instruction, choose_templates
 
 
-class WordInstruction(BaseTransform):
+class TextInstruction(BaseTransform):
     """Writes an instruction that asks for words.
 
     Added keys: ``instruction`` and, while training, ``answer``, the turns behind it: words to say, and, in a
     conversation, further questions and what to say to them.
 
     Args:
-        training: whether the wording is drawn at random and an answer is needed.
-        templates: wordings, or a file of them as ``tools/expand_templates.py`` writes it; None: the task's own.
+        training: whether the template is drawn at random and an answer is needed.
+        templates: templates, or a file of them as ``tools/expand_templates.py`` writes it; None: the task's own.
             Evaluation uses the one with number ``template_index``.
-        template_index: wording of evaluation.
+        template_index: template of evaluation.
     """
 
     task: str
@@ -34,7 +34,7 @@ class WordInstruction(BaseTransform):
         self.template_index = template_index
 
     def question(self, results: dict) -> str | None:
-        """What goes into the wording."""
+        """What goes into the template."""
         return None
 
     def transform(self, results: dict) -> dict:
@@ -51,31 +51,33 @@ class WordInstruction(BaseTransform):
         return results
 
 
+LIMIT_PROB = 0.3
+"""Share of the training captions whose instruction states the most words, which the caption keeps to."""
+
+
 @TRANSFORMS.register_module()
-class CaptionInstruction(WordInstruction):
+class CaptionInstruction(TextInstruction):
     """Asks for a caption. While training it needs ``gt_caption``, captions of which one is drawn at random.
 
     Args:
         max_words: the most words of the caption while evaluating; None: any number.
-        length_prob: share of the training samples whose instruction states a limit, which the caption keeps to.
-        args, kwargs: see :class:`WordInstruction`.
+        args, kwargs: see :class:`TextInstruction`.
     """
 
     task = 'caption'
 
-    def __init__(self, *args, max_words: int | None = None, length_prob: float = 0.3, **kwargs) -> None:
+    def __init__(self, *args, max_words: int | None = None, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         if max_words is not None and max_words < 1:
             raise ValueError(f'max_words must be at least 1, got {max_words}')
         self.max_words = max_words
-        self.length_prob = length_prob
 
     def transform(self, results: dict) -> dict:
         results = super().transform(results)
         limit = self.max_words
         if self.training:
             slack = np.random.randint(4)
-            stated = np.random.random_sample() < self.length_prob
+            stated = np.random.random_sample() < LIMIT_PROB
             limit = len(results['answer'][0].split()) + slack if stated else None
         if limit is not None:
             results['instruction'] = f'In at most {limit} words. {results["instruction"]}'
@@ -83,7 +85,7 @@ class CaptionInstruction(WordInstruction):
 
 
 @TRANSFORMS.register_module()
-class QuestionInstruction(WordInstruction):
+class QuestionInstruction(TextInstruction):
     """Asks ``question``. While training it needs ``gt_caption``, the right answers, of which one is drawn at random.
 
     Where there is a ``history``, what was said since that question and the question asked now, the right answers are
@@ -92,7 +94,7 @@ class QuestionInstruction(WordInstruction):
     Args:
         shuffle_turns: whether the questions of a conversation are in random order while training; for those that do
             not depend on each other.
-        args, kwargs: see :class:`WordInstruction`.
+        args, kwargs: see :class:`TextInstruction`.
     """
 
     task = 'question'
@@ -109,8 +111,8 @@ class QuestionInstruction(WordInstruction):
             order = np.random.permutation(len(turns) // 2)
             turns = [turns[2 * i + side] for i in order for side in (0, 1)]
             results.update(question=turns[0], gt_caption=[turns[-1]])
-            if 'asked_objects' in results:
-                results['asked_objects'] = [results['asked_objects'][i] for i in order]
+            if 'question_phrases' in results:
+                results['question_phrases'] = [results['question_phrases'][i] for i in order]
             history = turns[1:-1]
         results = super().transform(results)
         if self.training:
@@ -118,7 +120,7 @@ class QuestionInstruction(WordInstruction):
         return results
 
     def longest_instructions(self, questions: Sequence[str]) -> list[str]:
-        """Every wording that may be drawn, with each of these questions."""
+        """Every template that may be drawn, with each of these questions."""
         templates = self.templates if self.training else self.templates[self.template_index : self.template_index + 1]
         return [build_text_instruction(template, question) for template in templates for question in questions]
 

@@ -2,14 +2,12 @@
 
 from .class_names_hook import CheckClassNamesHook
 from .optimizer_file_hook import OptimizerFileHook
-from .report_failures_hook import ReportFailuresHook
 from .sample_seed_hook import SampleSeedHook
 from .visualization_hook import TolerantVisualizationHook
 
 __all__ = [
     'CheckClassNamesHook',
     'OptimizerFileHook',
-    'ReportFailuresHook',
     'SampleSeedHook',
     'TolerantVisualizationHook',
 ]

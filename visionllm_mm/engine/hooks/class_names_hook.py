@@ -24,7 +24,7 @@ class CheckClassNamesHook(Hook):
 
     Raises:
         ValueError: before training or testing starts, when names are missing from the file, are in another order, or
-            are more than the model has class tokens; or when a wording with its longest class set is longer than the
+            are more than the model has class tokens; or when a template with its longest class set is longer than the
             text encoder or the LLM can read, or one with the longest question or expression of the training; or when
             batches would be of several tasks.
     """

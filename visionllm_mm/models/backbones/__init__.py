@@ -1,1 +1,5 @@
 """Backbones that mmdet lacks."""
+
+from .internimage import InternImage
+
+__all__ = ['InternImage']

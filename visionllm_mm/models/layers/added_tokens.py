@@ -1,7 +1,14 @@
-"""Embeddings and output rows of the added vocabulary, apart from the base LLM's tables (design 5, issue part 1)."""
+"""Embeddings and output rows of the added vocabulary, apart from the base LLM's tables."""
+
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+
+from ...instructions import Vocabulary
+
+if TYPE_CHECKING:
+    from ..llm import CausalLM
 
 
 class AddedTokens(nn.Module):
@@ -27,6 +34,21 @@ class AddedTokens(nn.Module):
         # Where hidden states are long, as pretrained ones are, the rows start shorter: logits that vary by 1 at most,
         # instead of tokens of which the model is sure before it has seen an image.
         self.output_rows = nn.Parameter(self.embedding.weight.detach() / max(1.0, std * hidden_norm))
+
+    @classmethod
+    def for_llm(cls, llm: 'CausalLM', vocabulary: Vocabulary, class_words: bool = False) -> 'AddedTokens':
+        """The added tokens of an LLM, as large as its word embeddings.
+
+        Args:
+            llm: the language model.
+            vocabulary: the added tokens.
+            class_words: whether class tokens start as common words of the LLM, which a pretrained one has learned to
+                copy to where they fit.
+        """
+        words = llm.base.model.embed_tokens.weight.detach().float()
+        chosen = llm.spread_words(vocabulary.num_classes + 1) if class_words else []
+        first = words[torch.tensor(chosen, dtype=torch.long)]
+        return cls(vocabulary.size, llm.embed_dims, llm.word_std, llm.hidden_norm, first)
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         """Refuses weights of another size, which a non-strict load would pass over with a warning."""

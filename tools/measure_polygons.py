@@ -1,6 +1,6 @@
-"""Measures what boundary points can say at best: true masks, encoded as N points and decoded again.
+"""Measures what polygon points can say at best: true masks, encoded as N points and decoded again.
 
-    python tools/measure_boundary.py data/miniscenes/annotations/instances_val.json --points 8 14 16 24
+    python tools/measure_polygons.py data/miniscenes/annotations/instances_val.json --points 8 14 16 24
 
 Prints the mask AP that these masks would have as predictions, and their mean IoU with the true ones, in all and by
 class.
@@ -46,14 +46,14 @@ def encode_all(coco, num_points: int) -> tuple[list[dict], dict[int, list[float]
     """Results of pycocotools for all objects that are no crowd, and their IoU with the truth by category."""
     from pycocotools import mask as coco_mask
 
-    from visionllm_mm.instructions import decode_boundary, encode_boundary
+    from visionllm_mm.instructions import decode_polygon, encode_polygon
 
     results, overlaps = [], {category: [] for category in coco.getCatIds()}
     for annotation in coco.anns.values():
         mask = coco.annToMask(annotation)
         if annotation.get('iscrowd') or not mask.any():
             continue
-        decoded = decode_boundary(encode_boundary(mask, num_points), *mask.shape)
+        decoded = decode_polygon(encode_polygon(mask, num_points), *mask.shape)
         overlap = coco_mask.iou([decoded], [coco.annToRLE(annotation)], [0])[0, 0]
         overlaps[annotation['category_id']].append(float(overlap))
         results.append(

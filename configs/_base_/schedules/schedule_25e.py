@@ -1,8 +1,7 @@
 # The paper's: AdamW, 2e-4, cosine, 50 epochs in all, 32 GPUs with 1 image each. How the epochs are shared between the
-# two stages it does not say; here each has half of them.
-max_epochs = 25
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=5)
-val_cfg = dict(type='ValLoop')
+# two stages it does not state; here each has half of them.
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=25, val_interval=5)
+val_cfg = dict(type='TolerantValLoop')
 optim_wrapper = dict(
     type='AmpOptimWrapper',
     dtype='bfloat16',
@@ -13,14 +12,7 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=1000),
-    dict(
-        type='CosineAnnealingLR',
-        eta_min=0,
-        begin=0,
-        end=max_epochs,
-        T_max=max_epochs,
-        by_epoch=True,
-        convert_to_iter_based=True,
-    ),
+    # Until the last epoch, see train_cfg.
+    dict(type='CosineAnnealingLR', eta_min=0, by_epoch=True, convert_to_iter_based=True),
 ]
 auto_scale_lr = dict(enable=False, base_batch_size=32)

@@ -8,6 +8,7 @@ classes = read_class_names(data_root + 'train.json')
 num_classes = len(classes)
 metainfo = dict(classes=classes, palette='random')
 image_scale = (256, 256)
+vocabulary = dict(num_classes=64, coord_range=64, max_points=24)
 
 train_pipeline = [
     dict(type='SeedBySample'),
@@ -16,12 +17,20 @@ train_pipeline = [
     dict(type='RandomFlip', prob=0.5),
     dict(type='RandomResize', scale=image_scale, ratio_range=(0.8, 1.25), keep_ratio=True),
     dict(type='RandomCrop', crop_size=image_scale, allow_negative_crop=True),
-    dict(type='PackDetInputs'),
+    dict(type='DetectionInstruction', vocabulary=vocabulary, training=True),
+    dict(type='PackInstructionInputs'),
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=image_scale, keep_ratio=True),
     dict(type='LoadAnnotations', with_bbox=True),
+    dict(type='DetectionInstruction', vocabulary=vocabulary, classes=classes),
+    dict(type='PackInstructionInputs'),
+]
+# For mmdet's own detectors: the same images without instructions.
+plain_train_pipeline = [*train_pipeline[:-2], dict(type='PackDetInputs')]
+plain_test_pipeline = [
+    *test_pipeline[:-2],
     dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
 ]
 
@@ -38,6 +47,7 @@ train_dataloader = dict(
         data_prefix=dict(img='train/'),
         # Images without objects are training data, too.
         filter_cfg=dict(filter_empty_gt=False),
+        return_classes=True,
         pipeline=train_pipeline,
     ),
 )
@@ -54,6 +64,7 @@ val_dataloader = dict(
         ann_file='val.json',
         data_prefix=dict(img='val/'),
         test_mode=True,
+        return_classes=True,
         pipeline=test_pipeline,
     ),
 )
@@ -61,3 +72,4 @@ test_dataloader = val_dataloader
 
 val_evaluator = dict(type='CocoMetric', ann_file=data_root + 'val.json', metric='bbox')
 test_evaluator = val_evaluator
+test_cfg = dict(type='TolerantTestLoop')

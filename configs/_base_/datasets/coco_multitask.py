@@ -1,7 +1,7 @@
 # Data of stage 2: detection, segmentation, grounding, captions and conversations on COCO's images (docs/data.md).
 #   python tools/remove_refcoco_images.py
 # comes first: training images that RefCOCO/+/g test on are left out of the annotations.
-_base_ = ['./coco_detection_visionllm.py']
+_base_ = ['./coco_detection.py']
 
 data_root = '{{$COCO_ROOT:data/coco}}/'
 vocabulary = {{_base_.vocabulary}}
@@ -15,7 +15,7 @@ masks = [dict(type='LoadAnnotations', with_bbox=True, with_mask=True)]
 change_all = [{{_base_.flip}}, {{_base_.resize_or_crop}}]
 change_size = [{{_base_.resize}}]
 # Half of the instructions come with a copy in other words, from which the LLM learns to read formats (FormatLoss).
-pack = [dict(type='ScrambleWording', max_points=24, prob=0.5), dict(type='PackInstructionInputs')]
+pack = [dict(type='ScrambleInstruction', max_points=24, prob=0.5), dict(type='PackInstructionInputs')]
 detect = dict(type='DetectionInstruction', vocabulary=vocabulary)
 segment = dict(type='SegmentationInstruction', vocabulary=vocabulary)
 ground = dict(type='GroundingInstruction', vocabulary=vocabulary)

@@ -1,6 +1,5 @@
 # Every mechanism of the model in small: ResNet-18 of half width, 2 + 2 Deformable DETR layers, a two-layer BERT and a
-# two-layer LLaMA with random weights.
-vocabulary = dict(num_classes=64, coord_range=64, max_points=24)
+# two-layer LLaMA with random weights. The vocabulary comes from the configs of the data.
 embed_dims = 128
 num_levels = 4
 num_tokens = 20
@@ -8,7 +7,6 @@ norm_cfg = dict(type='BN', requires_grad=True)
 
 model = dict(
     type='VisionLLM',
-    vocabulary=vocabulary,
     data_preprocessor=dict(
         type='DetDataPreprocessor',
         mean=[123.675, 116.28, 103.53],
@@ -54,9 +52,7 @@ model = dict(
         type='LanguageGuidedImageTokenizer',
         num_tokens=num_tokens,
         num_feature_levels=num_levels,
-        proposals=True,
-        query_selection=True,
-        refine_sizes=True,
+        as_two_stage=True,
         encoder=dict(
             num_layers=2,
             layer_cfg=dict(
@@ -104,7 +100,6 @@ model = dict(
                 dict(type='ClassProbabilityCost', weight=1.0),
             ],
         ),
-        proposal_assigner=dict(type='PointAssigner', scale=4, pos_num=3),
         loss_objectness=dict(type='FocalLoss', use_sigmoid=True, gamma=2.0, alpha=0.25, loss_weight=2.0),
         loss_center=dict(type='L1Loss', loss_weight=5.0),
         loss_size=dict(type='L1Loss', loss_weight=5.0),
@@ -113,6 +108,9 @@ model = dict(
         loss_location=dict(type='LocationTokenLoss', loss_weight=1.0, sigma=0.5, error_weight=20.0),
         loss_alignment=dict(type='AlignmentLoss', loss_weight=1.0, scale=10.0),
     ),
-    denoising=dict(copies=3, noise=0.5),
+    auxiliary=dict(
+        proposals=dict(type='ProposalLoss', assigner=dict(type='PointAssigner', scale=4, pos_num=3)),
+        denoising=dict(type='Denoising', copies=3, noise=0.5),
+    ),
     test_cfg=dict(max_per_img=100, objectness_power=0.1, certainty_power=0.5),
 )

@@ -1,5 +1,6 @@
 # MiniScenes (docs/miniscenes.md) as a COCO-format data set of 8 shapes.
 data_root = '{{$MINISCENES_ROOT:data/miniscenes}}/'
+vocabulary = dict(num_classes=64, coord_range=64, max_points=24)
 classes = ('circle', 'square', 'triangle', 'star', 'ring', 'cross', 'crescent', 'heart')
 metainfo = dict(classes=classes)
 image_scale = (128, 128)
@@ -10,12 +11,20 @@ train_pipeline = [
     dict(type='LoadAnnotations', with_bbox=True),
     dict(type='RandomFlip', prob=0.5),
     dict(type='Resize', scale=image_scale, keep_ratio=True),
-    dict(type='PackDetInputs'),
+    dict(type='DetectionInstruction', vocabulary=vocabulary, training=True),
+    dict(type='PackInstructionInputs'),
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=image_scale, keep_ratio=True),
     dict(type='LoadAnnotations', with_bbox=True),
+    dict(type='DetectionInstruction', vocabulary=vocabulary, classes=classes),
+    dict(type='PackInstructionInputs'),
+]
+# For mmdet's own detectors: the same images without instructions.
+plain_train_pipeline = [*train_pipeline[:-2], dict(type='PackDetInputs')]
+plain_test_pipeline = [
+    *test_pipeline[:-2],
     dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
 ]
 
@@ -32,6 +41,7 @@ train_dataloader = dict(
         data_prefix=dict(img='train/'),
         # Images without objects are training data, too.
         filter_cfg=dict(filter_empty_gt=False),
+        return_classes=True,
         pipeline=train_pipeline,
     ),
 )
@@ -48,6 +58,7 @@ val_dataloader = dict(
         ann_file='annotations/instances_val.json',
         data_prefix=dict(img='val/'),
         test_mode=True,
+        return_classes=True,
         pipeline=test_pipeline,
     ),
 )
@@ -55,3 +66,4 @@ test_dataloader = val_dataloader
 
 val_evaluator = dict(type='CocoMetric', ann_file=data_root + 'annotations/instances_val.json', metric='bbox')
 test_evaluator = val_evaluator
+test_cfg = dict(type='TolerantTestLoop')

@@ -1,9 +1,9 @@
-"""Measures the LLM alone: expressions and questions about scenes that it is told of instead of shown.
+"""Measures the LLM alone: expressions and questions about image tokens that are simulated from annotations.
 
-    python tools/evaluate_descriptions.py CONFIG CHECKPOINT
+    python tools/evaluate_simulated_tokens.py CONFIG CHECKPOINT
 
-What it gets wrong here is not a matter of images. The config's ``told_tasks`` are the data sets, with ``objects``, by
-the names of the test tasks whose metrics count.
+What it gets wrong here is not a matter of images. The config's ``simulated_tasks`` are the data sets, with ``objects``,
+by the names of the test tasks whose metrics count.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config file')
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('--noise', type=float, default=0.3, help='as in the warm-up (default: 0.3)')
-    parser.add_argument('--batch-size', type=int, default=32, help='scenes at once (default: 32)')
+    parser.add_argument('--batch-size', type=int, default=32, help='samples at once (default: 32)')
     parser.add_argument('--work-dir', help='folder for logs')
     add_shared_arguments(parser, launcher=False)
     args = parser.parse_args()
@@ -34,35 +34,36 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def answer(model: VisionLLM, samples: SampleList, strangers: list[str], noise: float, generator: Generator) -> None:
-    """Answers described scenes, in place: ``pred_text``, or every token's box and score in ``pred_instances``.
+def answer(model: VisionLLM, samples: SampleList, words: list[str], noise: float, generator: Generator) -> None:
+    """Answers about simulated image tokens, in place: ``pred_text``, or the tokens' boxes and scores in
+    ``pred_instances``.
 
     Args:
         model: in evaluation mode.
-        samples: scenes that are told.
-        strangers, noise, generator: see :func:`describe`.
+        samples: with ``gt_instances`` and ``object_names``; their images are not loaded.
+        words: distractor words, see :func:`simulate_tokens`.
+        noise: length of the noise of names, relative to them.
+        generator: of all that is random.
     """
     import torch
     from mmengine.structures import InstanceData
 
     from visionllm_mm.models.text_decoding import generate
-    from visionllm_mm.small_llm.simulated_tokens import describe, described_images
+    from visionllm_mm.small_llm.simulated_tokens import simulate_tokens, simulated_targets
 
     decoder, count = model.task_decoder, model.image_tokenizer.num_tokens
-    objects = described_images(samples).objects
-    slots = [torch.randperm(count, generator=generator)[: len(target)] for target in objects]
-    tokens = describe(
-        decoder, [sample.object_names for sample in samples], objects, slots, strangers, count, noise, generator
-    )
+    targets, names = simulated_targets(samples), [sample.object_names for sample in samples]
+    slots = [torch.randperm(count, generator=generator)[: len(target)] for target in targets]
+    inputs = simulate_tokens(decoder, names, targets, slots, words, count, noise, generator)
     instructions = model.parse_instructions(samples)
-    if instructions[0].asks_for_words:
+    if instructions[0].asks_for_text:
         histories = [sample.get('history', ()) for sample in samples]
-        texts = generate(decoder, instructions, tokens, histories=histories, **model.generation)
+        texts = generate(decoder, instructions, inputs, histories=histories, **model.generation)
         for sample, text in zip(samples, texts, strict=True):
             sample.pred_text = text
         return
-    scores = decoder.class_logits(decoder.read(instructions, tokens)).softmax(dim=-1)[..., 0]
-    for sample, target, slot, score in zip(samples, objects, slots, scores, strict=True):
+    scores = decoder.class_logits(decoder.read(instructions, inputs)).softmax(dim=-1)[..., 0]
+    for sample, target, slot, score in zip(samples, targets, slots, scores, strict=True):
         boxes = torch.zeros(count, 4)
         boxes[slot] = target.boxes_xyxy[:count].cpu()
         labels = torch.zeros(count, dtype=torch.long)
@@ -78,18 +79,19 @@ def main() -> None:
     from mmengine.runner import Runner
 
     cfg = load_config(args)
-    if 'told_tasks' not in cfg:
+    if 'simulated_tasks' not in cfg:
         raise SystemExit(
-            f'evaluate_descriptions.py: {args.config} has no told_tasks; visionllm-tiny_miniscenes-multitask.py has'
+            f'evaluate_simulated_tokens.py: {args.config} has no simulated_tasks; '
+            'visionllm-tiny_miniscenes-multitask.py has'
         )
-    require_data(cfg, 'told_tasks')
+    require_data(cfg, 'simulated_tasks')
     cfg.load_from = args.checkpoint
     runner = Runner.from_cfg(cfg)
     runner.load_or_resume()
     model, generator = runner.model.eval(), torch.Generator().manual_seed(0)
-    strangers = sorted(model.task_decoder.llm.plain_words())
+    words = sorted(model.task_decoder.llm.plain_words())
     np.random.seed(0)
-    for name, dataset in cfg.told_tasks.items():
+    for name, dataset in cfg.simulated_tasks.items():
         loader = Runner.build_dataloader(
             dict(
                 batch_size=args.batch_size,
@@ -101,7 +103,7 @@ def main() -> None:
         evaluator = Evaluator(cfg.test_cfg.tasks[name].evaluator)
         with torch.no_grad():
             for batch in loader:
-                answer(model, batch['data_samples'], strangers, args.noise, generator)
+                answer(model, batch['data_samples'], words, args.noise, generator)
                 evaluator.process(data_samples=batch['data_samples'], data_batch=batch)
         for metric, value in evaluator.evaluate(len(loader.dataset)).items():
             print(f'{metric}: {value:.3f}')

@@ -85,3 +85,4 @@ test_dataloader = val_dataloader
 
 val_evaluator = dict(type='CocoMetric', ann_file=data_root + 'annotations/instances_val2017.json', metric='bbox')
 test_evaluator = val_evaluator
+test_cfg = dict(type='TolerantTestLoop')

@@ -22,14 +22,14 @@ def formats(monkeypatch):
     return evaluate_formats
 
 
-@pytest.mark.parametrize('name', ['heldout_wordings.txt', 'heldout_wordings_2.txt'])
+@pytest.mark.parametrize('name', ['heldout_templates.txt', 'heldout_templates_2.txt'])
 def test_held_out_wordings_are_a_hundred_that_training_does_not_know(formats, name):
-    wordings = formats.read_wordings(TOOLS / name)
+    templates = formats.read_templates(TOOLS / name)
     known = {template for templates in TASK_TEMPLATES.values() for template in templates}
-    assert len(wordings) == len(set(wordings)) == 100 and not known & set(wordings)
+    assert len(templates) == len(set(templates)) == 100 and not known & set(templates)
     rng = np.random.default_rng(0)
-    for wording in wordings:
-        text, count = formats.fill_wording(wording, ['a', 'b', 'c'], Vocabulary(), rng)
+    for template in templates:
+        text, count = formats.fill_template(template, ['a', 'b', 'c'], Vocabulary(), rng)
         assert text.count('<image>') == 1 and '<class>' not in text and '<question>' not in text
         if count:
             assert parse_instruction(text, Vocabulary()).num_points == count
@@ -40,14 +40,14 @@ def test_agreement_counts_what_is_read_otherwise(formats):
         vocabulary=Vocabulary(),
         generate=lambda texts: [parse_instruction(text, Vocabulary()).output_format for text in texts],
     )
-    wordings = [template for templates in TASK_TEMPLATES.values() for template in templates]
-    right = formats.read(by_rules, wordings, ['a', 'b'], repeats=2)
+    templates = [template for templates in TASK_TEMPLATES.values() for template in templates]
+    right = formats.read(by_rules, templates, ['a', 'b'], repeats=2)
     assert not any(right.values())
-    assert formats.summary('all', right, 2) == f'all: 100.0% of {len(wordings)} wordings x 2'
+    assert formats.summary('all', right, 2) == f'all: 100.0% of {len(templates)} templates x 2'
     words = SimpleNamespace(vocabulary=Vocabulary(), generate=lambda texts: [('<bos>',)] * len(texts))
     box, caption = TASK_TEMPLATES['detection'][0], TASK_TEMPLATES['caption'][0]
     wrong = formats.read(words, [box, caption], ['a'], 3)
-    assert formats.summary('two', wrong, 3) == 'two: 50.0% of 2 wordings x 3'
+    assert formats.summary('two', wrong, 3) == 'two: 50.0% of 2 templates x 3'
     assert len(wrong[box]) == 3 and wrong[box][0].startswith('0 points instead of ') and not wrong[caption]
 
 
@@ -57,11 +57,11 @@ _expand = partial(run_tool, 'expand_templates.py')
 @pytest.mark.slow
 def test_an_llm_that_writes_nonsense_is_told_so(tmp_path):
     save_llama(tmp_path / 'llm')
-    out = tmp_path / 'wordings.json'
+    out = tmp_path / 'templates.json'
     out.write_text(json.dumps(dict(caption=[])))
     result = _expand(tmp_path / 'llm', '--task', 'caption', '--max-rounds', 1, '--out', out)
-    assert result.returncode == 1 and 'wrote no usable wording' in result.stderr, result.stderr
-    assert 'caption: 0 new wordings' in result.stdout and json.loads(out.read_text()) == dict(caption=[])
+    assert result.returncode == 1 and 'wrote no usable template' in result.stderr, result.stderr
+    assert 'caption: 0 new templates' in result.stdout and json.loads(out.read_text()) == dict(caption=[])
 
 
 def test_tool_and_package_know_the_same_tasks():

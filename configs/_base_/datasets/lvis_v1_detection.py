@@ -1,7 +1,7 @@
 # Data of the paper's large-vocabulary detection: LVIS v1. While training, 70 of its 1203 classes are asked for, those
 # that the image shows and others; the paper has 80, but the longest of them would not fit into BERT (docs/data.md). At
 # test time all are asked for, in 16 groups.
-_base_ = ['./coco_detection_visionllm.py']
+_base_ = ['./coco_detection.py']
 
 data_root = '{{$COCO_ROOT:data/coco}}/'
 ask = dict(type='DetectionInstruction', vocabulary={{_base_.vocabulary}}, max_classes=80, plain_names=True)

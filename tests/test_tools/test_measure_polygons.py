@@ -1,11 +1,11 @@
-"""tools/measure_boundary.py: the best that boundary points can say."""
+"""tools/measure_polygons.py: the best that polygon points can say."""
 
 import json
 from functools import partial
 
 from tests.helpers.command_line import run_tool
 
-_run = partial(run_tool, 'measure_boundary.py')
+_run = partial(run_tool, 'measure_polygons.py')
 
 
 def test_table_of_squares_and_a_frame(tmp_path):
