@@ -5,7 +5,7 @@ Keys of a data sample beside mmdet's own. In ``gt_instances``:
 =======================  ==============================================================================================
 ``labels``               (G,) int64, position of the object's class in the instruction's set; -1: not in it
 ``points``               (G, N, 2), px, the points that the output format asks for; NaN where one is not labelled
-``polygons``             (G, P, 2), px, boundary points of all objects, for :class:`QueryPolygonLoss`
+``polygons``             (G, P, 2), px, polygon points of all objects, for :class:`QueryPolygonLoss`
 ``object_labels``        (G,) int64, position of the object's name in ``object_names``
 =======================  ==============================================================================================
 
@@ -25,7 +25,7 @@ In the metainfo:
 ``history``              tuple[str], what follows the first question: answer, question, answer, ..., question
 ``answer``               tuple[str], what the model is to generate: answer, question, answer, ...
 ``gt_caption``           list[str], the reference texts of a metric
-``question_type``        str, kind of question; ``turn``: int, its place in the conversation
+``question_type``        str, kind of question; ``turn``: int, its position in the conversation
 ``question_phrases``     per question, the phrases that stand for objects: (text, rows of the objects)
 ``expects_masks``        bool, whether a metric expects masks of this sample
 ``failure``              str, why the sample could not be loaded or answered
@@ -50,7 +50,7 @@ class Proposals:
 
     Attributes:
         embeddings: (B, E, D).
-        centers_norm: (B, E, 2), centre of the object at this position, in [0, 1] of the unpadded image.
+        centers_norm: (B, E, 2), center of the object at this position, in [0, 1] of the unpadded image.
         sizes_norm: (B, E, 2), width and height of the object in [0, 1].
         objectness: (B, E) logits; very low where the image is padded.
         priors: (B, E, 3), x, y and stride of the position in px of the unpadded image.
@@ -64,7 +64,7 @@ class Proposals:
 
     @property
     def boxes_cxcywh(self) -> Tensor:
-        """(B, E, 4) in [0, 1], centres and sizes."""
+        """(B, E, 4) in [0, 1], centers and sizes."""
         return torch.cat([self.centers_norm, self.sizes_norm], dim=-1)
 
 
@@ -76,7 +76,7 @@ class ImageTokens:
         embeddings: (layers, B, M, D), e_i per decoder layer; the last layer's are the tokens' own, here and below.
         centers_norm: (layers, B, M, 2), l_i = (x, y) in [0, 1] of the unpadded image.
         objectness: (layers, B, M) logits that a token describes an object the instruction asks for.
-        sizes_norm: (layers, B, M, 2), width and height of the object in [0, 1]; None: the tokenizer predicts centres
+        sizes_norm: (layers, B, M, 2), width and height of the object in [0, 1]; None: the tokenizer predicts centers
             alone.
         proposals: what the encoder proposes; None: the tokenizer has one stage.
         extra: the tokens of the extra boxes that were given to the tokenizer; None: there were none.
@@ -91,7 +91,7 @@ class ImageTokens:
 
     @property
     def boxes_cxcywh(self) -> Tensor:
-        """(layers, B, M, 2 or 4) in [0, 1]: centres, and sizes where the tokenizer predicts them."""
+        """(layers, B, M, 2 or 4) in [0, 1]: centers, and sizes where the tokenizer predicts them."""
         return self.centers_norm if self.sizes_norm is None else torch.cat([self.centers_norm, self.sizes_norm], dim=-1)
 
 
@@ -144,7 +144,7 @@ class SetTargets:
 
     @property
     def centers_norm(self) -> Tensor:
-        """(G, 2), centres of the boxes."""
+        """(G, 2), centers of the boxes."""
         return self.boxes_norm.mean(dim=1)
 
     @property
@@ -155,7 +155,7 @@ class SetTargets:
 
     @property
     def boxes_cxcywh(self) -> Tensor:
-        """(G, 4) in [0, 1], centres and sizes."""
+        """(G, 4) in [0, 1], centers and sizes."""
         return torch.cat([self.centers_norm, self.sizes_norm], dim=1)
 
     @property
@@ -202,7 +202,7 @@ class Matches:
         points_norm: (B, k, N, 2), points of the object in [0, 1] of the unpadded image.
         point_valid: (B, k, N) bool, False where padded, where this image's format has fewer points, and where a point
             is not labelled.
-        centers_norm: (B, k, 2), centre of the object.
+        centers_norm: (B, k, 2), center of the object.
         sizes_norm: (B, k, 2), width and height of the object.
         polygons_norm: (B, k, P, 2), polygon points of the object, whatever is asked for; P = 0: none are known.
         polygon_valid: (B, k, P) bool, as ``point_valid``.

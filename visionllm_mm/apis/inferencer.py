@@ -100,7 +100,7 @@ class VisionLLMInferencer(DetInferencer):
         return self._ask(inputs, dict(instruction=instruction), **kwargs)
 
     def detect(self, inputs: ImageInput | Sequence[ImageInput], classes: Sequence[str], **kwargs) -> dict:
-        """Boxes of the objects of a class set; asked for in groups where there are more than the model learnt."""
+        """Boxes of the objects of a class set; asked for in groups where there are more than the model learned."""
         write = DetectionInstruction(classes=classes, **self._tokens(True))
         return self._ask(inputs, write({}), **kwargs)
 

@@ -11,18 +11,18 @@ from ..models.image_tokenizer import LanguageGuidedImageTokenizer
 from ..models.visionllm import VisionLLM
 
 TOKENIZER = 'image_tokenizer.'
-HEAD_LAYERS = (0, 2, 4)  # the linear layers of a place head and of mmdet's regression branch
+HEAD_LAYERS = (0, 2, 4)  # the linear layers of a box head and of mmdet's regression branch
 
 REASONS = {
-    'bbox_head.cls_branches': 'says which class; an image token says whether it shows what is asked for',
+    'bbox_head.cls_branches': 'predicts a class; an image token predicts whether its object is asked for',
     'bbox_head.reg_branches': 'of the proposals, which read transformed features there and plain ones here',
     'memory_trans': 'transforms features for the proposals, which read plain ones here',
     'pos_trans': 'makes the queries from proposals in another way',
-    'query_embedding': "the model's queries start at proposals and not at learned places",
-    'reference_points_fc': "the model's queries start at proposals and not at learned places",
+    'query_embedding': "the model's queries start at proposals and not at learned points",
+    'reference_points_fc': "the model's queries start at proposals and not at learned points",
     'backbone': 'the backbone is taken from another file',
     'neck': 'belongs to a backbone that is not taken',
-    'data_preprocessor': 'the config says how images are normalised',
+    'data_preprocessor': 'the config has the normalization of images',
 }
 
 
@@ -32,7 +32,7 @@ class ConvertedWeights:
 
     Attributes:
         weights: by the names of VisionLLM.
-        unused: names of the source whose weights have no place here, with the reason.
+        unused: names of the source whose weights are not used, with the reason.
         notes: what to know about weights that were taken over.
     """
 
@@ -63,7 +63,7 @@ def convert_detector(source: Mapping[str, Tensor], model: VisionLLM, with_backbo
         for part in ('backbone.', 'neck.'):
             _copy(source, own, part, '', result, used)
     _convert_queries(source, model.image_tokenizer, result, used)
-    _convert_place_heads(source, model.image_tokenizer, result, used)
+    _convert_box_heads(source, model.image_tokenizer, result, used)
     result.unused = {name: _reason(name) for name in source if name not in used}
     result.notes += _notes_on_geometry(source, model.image_tokenizer)
     return result
@@ -125,7 +125,7 @@ def _check_kind(source: Mapping[str, Tensor]) -> None:
     if 'bbox_head.reg_branches.0.4.weight' not in source or 'bbox_head.reg_branches.0.6.weight' in source:
         raise ValueError(
             'the detector has other than 2 hidden layers in its regression branches '
-            '(bbox_head.num_reg_fcs); the place heads of the image tokenizer have 2'
+            '(bbox_head.num_reg_fcs); the box heads of the image tokenizer have 2'
         )
 
 
@@ -201,7 +201,7 @@ def _copy(
 def _convert_queries(
     source: Mapping[str, Tensor], tokenizer: LanguageGuidedImageTokenizer, result: ConvertedWeights, used: set[str]
 ) -> None:
-    """Contents of the queries and, where the model learns them, too, their places.
+    """Contents of the queries and, where the model learns them, too, their positions.
 
     mmdet keeps position and content of a query in one row. Queries are in no order and no data is at hand to tell
     which find more, so a model of fewer tokens takes the first ones.
@@ -221,12 +221,12 @@ def _convert_queries(
     else:
         raise ValueError(
             f'the detector has {len(queries)} queries and this model {count} image tokens at learned '
-            f'places: set model.image_tokenizer.num_tokens={len(queries)} or less'
+            f'points: set model.image_tokenizer.num_tokens={len(queries)} or less'
         )
     result.weights[f'{TOKENIZER}query_embedding.weight'] = content[rows]
     used.add('query_embedding.weight')
     if tokenizer.as_two_stage:
-        result.notes.append('of the queries the contents alone are taken: the places come from proposals')
+        result.notes.append('of the queries the contents alone are taken: the boxes come from proposals')
     if len(queries) != count:
         took = f'the first {count} are taken' if count < len(queries) else 'they are repeated'
         result.notes.append(f'the detector has {len(queries)} queries, this model {count} image tokens: {took}')
@@ -243,14 +243,14 @@ def _is_refined(source: Mapping[str, Tensor], layers: int) -> bool:
     )
 
 
-def _convert_place_heads(
+def _convert_box_heads(
     source: Mapping[str, Tensor], tokenizer: LanguageGuidedImageTokenizer, result: ConvertedWeights, used: set[str]
 ) -> None:
-    """Regression branches to place heads.
+    """Regression branches to box heads.
 
-    Rows are cx, cy, w, h. Sizes are taken where both sides say them relative to a size; a detector's first layer
-    without proposals says them from nothing. A detector without box refinement has one branch that starts from the
-    first place in each layer: here it becomes the last layer's, and the places stay where they are until then, so
+    Rows are cx, cy, w, h. Sizes are taken where both sides predict them relative to a size; a detector's first layer
+    without proposals predicts them from nothing. A detector without box refinement has one branch that starts from the
+    first point in each layer: here it becomes the last layer's, and the points stay where they are until then, so
     that the decoder looks where it looked before.
     """
     layers, two_stage = tokenizer.decoder.num_layers, 'pos_trans_fc.weight' in source
@@ -271,11 +271,13 @@ def _convert_place_heads(
     if not refined and layers > 1:
         result.notes.append(
             'the detector was trained without box refinement: its regression branch becomes the last '
-            'place head, and the earlier ones move nothing at first'
+            'box head, and the earlier ones move nothing at first'
         )
     if tokenizer.as_two_stage and not two_stage:
         part = 'the first layer' if refined else 'the last layer'
-        result.notes.append(f"{part}'s branch says sizes from nothing: centres alone are taken, sizes start unchanged")
+        result.notes.append(
+            f"{part}'s branch predicts sizes from nothing: centers alone are taken, sizes start unchanged"
+        )
 
 
 def _notes_on_geometry(source: Mapping[str, Tensor], tokenizer: LanguageGuidedImageTokenizer) -> list[str]:
@@ -286,7 +288,7 @@ def _notes_on_geometry(source: Mapping[str, Tensor], tokenizer: LanguageGuidedIm
     other = [i for i in range(layers) if boxes[i] != tokenizer.as_two_stage]
     if not other:
         return []
-    units = 'points, as learnt from boxes' if not tokenizer.as_two_stage else 'boxes, as learnt from points'
+    units = 'points, as learned from boxes' if not tokenizer.as_two_stage else 'boxes, as learned from points'
     return [
         f'decoder layers {", ".join(map(str, other))} take sampling offsets around {units} by the detector: their '
         'unit is another (cells of the feature map around points, parts of the box around boxes), so their '

@@ -50,9 +50,9 @@ class MultiTaskTestLoop(BaseLoop):
                 first error ends all.
         """
         metrics, failed, logged = {}, {}, self.runner.message_hub.log_scalars
-        drawn = [(hook, hook.test_out_dir) for hook in self.runner.hooks if getattr(hook, 'test_out_dir', None)]
+        drawers = [(hook, hook.test_out_dir) for hook in self.runner.hooks if getattr(hook, 'test_out_dir', None)]
         for task, loop in self.loops.items():
-            for hook, folder in drawn:  # pictures of one image, task by task
+            for hook, folder in drawers:  # pictures of one image, task by task
                 hook.test_out_dir = str(Path(folder) / task)
             for name in [name for name in logged if name.startswith('test/')]:
                 del logged[name]  # else the log of this task repeats those of the tasks before

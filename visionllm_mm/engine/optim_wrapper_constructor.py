@@ -16,7 +16,7 @@ class TrainedPartsOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     The options of ``paramwise_cfg`` are mmengine's: ``custom_keys`` (e.g. ``{'backbone': dict(lr_mult=0.1)}``),
     ``norm_decay_mult``, ``bias_decay_mult`` and so on. Other than mmengine's, it leaves frozen parameters out without
-    a line for each of them, makes one group of all parameters with equal settings, tells the groups in a line each,
+    a line for each of them, makes one group of all parameters with equal settings, logs a line per group,
     and takes a parameter that modules share once (``bypass_duplicate``).
 
     Raises:

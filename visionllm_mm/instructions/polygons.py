@@ -40,7 +40,7 @@ def _largest_outline(mask: np.ndarray) -> np.ndarray:
         raise ValueError('an empty mask has no outline')
     top, left = rows.min(), columns.min()
     part = np.asarray(mask[top : rows.max() + 1, left : columns.max() + 1]) != 0
-    # Values at pixel centres, a border of zeros around them: the outline at 0.5 runs along the pixels' edges.
+    # Values at pixel centers, a border of zeros around them: the outline at 0.5 runs along the pixels' edges.
     lines = contour_generator(z=np.pad(part, 1).astype(np.float64)).lines(0.5)
     areas = [_signed_area(line[:-1]) for line in lines]
     largest = int(np.abs(areas).argmax())

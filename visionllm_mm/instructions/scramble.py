@@ -18,7 +18,7 @@ def separate_notation(text: str) -> str:
     """The text with spaces around its class set, format, image and range, as scrambled texts have them.
 
     A tokenizer may write "}," as one token, which scrambled texts don't hold: the LLM would read other tokens than it
-    has learnt from.
+    has learned from.
     """
     return ' '.join(piece.strip() for piece in _KEPT.split(text) if piece.strip())
 

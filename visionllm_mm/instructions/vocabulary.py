@@ -25,7 +25,7 @@ class Vocabulary:
     Args:
         num_classes: number of class tokens, the most classes one instruction can name (paper: 512).
         coord_range: R; location tokens ``<p-R> .. <pR>`` stand for offsets i / R of the image's width or height from
-            a token's centre, so 2R + 1 bins (paper: R = 512).
+            a token's center, so 2R + 1 bins (paper: R = 512).
         max_points: the most points N an output format can have (paper: 24).
 
     Raises:
@@ -96,7 +96,7 @@ class Vocabulary:
         """Nearest bins of offsets.
 
         Args:
-            offsets_norm: any shape; offsets from a centre in units of the image's width or height. Values outside
+            offsets_norm: any shape; offsets from a center in units of the image's width or height. Values outside
                 [-1, 1] are clamped: a location token can't say more.
 
         Returns:

@@ -16,7 +16,7 @@ class SetCriterion(nn.Module):
     Args:
         assigner: mmdet's HungarianAssigner with the costs of ``match_costs.py``.
         loss_objectness: focal loss of the objectness, class-agnostic (L_tok).
-        loss_center: L1 loss of the centres (L_tok).
+        loss_center: L1 loss of the centers (L_tok).
         loss_class: cross-entropy of the class tokens (L_dec).
         loss_location: cross-entropy of the location tokens (L_dec).
         loss_alignment: alignment loss; None: off (where the tokenizer starts from a pretrained detector).
@@ -103,7 +103,7 @@ class SetCriterion(nn.Module):
         return losses | self.box_losses(tokens, matches)
 
     def box_losses(self, tokens: ImageTokens, matches: Matches) -> dict[str, Tensor]:
-        """Losses by name of the matched tokens' centres, and of sizes and boxes where there are sizes."""
+        """Losses by name of the matched tokens' centers, and of sizes and boxes where there are sizes."""
         losses, count = {}, _count(matches)
         weight = matches.valid[..., None].float().expand(-1, -1, 2)  # (B, k, 2)
         true_boxes = torch.cat([matches.centers_norm, matches.sizes_norm], dim=2)
@@ -154,7 +154,7 @@ def take_tokens(values: Tensor, index: Tensor) -> Tensor:
 
 
 def offsets_from_tokens(tokens: ImageTokens, matches: Matches, points_norm: Tensor) -> Tensor:
-    """Offsets (B, k, N, 2) of points (B, k, N, 2) from the centres of the tokens that they are matched to."""
+    """Offsets (B, k, N, 2) of points (B, k, N, 2) from the centers of the tokens that they are matched to."""
     centers = take_tokens(tokens.centers_norm[-1:].detach(), matches.tokens)[0]  # (B, k, 2)
     return points_norm - centers[:, :, None]
 
@@ -183,7 +183,7 @@ def _count(matches: Matches) -> Tensor:
 
 
 def _on_distractors(tokens: ImageTokens, targets: list[SetTargets]) -> Tensor:
-    """(B, M) bool, whether a token's centre is inside an object that the instruction does not ask for."""
+    """(B, M) bool, whether a token's center is inside an object that the instruction does not ask for."""
     rows = []
     for centers, target in zip(tokens.centers_norm[-1].detach(), targets, strict=True):
         low, high = target.distractor_boxes.unbind(dim=1)  # (U, 2) each

@@ -1,4 +1,4 @@
-"""The LLM reads the output format off the instruction's text (paper, section 3.4; design 3.7)."""
+"""The LLM reads the output format off the instruction's text (paper, section 3.4; docs/decisions.md#format-reading)."""
 
 import logging
 from collections import OrderedDict

@@ -23,7 +23,7 @@ class LanguageGuidedImageTokenizer(nn.Module):
     """Cross-attention fusion per scale, then a Deformable DETR whose queries become the image tokens.
 
     The layers are mmdet's own. Unlike a detector's, the heads predict only whether a token describes something that the
-    instruction asks for, and where its centre is; both on every decoder layer, with refinement of the centre from
+    instruction asks for, and where its center is; both on every decoder layer, with refinement of the center from
     layer to layer.
 
     Args:
@@ -129,11 +129,11 @@ class LanguageGuidedImageTokenizer(nn.Module):
             language: (B, T, ``text_dims``).
             language_padding: (B, T) bool, True = padding.
             data_samples: B samples with ``batch_input_shape`` and ``img_shape`` (px), which say what is padding.
-            extra_boxes: (B, Q, 4), centres and sizes that Q further tokens start from, each of which sees no other
+            extra_boxes: (B, Q, 4), centers and sizes that Q further tokens start from, each of which sees no other
                 token; None: none. For a tokenizer of two stages.
 
         Returns:
-            The tokens, with objectness and centres of every decoder layer.
+            The tokens, with objectness and centers of every decoder layer.
         """
         with torch.autocast(language.device.type, enabled=False):
             language = self.text_projection(language.float())  # (B, T, text_dims) -> (B, T, D)

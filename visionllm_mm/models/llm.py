@@ -44,7 +44,7 @@ class CausalLM(NamedBaseModule):
             arXiv 2305.14314); None: the base as it is.
 
     Attributes:
-        unused_weights: names in the files at ``path`` that the model has no place for.
+        unused_weights: names in the files at ``path`` that the model does not have.
 
     Raises:
         ValueError: when neither or both of ``path`` and ``config`` are given, when ``path`` is another kind of model
@@ -146,7 +146,7 @@ class CausalLM(NamedBaseModule):
         Keys start equal to queries (of the first heads, where several share keys), and the output projection undoes
         that of the values, which is orthogonal ("mimetic initialization", arXiv 2305.09828). Without it a small LLM
         stays at chance for thousands of steps in looking up
-        a name, or the colour of a thing (docs/design.md has the measurements); pretrained weights bring this along.
+        a name, or the color of a thing (docs/decisions.md#starting-weights); pretrained weights bring this along.
         """
         for layer in self.base.model.layers:
             attention = layer.self_attn

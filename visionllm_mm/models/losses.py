@@ -1,4 +1,4 @@
-"""Losses of the task decoder, L_dec, and the alignment loss (paper, section 3.5; design 3.3, 3.4)."""
+"""Losses of the task decoder, L_dec, and the alignment loss (paper, section 3.5)."""
 
 import torch
 from mmdet.registry import MODELS
@@ -67,7 +67,7 @@ class LocationTokenLoss(nn.Module):
 
         Args:
             logits: (..., 2R + 1).
-            offsets_norm: (...,), offsets from the tokens' centres in [-1, 1].
+            offsets_norm: (...,), offsets from the tokens' centers in [-1, 1].
             valid: (...,) bool, False = no target here.
         """
         coord_range = logits.shape[-1] // 2

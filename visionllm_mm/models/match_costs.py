@@ -1,4 +1,4 @@
-"""Bipartite matching of image tokens to objects, by costs that need no point decoding (design 3.5).
+"""Bipartite matching of image tokens to objects, by costs that need no point decoding (docs/decisions.md#matching).
 
 mmdet's HungarianAssigner does the matching; here are the costs that it lacks.
 """

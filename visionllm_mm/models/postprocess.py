@@ -1,4 +1,4 @@
-"""From answers to predictions: which tokens are kept, their scores, and their points in pixels (design 3.6)."""
+"""From answers to predictions: kept tokens, their scores, and their points in pixels (docs/decisions.md#score)."""
 
 from dataclasses import dataclass
 
@@ -113,9 +113,9 @@ class SetPostprocessor:
                 points[i, :, :count], scores, i, selection, instruction, data_samples[i], rescale
             )
             coord_range = point_logits.shape[-1] // 2
-            said = point_logits[i, :, :count].argmax(dim=-1) - coord_range
-            said = (said * (instruction.coord_range / coord_range)).round().long()
-            result.offset_bins = said[selection.token_slots[i][kept]]
+            bins = point_logits[i, :, :count].argmax(dim=-1) - coord_range
+            bins = (bins * (instruction.coord_range / coord_range)).round().long()
+            result.offset_bins = bins[selection.token_slots[i][kept]]
             result.class_tokens = kept.new_tensor(instruction.class_indices)[selection.class_rows[i][kept]]
             results.append(result)
         return results

@@ -127,7 +127,7 @@ class PrefixBuilder:
         )
 
     def _tokenize(self, instruction: Instruction, history: tuple[str, ...] = ()) -> _Sequence:
-        """Ids of all pieces; the words between added tokens are tokenised on their own."""
+        """Ids of all pieces; the words between added tokens are tokenized on their own."""
         num_words = self.llm.base.config.vocab_size
         begin = self.llm.tokenizer.bos_token_id
         ids = [] if begin is None else [begin]

@@ -22,7 +22,7 @@ class TextEncoder(nn.Module):
         cache_size: how many instructions keep their features while evaluating.
 
     Attributes:
-        unused_weights: names in the files at ``path`` that the encoder has no place for, such as the pooling layer.
+        unused_weights: names in the files at ``path`` that the encoder does not have, such as the pooling layer.
 
     Raises:
         ValueError: when neither or both of ``path`` and ``config`` are given, ``path`` is another kind of model, or its
@@ -76,7 +76,8 @@ class TextEncoder(nn.Module):
     def forward(self, texts: list[str]) -> tuple[Tensor, Tensor]:
         """Encodes texts.
 
-        While evaluating, the features of a batch of equal texts are computed once and kept (design 3.2).
+        While evaluating, the features of a batch of equal texts are computed once and kept, see
+        docs/decisions.md#cached-instructions.
 
         Args:
             texts: B strings.

@@ -21,7 +21,7 @@ class TokenProjector(nn.Module):
     Args:
         token_dims: D, width of e_i.
         llm_dims: width of the LLM.
-        box_dims: coordinates of a token: 2, its centre, or 4, with its size.
+        box_dims: coordinates of a token: 2, its center, or 4, with its size.
         word_norm: initial length of a projection.
         octaves: how much shorter than the longest the shortest wave of the position embedding is, see
             :func:`comparable_embedding`: few octaves make boxes easy to compare, many make them precise.

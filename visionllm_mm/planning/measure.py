@@ -1,4 +1,4 @@
-"""Runs training steps for real, in processes of their own, and says what memory and time a step took.
+"""Runs training steps for real, in processes of their own, and measures the memory and time of a step.
 
     python -m visionllm_mm.planning.measure memory '{"config": "...", "options": {}, "workload": {"batch": 8, ...}}'
 

@@ -25,7 +25,7 @@ aten = torch.ops.aten
 # What a step takes beyond the operations of its blocks (Python, autograd, cold caches, losses, optimizer), as a factor:
 # the median of 18 measurements of six configs, see docs/planning.md.
 _BEYOND = 1.28
-# Autocast: the statistics that these keep are float32, PyTorch's rules for shapes say half precision.
+# Autocast: the statistics that these keep are float32, PyTorch's rules for shapes have half precision.
 _WITH_STATISTICS = (aten.native_batch_norm_backward, aten.native_group_norm_backward)
 
 

@@ -18,7 +18,7 @@ class ShapesOnly(TorchDispatchMode):
     alone are real.
 
     So models build and run, backward pass included, that read sizes, ids or masks back into Python. The floating
-    tensors are PyTorch's fake tensors (data on the meta device) that say they are on the CPU, so that autocast and the
+    tensors are PyTorch's fake tensors (data on the meta device) that pretend to be on the CPU, so that autocast and the
     choice of attention kernels are those of the CPU. Python numbers read from them are 1.
     """
 
@@ -29,7 +29,7 @@ class ShapesOnly(TorchDispatchMode):
             # Module.to() swaps fake parameters with their new form, which PyTorch refuses where one is referred to
             # weakly.
             mock.patch('torch.utils.swap_tensors', _take_over),
-            # trunc_normal_() draws until all numbers are within its bounds, without end where there are no numbers.
+            # trunc_normal_() samples until all numbers are within its bounds, without end where there are no numbers.
             mock.patch('torch.nn.init._no_grad_trunc_normal_', lambda tensor, *args, **kwargs: tensor),
         ]
 

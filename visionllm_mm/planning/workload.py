@@ -23,7 +23,7 @@ from ..models.auxiliary import AuxiliaryLoss
 from .meter import Meter
 
 _NOT_SIZES = ('architectures', 'transformers_version', 'torch_dtype', 'dtype', '_name_or_path', 'path')
-"""Keys of a ``config.json`` or of ``planning`` that say nothing about the model's shapes."""
+"""Keys of a ``config.json`` or of ``planning`` that do not change the model's shapes."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,10 @@ class Workload:
 def architecture(cfg: Config, name: str) -> dict | None:
     """What the part ``name`` (llm, text_encoder) is, where the config names weights by path; None: it names none.
 
-    A local folder says it itself; of a name on the Hugging Face hub ``cfg.planning`` does.
+    A local folder has it in its ``config.json``; for a name on the Hugging Face hub ``cfg.planning`` has it.
 
     Raises:
-        ValueError: when ``planning`` says nothing of the part, or is about another path.
+        ValueError: when ``planning`` lacks the part, or is about another path.
     """
     path = cfg.model[name].get('path')
     if path is None:
@@ -64,7 +64,7 @@ def architecture(cfg: Config, name: str) -> dict | None:
     known = cfg.get('planning', {}).get(name)
     if not known:
         raise ValueError(
-            f'model.{name}.path names weights, which the planner does not load: say what they are in '
+            f'model.{name}.path names weights, which the planner does not load: describe them in '
             f'the config, as planning = dict({name}=dict(model_type=..., hidden_size=..., ...)), or '
             'name a local folder'
         )

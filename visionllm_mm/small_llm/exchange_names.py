@@ -12,13 +12,13 @@ from ..instructions import exchange_words
 
 @TRANSFORMS.register_module()
 class ExchangeNames(BaseTransform):
-    """Calls things by each other's names in all texts of a sample, its ``object_names`` included.
+    """Exchanges names of objects in all texts of a sample, its ``object_names`` included.
 
-    For described images alone: what an image shows keeps its looks. A small LLM that learns from few scenes thus has to
-    learn what the sentences mean.
+    For image tokens simulated from annotations alone: in a loaded image, objects keep their looks. A small LLM that
+    sees few scenes then has to learn what the sentences mean.
 
     Args:
-        names: what may take each other's places, each as the words that go together, such as
+        names: what may be exchanged, each as the words that go together, such as
             ``(('red', 'star', 'stars'), ('green', 'heart', 'hearts'))``: where red becomes green, stars become hearts.
 
     Raises:

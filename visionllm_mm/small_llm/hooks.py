@@ -184,7 +184,7 @@ class TextWarmupHook(WarmupHook):
 class FormatWarmupHook(DatasetWarmupHook):
     """Teaches the task decoder to read output formats off instructions, and nothing else.
 
-    Beside other tasks from the start it hardly learns that (docs/decisions.md#format-reading).
+    Beside other tasks from the start it hardly learns that (docs/decisions.md#warm-up-on-formats).
 
     Args:
         datasets: of samples with an ``instruction``; their pipelines load no images.

@@ -114,14 +114,14 @@ def _word_loss(
     of_question, numbers, words, images, objects = (list(values) for values in zip(*phrases, strict=True))
     pooled = decoder.hints.phrases.pool(*decoder.llm.embed_texts(questions))
     pooled = pooled[of_question, numbers][:, None]  # (n, 1, width)
-    meant = decoder.prefix_builder.embed_names([[text] for text in words]).name_embeddings.detach().float()
+    names = decoder.prefix_builder.embed_names([[text] for text in words]).name_embeddings.detach().float()
     matched = decoder.hints.phrases.match(pooled, inputs[images].float())[:, 0]  # (n, M)
     labels = torch.zeros_like(matched)
     of_objects = [slot.tolist() for slot in slots]
     for row, image, rows in zip(labels, images, objects, strict=True):
         slot = of_objects[image]
         row[[slot[k] for k in rows if k < len(slot) and slot[k] >= 0]] = 1
-    distance = 1 - F.cosine_similarity(pooled, meant, dim=2).mean()
+    distance = 1 - F.cosine_similarity(pooled, names, dim=2).mean()
     return distance + F.binary_cross_entropy_with_logits(matched, labels)
 
 

@@ -116,7 +116,7 @@ class QuestionPhrases(nn.Module):
 
     def _choose(self, words: Tensor, valid: Tensor) -> Tensor:
         """(n, L, num_phrases), which words are of which phrase."""
-        places = torch.arange(words.shape[1], device=words.device).clamp(max=_MAX_WORDS - 1)
-        inputs = self.inputs(F.layer_norm(words, words.shape[2:])) + self.positions[places]
+        index = torch.arange(words.shape[1], device=words.device).clamp(max=_MAX_WORDS - 1)
+        inputs = self.inputs(F.layer_norm(words, words.shape[2:])) + self.positions[index]
         hidden = self.encoder(inputs, src_key_padding_mask=~valid)
         return 3 * self.choose(F.layer_norm(hidden, hidden.shape[2:]))

@@ -13,7 +13,7 @@ from mmdet.structures.bbox import BaseBoxes
 ANY_OBJECT = 'object'
 """The name of all objects."""
 
-# Relation -> (which of centre x, centre y and area, sign of the difference to the object that it refers to).
+# Relation -> (which of center x, center y and area, sign of the difference to the object that it refers to).
 RELATIONS = {
     'left of': (0, -1),
     'right of': (0, 1),
@@ -50,7 +50,7 @@ def _unique(names: list[list[str]], counts: Counter) -> list[tuple[int, str]]:
 
 
 def _in_relation(boxes: BaseBoxes, relation: str, to: int) -> np.ndarray:
-    """(K,) bool, which objects are, say, left of one of them, which itself is not."""
+    """(K,) bool, which objects are in a relation to one of them, such as left of it."""
     value, sign = RELATIONS[relation]
     measured = np.column_stack([boxes.centers.numpy(), boxes.areas.numpy()])[:, value]
     return sign * (measured - measured[to]) > 0
@@ -107,7 +107,7 @@ class RandomRelation(_RandomText):
     """Asks for all objects in a random relation to another one instead of what the sample's expression means.
 
     "The ring left of the red star" is true or false of every object, whereas an expression that means one object, and
-    much more a question with a yes or no, says little per sample about what "left of" means.
+    much more a question with a yes or no, teaches little per sample about what "left of" means.
 
     Required keys: ``gt_bboxes``, ``gt_bboxes_labels`` (positions in ``object_names``) and ``object_names``.
     Changed keys: ``text``, such as "the ring left of the red star", and ``described``, a tuple of bools that may all be
@@ -155,7 +155,7 @@ class RandomQuestions(_RandomText):
         plurals: of last words of names; of others, it is the word with an "s".
         num_turns: the most questions.
         kinds: of questions, each sampled equally often; fewer are asked where one is not possible.
-        parts: what the words before a name's last one tell, and what the last one tells, such as ``('color',
+        parts: what the words before a name's last one stand for, and what the last one stands for, such as ``('color',
             'shape')`` of "red star". ``part`` needs them.
 
     Raises:

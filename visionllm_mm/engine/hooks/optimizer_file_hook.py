@@ -41,7 +41,7 @@ class OptimizerFileHook(Hook):
         name = checkpoint.get('optimizer_file')
         if name is None or not runner.cfg.get('resume'):
             return
-        # Hooks are not told which file it is.
+        # Hooks do not get the name of the file.
         loaded_from = runner.cfg.get('load_from') or find_latest_checkpoint(runner.work_dir)
         state_file = Path(loaded_from).with_name(name)
         if not state_file.is_file():

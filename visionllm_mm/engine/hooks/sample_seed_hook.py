@@ -1,4 +1,4 @@
-"""What is drawn at random in an epoch is the same in a run that resumes with it."""
+"""A resumed run samples in each epoch what the uninterrupted run samples in it."""
 
 import torch
 from mmdet.registry import HOOKS
@@ -14,7 +14,7 @@ from ...datasets.transforms import SeedBySample
 class SampleSeedHook(Hook):
     """Sets the epoch of every :class:`SeedBySample` of the training data before the workers start on it.
 
-    And seeds what the model draws, dropout and stochastic depth, by seed, epoch and process.
+    And seeds what the model samples, dropout and stochastic depth, by seed, epoch and process.
     """
 
     def before_train_epoch(self, runner: Runner) -> None:

@@ -15,7 +15,7 @@ class AuxiliaryLoss(nn.Module):
     a config that inherits from it switches one off with ``auxiliary=dict(denoising=None)``."""
 
     for_extra_tokens = False
-    """Whether the tokens of extra boxes are learnt from as well, see :class:`Denoising`."""
+    """Whether the tokens of extra boxes are learned from as well, see :class:`Denoising`."""
 
     def check(self, model: 'VisionLLM') -> None:
         """Raises a ValueError where a model lacks what the addition needs."""
@@ -24,5 +24,5 @@ class AuxiliaryLoss(nn.Module):
         """Called before the image tokenizer runs; may set ``step.noisy_boxes``."""
 
     def forward(self, model: 'VisionLLM', step: TrainStep) -> dict[str, Tensor]:
-        """Losses by name, of a step whose fields are all filled in; empty where nothing can be learnt from it."""
+        """Losses by name, of a step whose fields are all filled in; empty where nothing can be learned from it."""
         raise NotImplementedError

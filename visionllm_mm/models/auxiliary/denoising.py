@@ -66,7 +66,7 @@ def noisy_boxes(targets: list[SetTargets], seeds: Sequence[int | None], copies: 
 
     Args:
         targets: B targets.
-        seeds: of the noise of each image, so that it depends on nothing else; None: drawn from PyTorch's generator.
+        seeds: of the noise of each image, so that it depends on nothing else; None: sampled from PyTorch's generator.
         copies, noise: see :class:`Denoising`.
     """
     boxes, objects = [], []

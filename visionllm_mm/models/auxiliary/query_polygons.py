@@ -19,7 +19,7 @@ class QueryPolygonLoss(AuxiliaryLoss):
     """Loss of the location tokens that point queries predict through the LLM's last norm alone, ``loss_outline``.
 
     The LLM's layers only add to a query, so it predicts something by itself, as inner decoder layers of a DETR do. It
-    takes no pass of the LLM, so all objects whose masks are annotated are learnt from, whatever is asked for; see
+    takes no pass of the LLM, so all objects whose masks are annotated are learned from, whatever is asked for; see
     :class:`AddPolygons`. Needs hints that tell point queries where they are, such as :class:`PointPlaces`.
 
     Args:

@@ -35,9 +35,9 @@ def dcnv3(
         mask: (B, H', W', groups * k * k), weights in the same order.
         groups: number of channel groups, each with offsets and weights of its own; divides C.
         kernel_size: k.
-        stride: distance of neighbouring output positions, px.
+        stride: distance of neighboring output positions, px.
         padding: by how much the output positions reach over each border, px.
-        dilation: distance of neighbouring points of the kernel, px.
+        dilation: distance of neighboring points of the kernel, px.
         offset_scale: factor on the kernel's points and the offsets.
 
     Returns:

@@ -73,7 +73,7 @@ class AddedTokens(nn.Module):
             ids: (B, A) or (A,) int64, admissible added tokens.
 
         Returns:
-            (B, Q, A), float32 also within autocast: neighbouring location tokens differ by little.
+            (B, Q, A), float32 also within autocast: neighboring location tokens differ by little.
         """
         with torch.autocast(hidden.device.type, enabled=False):
             return hidden.float() @ self.output_rows[ids].float().transpose(-1, -2)

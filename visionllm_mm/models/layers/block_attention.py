@@ -1,4 +1,4 @@
-"""Who may attend to whom in the LLM's sequence: prefix, image region and format-query blocks (design 3.1).
+"""Who may attend to whom in the LLM's sequence: prefix, image region and blocks (docs/architecture.md).
 
 All masks are boolean, True = may attend, of shape (B, queries, keys).
 """

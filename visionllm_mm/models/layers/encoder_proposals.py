@@ -11,7 +11,7 @@ from ...structures import Proposals
 
 
 def box_head(dims: int, box_dims: int) -> nn.Sequential:
-    """(..., ``dims``) -> (..., ``box_dims``), change of centre (and size) before the sigmoid; zero at first."""
+    """(..., ``dims``) -> (..., ``box_dims``), change of center (and size) before the sigmoid; zero at first."""
     head = nn.Sequential(nn.Linear(dims, dims), nn.ReLU(), nn.Linear(dims, dims), nn.ReLU(), nn.Linear(dims, box_dims))
     nn.init.zeros_(head[-1].weight)
     nn.init.zeros_(head[-1].bias)
@@ -79,7 +79,7 @@ class EncoderProposals(nn.Module):
 def best_positions(objectness: Tensor, spatial_shapes: Tensor, count: int) -> Tensor:
     """The positions where image tokens start, best first: local peaks before all others.
 
-    Neighbours of a peak see the same object. Tokens that start at one position are hard to tell apart, and each of them
+    Neighbors of a peak see the same object. Tokens that start at one position are hard to tell apart, and each of them
     would answer for that object.
 
     Args:

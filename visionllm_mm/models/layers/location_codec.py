@@ -1,4 +1,4 @@
-"""Offsets to distributions over location tokens and back (paper, section 3.3; design 3.4)."""
+"""Offsets to distributions over location tokens and back (paper, section 3.3; docs/decisions.md#location-targets)."""
 
 import torch
 from torch import Tensor
@@ -8,7 +8,7 @@ def encode_soft_targets(offsets_norm: Tensor, coord_range: int, sigma: float) ->
     """Target distributions over the 2R + 1 location tokens.
 
     Args:
-        offsets_norm: (...,), offsets from a centre in units of the image size; clamped to [-1, 1].
+        offsets_norm: (...,), offsets from a center in units of the image size; clamped to [-1, 1].
         coord_range: R.
         sigma: standard deviation in bins of a discrete Gaussian around the exact value; 0: one-hot (the paper).
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def sine_embedding(points_norm: Tensor, dims_per_axis: int, temperature: float = 10000.0) -> Tensor:
-    """Embeds normalised points in the manner of Deformable DETR, with shorter waves.
+    """Embeds normalized points in the manner of Deformable DETR, with shorter waves.
 
     They run from ``dims_per_axis`` / 2 periods per image downwards.
 
@@ -24,7 +24,7 @@ def sine_embedding(points_norm: Tensor, dims_per_axis: int, temperature: float =
 
 
 def comparable_embedding(points_norm: Tensor, dims_per_axis: int, octaves: int = 3) -> Tensor:
-    """Embeds normalised points in long waves, the longest a quarter of a period per image.
+    """Embeds normalized points in long waves, the longest a quarter of a period per image.
 
     Over a quarter of a period sine and cosine only rise or fall, so what is further left, or larger, has the larger
     product with one direction. In :func:`sine_embedding` most features go through many periods.
@@ -42,7 +42,7 @@ def comparable_embedding(points_norm: Tensor, dims_per_axis: int, octaves: int =
 
 
 def circular_embedding(parts: Tensor, harmonics: int) -> Tensor:
-    """Embeds places on a closed line as the first terms of a Fourier series, which its last and first point share.
+    """Embeds positions on a closed line as the first terms of a Fourier series, which its last and first point share.
 
     Args:
         parts: (...,), parts of the line's length, in [0, 1].

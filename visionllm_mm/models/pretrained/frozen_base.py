@@ -1,4 +1,4 @@
-"""Checkpoints that name the frozen base of a pretrained model instead of holding it (design 3.9)."""
+"""Checkpoints that name the frozen base of a pretrained model instead of holding it (docs/decisions.md#checkpoints)."""
 
 import json
 
@@ -27,7 +27,7 @@ class NamedBaseModule(nn.Module):
         self.register_load_state_dict_post_hook(_excuse_base)
 
     def name_base(self, path: str | None, frozen: bool) -> None:
-        """Says where the base's weights are from; called when its adapters alone require a gradient.
+        """States where the base's weights are from; called when its adapters alone require a gradient.
 
         Args:
             path: what they were loaded from; None: they are random.

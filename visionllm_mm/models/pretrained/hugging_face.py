@@ -1,4 +1,4 @@
-"""Loading of Hugging Face parts, with errors that say what to do."""
+"""Loading of Hugging Face parts, with errors that name the remedy."""
 
 from pathlib import Path
 from pickle import UnpicklingError
@@ -79,14 +79,14 @@ def load_pretrained(auto_class, source: str, **kwargs):
 
 
 def unused_weights(source: str, info: dict) -> list[str]:
-    """Names of weights in ``source`` that the model loaded from it has no place for.
+    """Names of weights in ``source`` that the model loaded from it does not have.
 
     Args:
         source: what it was loaded from.
         info: transformers' second result where ``output_loading_info`` is given.
 
     Raises:
-        ValueError: when weights are missing, which transformers has drawn at random.
+        ValueError: when weights are missing, which transformers fills in at random.
     """
     if missing := sorted(info['missing_keys']):
         raise ValueError(
