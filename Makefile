@@ -12,12 +12,14 @@ export MINISCENES_ROOT
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-# One stamp for these pins in this folder: a change of either, or a copied .venv, installs again.
-STAMP := $(VENV)/.stamp-$(shell { cat requirements/constraints.txt setup.py; pwd; } | cksum | cut -d ' ' -f 1)
+# What is installed depends on these files. A change of one, or a copied .venv, installs again.
+INSTALLED := requirements/constraints.txt setup.py visionllm_mm/compat/ops_finder.py
+STAMP := $(VENV)/.stamp-$(shell { cat $(INSTALLED); pwd; } | cksum | cut -d ' ' -f 1)
 # The pins of requirements/constraints.txt exist for Python 3.11 and newer.
 PYTHON_FITS := -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))'
 # Without its compiled ops, mmcv's deformable attention runs on the CPU only.
-HIDE_GPU_WITHOUT_OPS := $(BIN)/python -c 'import torch, mmcv._ext' 2>/dev/null || export CUDA_VISIBLE_DEVICES=
+OPS_ARE_BUILT := 'import sys, torch, mmcv._ext; sys.exit(hasattr(mmcv._ext, "__stand_in__"))'
+HIDE_GPU_WITHOUT_OPS := $(BIN)/python -c $(OPS_ARE_BUILT) 2>/dev/null || export CUDA_VISIBLE_DEVICES=
 
 .PHONY: help install install-ops demo train-demo web docs test test-all lint clean
 

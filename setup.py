@@ -1,11 +1,12 @@
 """Package visionllm_mm as the distribution visionllm-mmdet.
 
 mim and mmengine look for configs, tools and the model index in `.mim` inside the installed package:
-`BuildWithMim` puts them there in a wheel. A checkout needs no copy, both look beside the package.
+`BuildWithExtras` puts them there in a wheel. A checkout needs no copy, both look beside the package.
 
 The distribution's name has to sort after the module's: mim takes the folder of the first file in
 the installation record for the module's, so the record must not start with visionllm_mm-*.dist-info
-or, for a console script, with ../../../bin.
+or, for a console script, with ../../../bin. The same holds for what else is installed: `visionllm_mm_ops/`
+sorts after `visionllm_mm/`. A single `visionllm_mm_ops.py` would not do: its record starts with __pycache__.
 """
 
 import re
@@ -17,6 +18,7 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 MODULE = 'visionllm_mm'
+OPS_FINDER = 'visionllm_mm_ops'
 MIM_PARTS = ('tools', 'configs', 'model-index.yml')
 
 
@@ -43,11 +45,28 @@ def add_mim_extension(package: Path) -> None:
             shutil.copy2(source, mim / name)
 
 
-class BuildWithMim(build_py):
+def add_ops_finder(site_packages: Path) -> None:
+    """Let every start of Python call visionllm_mm/compat/ops_finder.py, which says what for.
+
+    An installation in place gets a copy, too. Otherwise every start of Python would print an error once the checkout is
+    moved or removed.
+    """
+    package = site_packages / OPS_FINDER
+    package.mkdir(exist_ok=True)
+    shutil.copy2(ROOT / MODULE / 'compat' / 'ops_finder.py', package / '__init__.py')
+    (site_packages / f'{OPS_FINDER}.pth').write_text(f'import {OPS_FINDER}; {OPS_FINDER}.install()\n', encoding='utf-8')
+
+
+class BuildWithExtras(build_py):
     def run(self):
         super().run()
-        if not self.editable_mode:
-            add_mim_extension(Path(self.build_lib) / MODULE)
+        if self.editable_mode:
+            # setuptools throws build_lib away then, and installs what is in install_lib.
+            site_packages = Path(self.get_finalized_command('install').install_lib)
+        else:
+            site_packages = Path(self.build_lib)
+            add_mim_extension(site_packages / MODULE)
+        add_ops_finder(site_packages)
 
 
 # mmcv, mmengine and mmdet are no hard requirements: pip would lay the originals over the files of
@@ -106,6 +125,6 @@ setup(
         'dev': DEV,
         'all': ONEDL + MIM + CAPTIONS + LVIS + WEB + DOCS + LLAMA + ONNX + DEV,
     },
-    cmdclass={'build_py': BuildWithMim},
+    cmdclass={'build_py': BuildWithExtras},
     zip_safe=False,
 )

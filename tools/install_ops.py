@@ -19,7 +19,8 @@ from pathlib import Path
 
 DISTRIBUTION = 'onedl-mmcv'
 BUILD_TOOLS = ('setuptools<81', 'wheel', 'ninja', 'psutil', 'numpy')
-IMPORT_OPS = 'import torch, mmcv._ext'
+# Where the ops are missing, visionllm_mm's stand-in for them may be found.
+IMPORT_OPS = 'import sys, torch, mmcv._ext; sys.exit(hasattr(mmcv._ext, "__stand_in__"))'
 
 
 def run(*command: str, quiet: bool = False) -> int:

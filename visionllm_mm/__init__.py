@@ -5,7 +5,7 @@ from visionllm_mm.version import __version__
 
 __all__ = ['__version__']
 
-# The order matters: mmdet fails on import where mmcv's ops are neither built nor stood in for.
+# The order matters: mmdet does not import where mmcv's ops are not built and Python finds no stand-in for them.
 check_versions()
 install_ops_stand_in()
 

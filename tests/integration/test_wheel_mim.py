@@ -1,4 +1,4 @@
-"""The built wheel: what is in it, and that mim trains and tests with nothing but it."""
+"""The built wheel and the package in place: what is installed, and that mim trains and tests with nothing but it."""
 
 import os
 import shutil
@@ -18,9 +18,17 @@ PARTS = ('visionllm_mm', 'tools', 'configs', 'requirements')
 FILES = ('setup.py', 'pyproject.toml', 'MANIFEST.in', 'model-index.yml', 'LICENSE', 'README.md')
 
 
+# What mmdet's own programs import first. Each has to work alone, and with visionllm_mm after it.
+ENTRANCES = (
+    'import mmdet.models',
+    'from mmdet.utils import register_all_modules; register_all_modules()',
+    'from mmdet.apis import DetInferencer',
+)
+
+
 @pytest.fixture(scope='session')
-def wheel(repo_root, tmp_path_factory):
-    """A wheel of a copy of the sources, so that no build folder is left in the checkout."""
+def source(repo_root, tmp_path_factory):
+    """A copy of the sources, so that no build folder is left in the checkout."""
     source = tmp_path_factory.mktemp('source')
     for part in PARTS:
         ignore = shutil.ignore_patterns('__pycache__', '.mim')
@@ -28,6 +36,11 @@ def wheel(repo_root, tmp_path_factory):
     for name in FILES:
         if (repo_root / name).is_file():
             shutil.copy2(repo_root / name, source / name)
+    return source
+
+
+@pytest.fixture(scope='session')
+def wheel(source, tmp_path_factory):
     folder = tmp_path_factory.mktemp('wheel')
     command = [sys.executable, '-m', 'pip', 'wheel', '-q', '--no-deps', '--no-build-isolation']
     subprocess.run([*command, '-w', str(folder), str(source)], check=True, timeout=120)
@@ -78,20 +91,52 @@ def test_model_index_names_configs_that_exist_once(wheel_names, repo_root):
     assert named == {name for name in stems if '/_base_/' not in name}, 'configs that the model index lacks'
 
 
+def test_wheel_lets_python_find_the_stand_in_for_ops(wheel, repo_root):
+    with zipfile.ZipFile(wheel) as archive:
+        finder = (repo_root / 'visionllm_mm/compat/ops_finder.py').read_bytes()
+        assert archive.read('visionllm_mm_ops/__init__.py') == finder
+        assert archive.read('visionllm_mm_ops.pth').startswith(b'import visionllm_mm_ops')
+
+
+def make_environment(root):
+    """Make an environment with, by path, the packages of this one; return its Python and its folder of packages."""
+    venv.create(root, with_pip=False, symlinks=True)
+    packages = Path(sysconfig.get_path('purelib', vars={'base': str(root), 'platbase': str(root)}))
+    # A bare path: this environment's .pth files, those of an installed visionllm_mm too, stay out.
+    here = [path for path in site.getsitepackages() if Path(path).is_dir()]
+    (packages / 'outer.pth').write_text('\n'.join(here) + '\n')
+    return root / 'bin' / 'python', packages
+
+
+def pip(python, *arguments):
+    subprocess.run([sys.executable, '-m', 'pip', '--python', str(python), *arguments], check=True, timeout=120)
+
+
+# --ignore-installed: this environment's own visionllm-mmdet is not pip's to remove.
+INSTALL = ('install', '-q', '--no-deps', '--no-build-isolation', '--ignore-installed')
+
+
 @pytest.fixture(scope='session')
 def python_with_wheel(wheel, tmp_path_factory):
-    """An environment with the wheel and, by path, the packages of this one."""
-    root = tmp_path_factory.mktemp('installed') / 'venv'
-    venv.create(root, with_pip=False, symlinks=True)
-    packages = sysconfig.get_path('purelib', vars={'base': str(root), 'platbase': str(root)})
-    # A bare path: this environment's .pth files, that of an editable visionllm_mm too, stay out.
-    here = [path for path in site.getsitepackages() if Path(path).is_dir()]
-    Path(packages, 'outer.pth').write_text('\n'.join(here) + '\n')
-    python = root / 'bin' / 'python'
-    command = [sys.executable, '-m', 'pip', '--python', str(python), 'install', '-q', '--no-deps']
-    # --ignore-installed: this environment's own visionllm-mmdet is not pip's to remove.
-    subprocess.run([*command, '--ignore-installed', str(wheel)], check=True, timeout=120)
+    python, _ = make_environment(tmp_path_factory.mktemp('installed') / 'venv')
+    pip(python, *INSTALL, str(wheel))
     return python
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('in_place', [False, True], ids=['wheel', 'in place'])
+def test_mmdet_is_imported_in_any_order_until_uninstalled(in_place, source, wheel, tmp_path):
+    python, packages = make_environment(tmp_path / 'venv')
+    before = set(packages.rglob('*'))
+    pip(python, *INSTALL, *(['-e', str(source)] if in_place else [str(wheel)]))
+    env = {name: value for name, value in os.environ.items() if name != 'PYTHONPATH'}
+    package = source if in_place else packages
+    for entrance in ENTRANCES:
+        code = f'import sys\n{entrance}\nassert "visionllm_mm" not in sys.modules\nimport visionllm_mm\n'
+        code += f'assert visionllm_mm.__file__.startswith({str(package)!r}), visionllm_mm'
+        subprocess.run([python, '-c', code], cwd=tmp_path, env=env, check=True, timeout=120)
+    pip(python, 'uninstall', '-q', '-y', 'visionllm-mmdet')
+    assert set(packages.rglob('*')) == before
 
 
 @pytest.mark.slow

@@ -1,11 +1,7 @@
-"""Versions, the stand-in for mmcv's ops, and loading of checkpoints as data only."""
+"""Versions, and loading of checkpoints as data only."""
 
-import importlib.util
 import pickle
-import subprocess
-import sys
 
-import mmcv.ops
 import numpy as np
 import pytest
 import torch
@@ -15,11 +11,8 @@ from mmengine.runner.checkpoint import CheckpointLoader, load_from_local
 
 from visionllm_mm.compat.environment import (
     REQUIREMENTS,
-    OpsStandIn,
     check_versions,
-    install_ops_stand_in,
     installed,
-    ops_state,
     release,
     version_problem,
 )
@@ -73,36 +66,6 @@ def test_one_error_names_all_problems_and_the_commands():
     assert 'torch:' not in message
     assert 'pip uninstall -y mmdet\n' in message
     assert message.endswith('onedl-mmcv==2.3.6 onedl-mmdetection==3.5.1')
-
-
-def test_stand_in_has_every_op_and_no_dunder_name():
-    stand_in = OpsStandIn('mmcv._ext')
-    assert hasattr(stand_in, 'an_op_of_the_future') and stand_in.nms is stand_in.nms
-    assert not hasattr(stand_in, '__path__')
-    with pytest.raises(RuntimeError, match="'nms' is not built: run `make install-ops`"):
-        stand_in.nms(1, iou_threshold=0.5)
-    with pytest.raises(RuntimeError, match='CUDA_VISIBLE_DEVICES='):
-        stand_in.ms_deform_attn_forward()
-
-
-def test_stand_in_is_where_the_ops_are_missing_and_only_there():
-    in_place = isinstance(sys.modules['mmcv._ext'], OpsStandIn)
-    assert in_place == (ops_state() == 'missing')
-    assert install_ops_stand_in() == in_place
-    assert importlib.util.find_spec('mmcv._ext') is not None  # mmcv's own check does not fail on it
-
-
-@pytest.mark.skipif(ops_state() == 'built', reason="mmcv's ops are built here")
-def test_missing_op_says_so_when_mmcv_calls_it():
-    with pytest.raises(RuntimeError, match="mmcv op 'nms' is not built"):
-        mmcv.ops.nms(torch.rand(2, 4), torch.rand(2), 0.5)
-
-
-@pytest.mark.ops
-def test_real_ops_are_used_where_they_are_built():
-    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 10]])
-    _, kept = mmcv.ops.nms(boxes, torch.tensor([0.9, 0.8]), 0.5)
-    assert kept.tolist() == [0]
 
 
 @pytest.fixture
@@ -177,9 +140,3 @@ def test_mmengine_uses_the_safe_loader_on_request(checkpoint, monkeypatch):
     use_safe_checkpoint_loading()
     assert CheckpointLoader._get_checkpoint_loader(str(checkpoint)) is load_from_local_safely
     assert 'state_dict' in CheckpointLoader.load_checkpoint(str(checkpoint), 'cpu')
-
-
-@pytest.mark.slow
-def test_import_order_does_not_matter_for_mmcv_and_mmengine():
-    code = 'import mmcv, mmengine, visionllm_mm, mmdet.models, mmcv.ops'
-    subprocess.run([sys.executable, '-c', code], check=True, timeout=120)

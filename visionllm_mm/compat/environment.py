@@ -12,9 +12,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
-from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
-from types import ModuleType
 
 OPS_MODULE = 'mmcv._ext'
 
@@ -142,69 +140,37 @@ def check_versions(
 
 def ops_state() -> str:
     """'built', 'missing' or 'broken: WHY' for mmcv's compiled ops. Imports torch and mmcv."""
-    if getattr(sys.modules.get(OPS_MODULE), '__stand_in__', False):
-        return 'missing'
     if find_spec('mmcv') is None or find_spec(OPS_MODULE) is None:
         return 'missing'
     try:
         importlib.import_module('torch')  # its shared libraries have to be loaded before the ops
-        importlib.import_module(OPS_MODULE)
+        ops = importlib.import_module(OPS_MODULE)
     except ImportError as error:
         return f'broken: {error}'
-    return 'built'
-
-
-class OpsStandIn(ModuleType):
-    """Takes the place of `mmcv._ext`: has every op, and each says how to build it when called."""
-
-    __stand_in__ = True
-
-    def __getattr__(self, name: str) -> Callable:
-        # Python itself asks modules for dunder names (__path__, __wrapped__): there are none here.
-        if name.startswith('__') and name.endswith('__'):
-            raise AttributeError(f'module {self.__name__!r} has no attribute {name!r}')
-
-        def op(*args, **kwargs):
-            raise RuntimeError(_missing_op_message(name))
-
-        op.__name__ = op.__qualname__ = name
-        setattr(self, name, op)
-        return op
-
-
-def _missing_op_message(name: str) -> str:
-    message = (
-        f'mmcv op {name!r} is not built: run `make install-ops` in a checkout of visionllm-mmdet, '
-        'or `python tools/install_ops.py` (needs a C++ compiler, about 10 minutes on 2 cores)'
-    )
-    if name.startswith('ms_deform_attn'):
-        message += '; only a GPU needs it: with CUDA_VISIBLE_DEVICES= all runs on the CPU'
-    return message
+    return 'missing' if hasattr(ops, '__stand_in__') else 'built'
 
 
 def install_ops_stand_in() -> bool:
-    """Put the stand-in where mmcv was installed without its ops; return whether it is in place.
+    """Let Python find the stand-in where mmcv was installed without its ops; return whether it is used.
 
-    Importing mmdet imports every op of mmcv, yet DETR-like models call none of them on a CPU.
+    Where this package is installed, a .pth file has done so already. A checkout on PYTHONPATH has no such file.
 
     Raises:
         ImportError: the real ops are there but do not load, as after a change of torch.
     """
     state = ops_state()
-    if state == 'built':
-        return False
     if state.startswith('broken'):
         versions = ', '.join(f'{name} {metadata.version(name)}' for name in ('torch', 'onedl-mmcv') if _has(name))
         raise ImportError(
             f"mmcv's compiled ops do not load with {versions} ({state.removeprefix('broken: ')}). "
             'They were built for another torch: rebuild them with `make install-ops`'
         )
-    if OPS_MODULE not in sys.modules:
-        stand_in = OpsStandIn(OPS_MODULE, "Stand-in for mmcv's ops, which are not built.")
-        stand_in.__spec__ = ModuleSpec(OPS_MODULE, loader=None)
-        sys.modules[OPS_MODULE] = stand_in
-        importlib.import_module('mmcv')._ext = stand_in
-    return True
+    if find_spec(OPS_MODULE) is None:
+        # Imported here, since tools/check_env.py loads this file where the package does not import.
+        from visionllm_mm.compat import ops_finder
+
+        ops_finder.install()
+    return state == 'missing'
 
 
 def _has(distribution: str) -> bool:
