@@ -83,7 +83,7 @@ def require_file(path: str, what: str) -> None:
 
 
 def import_plugin() -> None:
-    """Import visionllm_mm, before anything of mmdet, and load checkpoints as data only."""
+    """Import visionllm_mm, and load checkpoints as data only."""
     # Of mmdet's own code, and nothing that a user of these tools could mend.
     for message in ('faster_coco_eval is not installed', 'torch.meshgrid: in an upcoming release'):
         warnings.filterwarnings('ignore', message=message)

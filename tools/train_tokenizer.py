@@ -59,7 +59,7 @@ def main() -> None:
         trainers,
     )
 
-    import visionllm_mm  # noqa: F401 (must come before mmdet)
+    import visionllm_mm  # noqa: F401 (registers its classes)
 
     tokenizer = Tokenizer(models.BPE(unk_token='<unk>'))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
