@@ -150,6 +150,7 @@ def match_row(assigned: Tensor, target: SetTargets) -> dict[str, Tensor]:
 
 def take_tokens(values: Tensor, index: Tensor) -> Tensor:
     """Values (layers, B, M, C) of some tokens (B, k) -> (layers, B, k, C)."""
+    # index: (B, k) -> (layers, B, k, C)
     return values.gather(2, index[None, :, :, None].expand(len(values), -1, -1, values.shape[3]))
 
 

@@ -49,6 +49,7 @@ def format_logits(decoder: OpenEndedTaskDecoder, instructions: list[Instruction]
     written = decoder.prefix_builder.embed_names([write_tokens(tokens)])
     answer = (decoder.added_tokens(ids) + written.name_embeddings).expand(len(instructions), -1, -1)
     hidden, _ = decoder.continue_prefix(prefix, 0, answer)
+    # (B, T + S, width) -> (B, 1, width)
     last_word = hidden.gather(1, (prefix.lengths - 1)[:, None, None].expand(-1, 1, hidden.shape[2]))
     decisions = torch.cat([last_word, hidden[:, -len(tokens) :][:, 2::2]], dim=1)
     words = llm.word_logits(decisions)

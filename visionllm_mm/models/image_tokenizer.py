@@ -126,8 +126,8 @@ class LanguageGuidedImageTokenizer(nn.Module):
 
         Args:
             features: L maps (B, D, H_l, W_l).
-            language: (B, T, ``text_dims``).
-            language_padding: (B, T) bool, True = padding.
+            language: (B, words, ``text_dims``).
+            language_padding: (B, words) bool, True = padding.
             data_samples: B samples with ``batch_input_shape`` and ``img_shape`` (px), which say what is padding.
             extra_boxes: (B, Q, 4), centers and sizes that Q further tokens start from, each of which sees no other
                 token; None: none. For a tokenizer of two stages.
@@ -136,7 +136,7 @@ class LanguageGuidedImageTokenizer(nn.Module):
             The tokens, with objectness and centers of every decoder layer.
         """
         with torch.autocast(language.device.type, enabled=False):
-            language = self.text_projection(language.float())  # (B, T, text_dims) -> (B, T, D)
+            language = self.text_projection(language.float())  # (B, words, text_dims) -> (B, words, D)
             fused = [
                 fuse(level.float(), language, language_padding)
                 for fuse, level in zip(self.fusions, features, strict=True)
@@ -180,6 +180,7 @@ class LanguageGuidedImageTokenizer(nn.Module):
                 f'num_tokens = {self.num_tokens}: resize images to a larger scale or lower num_tokens'
             )
         best = best_positions(proposals.objectness.detach(), spatial_shapes, self.num_tokens)
+        # (B, E, 4), (B, M) -> (B, M, 4)
         return proposals.boxes_cxcywh.detach().gather(1, best[..., None].expand(-1, -1, 4))
 
     def _decode(self, memory: Tensor, first: Tensor, decoder_inputs: dict) -> ImageTokens:

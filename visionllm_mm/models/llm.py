@@ -216,7 +216,7 @@ class CausalLM(NamedBaseModule):
         return self.base.model.embed_tokens(ids)
 
     def embed_texts(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Word embeddings (n, L, ``embed_dims``) of n texts, float32, and which of them are valid (n, L) bool."""
+        """Word embeddings (n, words, ``embed_dims``) of n texts, float32, and where they are valid (n, words) bool."""
         table = self.base.model.embed_tokens.weight
         ids = [torch.tensor(self.word_ids(text), dtype=torch.long) for text in texts]
         valid = pad_sequence([torch.ones(len(row), dtype=torch.bool) for row in ids], batch_first=True)

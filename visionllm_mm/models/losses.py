@@ -41,6 +41,7 @@ class ClassTokenLoss(nn.Module):
         if distracted is not None:
             background &= ~distracted
         weights = torch.where(background, self.none_weight, 1.0)
+        # (B, M, K + 1) -> (B * M, K + 1)
         losses = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction='none')
         return self.loss_weight * (losses * weights.flatten()).sum(), weights.sum()
 
@@ -103,8 +104,10 @@ class AlignmentLoss(nn.Module):
             targets: (B, k) int64, 0 .. K - 1.
             valid: (B, k) bool, False = padding.
         """
+        # (B, k, width) @ (B, width, K) -> (B, k, K)
         similarity = self.scale * F.normalize(contents.float(), dim=-1) @ F.normalize(names.float(), dim=-1).mT
         similarity = similarity.masked_fill(~name_valid[:, None], torch.finfo(similarity.dtype).min)
+        # (B, k, K) -> (B * k, K)
         losses = F.cross_entropy(similarity.flatten(0, 1), targets.flatten(), reduction='none')
         return self.loss_weight * (losses * valid.flatten()).sum()
 
@@ -129,4 +132,5 @@ class TextLoss(nn.Module):
             targets: (B, S) int64, -100 = padding.
         """
         count = reduce_mean((targets != -100).sum().float()).clamp(min=1)
+        # (B, S, words) -> (B * S, words)
         return self.loss_weight * F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction='sum') / count

@@ -29,7 +29,9 @@ def decode_one_pass(
     # (B, M, 1, width), (B, M, 2N, width) -> (B, M (1 + 2N), width)
     queries = torch.cat([class_queries, point_queries], dim=2).flatten(1, 2)
     hidden, key_values = decoder.continue_prefix(prefix, num_tokens, queries, block_length=length)
+    # (B, T + M (1 + 2N), width) -> (B, M, 1 + 2N, width)
     hidden = hidden[:, -num_tokens * length :].view(batch, num_tokens, length, -1)
     state = DecoderState(prefix, token_inputs, key_values, hidden[:, :, 0], counts)
+    # (B, M * 2N, 2R + 1) -> (B, M, N, 2, 2R + 1)
     points = decoder.location_logits(hidden[:, :, 1:].flatten(1, 2)).view(batch, num_tokens, num_points, 2, -1)
     return decoder.class_logits(state), points

@@ -15,13 +15,13 @@ from .layers.location_codec import decode_expected_offsets
 
 @dataclass
 class Selection:
-    """The (token, class) pairs kept, best first, padded to P per image.
+    """The (token, class) pairs kept, best first, padded to A per image.
 
     Attributes:
-        scores: (B, P) in [0, 1] but for the certainty, best first; -1 where padded, below the threshold or of no class
+        scores: (B, A) in [0, 1] but for the certainty, best first; -1 where padded, below the threshold or of no class
             of the set.
-        class_rows: (B, P) int64, position of the class in the instruction's set.
-        token_slots: (B, P) int64, index into ``tokens``.
+        class_rows: (B, A) int64, position of the class in the instruction's set.
+        token_slots: (B, A) int64, index into ``tokens``.
         tokens: (B, k) int64, the distinct tokens whose points are decoded.
     """
 
@@ -69,6 +69,7 @@ class SetPostprocessor:
         scores = probabilities * tokens.objectness[-1].sigmoid()[..., None] ** self.objectness_power
         scores = scores.masked_fill(~class_valid[:, None], -1)
         num_classes = scores.shape[2]
+        # (B, M, K) -> (B, M * K)
         best, pairs = scores.flatten(1).topk(min(self.max_per_img, scores[0].numel()), dim=1)
         best = best.masked_fill(best < self.score_thr, -1)
         token_index = pairs // num_classes
@@ -78,6 +79,7 @@ class SetPostprocessor:
         used[rows, token_index[rows, columns]] = True
         width = max(1, int(used.sum(dim=1).max()))
         distinct = used.int().argsort(dim=1, descending=True, stable=True)[:, :width]
+        # (B, M), (B, A) -> (B, A)
         slots = used.cumsum(dim=1).gather(1, token_index) - 1
         return Selection(best, pairs % num_classes, slots.clamp(0, width - 1), distinct)
 
@@ -102,6 +104,7 @@ class SetPostprocessor:
             rescale: whether to return pixels of the original image.
         """
         offsets = decode_expected_offsets(point_logits, point_logits.shape[-1] // 2)
+        # (B, M, 2), (B, k) -> (B, k, 2)
         centers = tokens.centers_norm[-1].gather(1, selection.tokens[..., None].expand(-1, -1, 2))
         points = centers[:, :, None] + offsets
         results = []
@@ -197,7 +200,7 @@ def location_certainty(point_logits: Tensor) -> Tensor:
 
 
 def _fill(rles: list[dict], height: int, width: int) -> Tensor:
-    """P of COCO's RLE masks -> (P, H, W) bool; one by one, since all at once would take three times the memory."""
+    """A of COCO's RLE masks -> (A, H, W) bool; one by one, since all at once would take three times the memory."""
     masks = torch.zeros(len(rles), height, width, dtype=torch.bool)
     for mask, rle in zip(masks, rles, strict=True):
         mask.copy_(torch.from_numpy(coco_mask.decode(rle)))

@@ -191,6 +191,7 @@ class PrefixBuilder:
         # Padded mentions take the zero row behind the names, so that they add nothing to position 0.
         rows = self._pad([self._long(s.class_rows) for s in sequences], value=names.shape[1]).to(device)
         width = embeddings.shape[2]
+        # (B, K + 1, width), (B, mentions) -> (B, mentions, width)
         mentioned = F.pad(names, (0, 0, 0, 1)).gather(1, rows[..., None].expand(-1, -1, width))
         return embeddings.scatter_add(1, positions[..., None].expand(-1, -1, width), mentioned.to(embeddings.dtype))
 

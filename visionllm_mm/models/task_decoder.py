@@ -231,6 +231,7 @@ class OpenEndedTaskDecoder(nn.Module):
         mask = points_mask(state.prefix.valid, kept, state.token_inputs.shape[1], 2 * num_points)
         steps = 1 + torch.arange(2 * num_points, device=kept.device).repeat(num_kept)
         hidden, _ = self.llm(queries, mask, state.prefix.lengths[:, None] + steps, state.key_values)
+        # (B, k * 2N, 2R + 1) -> (B, k, N, 2, 2R + 1)
         return self.location_logits(hidden).view(batch, num_kept, num_points, 2, -1)
 
     def class_queries(self, instructions: list[Instruction], inputs: Tensor) -> Tensor:
@@ -245,6 +246,7 @@ class OpenEndedTaskDecoder(nn.Module):
     def _format_queries(self, tokens: list[str], inputs: Tensor) -> Tensor:
         """Format-token embeddings plus projected tokens: (B, k, width) -> (B, k * len(tokens), width)."""
         ids = torch.tensor(self.vocabulary.format_ids(tuple(tokens)), device=inputs.device)
+        # (B, k, tokens, width) -> (B, k * tokens, width)
         return (self.added_tokens(ids) + inputs[:, :, None]).flatten(1, 2)
 
     def location_logits(self, hidden: Tensor) -> Tensor:

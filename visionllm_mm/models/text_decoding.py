@@ -164,6 +164,7 @@ def generate(
     questions = [Question(image, 0, text) for image, text in enumerate(texts)]
     begin = decoder.hints.answer_prefix(llm.embed_words(start), questions, token_inputs)
     hidden, past = decoder.continue_prefix(prefix, num_tokens, begin)
+    # (B * beams,), the image of each beam
     rows = torch.arange(batch, device=start.device).repeat_interleave(num_beams)
     past = _select(past, rows)
     readable = torch.cat([prefix.valid, torch.ones_like(start, dtype=torch.bool)], dim=1)[rows]
@@ -198,6 +199,7 @@ def _advance(beams: _Beams, log_probs: Tensor, end: int, length_penalty: float) 
         Row that each new beam goes on from, and its new word, both (B * width,).
     """
     batch, width = beams.scores.shape
+    # (B * beams, words) -> (B, beams, words)
     total = beams.scores[..., None] + log_probs.view(batch, width, -1)
     num_words = total.shape[2]
     # At most `width` of the best 2 x width candidates end, so enough are left to go on with.
@@ -241,6 +243,7 @@ def _settled(beams: _Beams, width: int, length_penalty: float) -> bool:
 def _best(beams: _Beams, length_penalty: float) -> list[list[int]]:
     """The best answer of each image, those that were cut included."""
     batch, width = beams.scores.shape
+    # (B * beams, S) -> (B, beams, S)
     words = beams.words.view(batch, width, -1).tolist()
     if width == 1:
         return [done[0][1] if done else cut[0] for done, cut in zip(beams.finished, words, strict=True)]

@@ -83,7 +83,7 @@ class TextEncoder(nn.Module):
             texts: B strings.
 
         Returns:
-            Features (B, T, ``embed_dims``) and padding mask (B, T) bool, True = padding.
+            Features (B, words, ``embed_dims``) and padding mask (B, words) bool, True = padding.
 
         Raises:
             ValueError: when a text is longer than the encoder's context.

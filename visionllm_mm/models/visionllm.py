@@ -222,8 +222,8 @@ class VisionLLM(BaseDetector):
         """Predictions as mmdet's ``pred_instances``, or as ``pred_text`` where text is asked for.
 
         ``pred_instances`` has bboxes (xyxy, px), scores, labels and label_names; for named points, or three and more,
-        also points (P, N, 2) in px, and for polygons the masks (P, H, W) that they enclose, once more as COCO's RLE in
-        mask_rles. ``class_tokens`` (P,) and ``offset_bins`` (P, N, 2) are the most likely tokens of the answers,
+        also points (A, N, 2) in px, and for polygons the masks (A, H, W) that they enclose, once more as COCO's RLE in
+        mask_rles. ``class_tokens`` (A,) and ``offset_bins`` (A, N, 2) are the most likely tokens of the answers,
         ``<ck>`` and ``<pi>``, i within the range that the instruction states; points are finer, see
         :func:`decode_expected_offsets`.
 

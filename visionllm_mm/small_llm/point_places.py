@@ -56,4 +56,5 @@ class PointPlaces(nn.Module):
         features = torch.cat([waves, comparable_embedding(count[..., None], 2 * HARMONICS)], dim=-1)
         polygon = self.polygon(self.shown(inputs)[:, :, None] * self.along(waves)[:, None])
         polygon = polygon * (num_points >= 3)[:, None, None, None]
+        # (B, k, length, 2 width) -> (B, k, length, 2, width) -> (B, k * 2 length, width)
         return (polygon.unflatten(-1, (2, -1)) + self.projection(features)[:, None, :, None]).flatten(1, 3)

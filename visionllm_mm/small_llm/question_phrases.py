@@ -57,8 +57,8 @@ class QuestionPhrases(nn.Module):
         """Pools n questions about n images.
 
         Args:
-            words: (n, L, embed_dims).
-            valid: (n, L) bool, False where padded; a question has at least one word.
+            words: (n, words, embed_dims).
+            valid: (n, words) bool, False where padded; a question has at least one word.
             tokens: (n, M, embed_dims), projected image tokens.
 
         Returns:
@@ -83,8 +83,8 @@ class QuestionPhrases(nn.Module):
         closest to the ring" by its distance minus that of the closest object that the first phrase stands for.
 
         Args:
-            words: (n, L, embed_dims).
-            valid: (n, L) bool, False where padded; a text has at least one word.
+            words: (n, words, embed_dims).
+            valid: (n, words) bool, False where padded; a text has at least one word.
             tokens: (n, M, embed_dims), projected image tokens.
 
         Returns:
@@ -103,19 +103,21 @@ class QuestionPhrases(nn.Module):
         """(n, num_phrases + 1, embed_dims), words alone, each as long as a question's words on average."""
         # The factor lets it learn as fast as the words do.
         weights = (words @ self.attention * len(self.attention) ** 0.5)[..., None]
-        weights = torch.cat([self._choose(words, valid), weights], dim=2)  # (n, L, num_phrases + 1)
+        weights = torch.cat([self._choose(words, valid), weights], dim=2)  # (n, words, num_phrases + 1)
         weights = weights.masked_fill(~valid[..., None], -torch.inf).softmax(dim=1)
         lengths = (words.norm(dim=2) * valid).sum(dim=1, keepdim=True) / valid.sum(dim=1, keepdim=True)
+        # (n, num_phrases + 1, words) @ (n, words, width) -> (n, num_phrases + 1, width)
         return F.normalize(weights.transpose(1, 2) @ words, dim=2) * lengths[..., None]
 
     def match(self, phrases: Tensor, tokens: Tensor) -> Tensor:
-        """(n, P, M), logits of whether phrases (n, P, embed_dims) stand for tokens (n, M, embed_dims)."""
-        asked = self.match_words(F.layer_norm(phrases, phrases.shape[2:]))
-        shown = self.match_tokens(F.layer_norm(tokens, tokens.shape[2:]))
-        return asked @ shown.transpose(1, 2) / asked.shape[2] ** 0.5 + self.match_bias
+        """Logits (n, num_phrases, M): whether phrases (n, num_phrases, dims) stand for tokens (n, M, dims)."""
+        phrase_vectors = self.match_words(F.layer_norm(phrases, phrases.shape[2:]))
+        token_vectors = self.match_tokens(F.layer_norm(tokens, tokens.shape[2:]))
+        # (n, num_phrases, dims) @ (n, dims, M) -> (n, num_phrases, M)
+        return phrase_vectors @ token_vectors.transpose(1, 2) / phrase_vectors.shape[2] ** 0.5 + self.match_bias
 
     def _choose(self, words: Tensor, valid: Tensor) -> Tensor:
-        """(n, L, num_phrases), which words are of which phrase."""
+        """(n, words, num_phrases), which words are of which phrase."""
         index = torch.arange(words.shape[1], device=words.device).clamp(max=_MAX_WORDS - 1)
         inputs = self.inputs(F.layer_norm(words, words.shape[2:])) + self.positions[index]
         hidden = self.encoder(inputs, src_key_padding_mask=~valid)

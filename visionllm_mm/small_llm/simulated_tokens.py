@@ -102,5 +102,6 @@ def _repeat_objects(
     moved = (source != torch.arange(count))[..., None]
     shift = 0.03 * torch.randn(boxes.shape, generator=generator) * moved
     source = source.to(device)[..., None]
+    # (B, M, 2 or 4) and (B, M, width), each row from the token that it repeats
     boxes = boxes.gather(1, source.expand_as(boxes)) + shift.to(device)
     return content.gather(1, source.expand_as(content)), boxes.clamp(0, 1)

@@ -59,6 +59,7 @@ def dcnv3(
                 f'groups={groups} it must have {(batch, out_height, out_width, last)}'
             )
     dtype = torch.promote_types(value.dtype, torch.float32)
+    # (B, H, W, groups * points * 2) -> (B, H, W, groups, points, 2)
     offset = offset.to(dtype).reshape(batch, out_height, out_width, groups, points, 2)
     steps = [torch.arange(n, device=value.device, dtype=dtype) for n in (kernel_size, out_width, out_height)]
     along = steps[0] * dilation - reach // 2
@@ -72,6 +73,7 @@ def dcnv3(
         locations.flatten(1, 2).unsqueeze(3),
         mask.to(dtype).reshape(batch, -1, groups, 1, points),
     )
+    # (B, H * W, C) -> (B, H, W, C)
     return sampled.view(batch, out_height, out_width, channels).to(value.dtype)
 
 
@@ -150,7 +152,9 @@ class DCNv3(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, H, W, C) -> (B, H, W, C)."""
         value = self.input_proj(x)
+        # (B, H, W, C) -> (B, C, H, W)
         query = self.dw_conv(x.permute(0, 3, 1, 2))
+        # (B, H, W, groups * points), softmax over the points of a group
         mask = self.mask(query).unflatten(-1, (self.groups, -1)).softmax(dim=-1).flatten(-2)
         out = dcnv3(
             value,
@@ -163,6 +167,7 @@ class DCNv3(nn.Module):
         )
         if self.center_feature_scale:
             scale = F.linear(query, self.center_feature_scale_proj_weight, self.center_feature_scale_proj_bias)
+            # (B, H, W, groups) -> (B, H, W, C)
             scale = scale.sigmoid().repeat_interleave(value.shape[-1] // self.groups, dim=-1)
             out = out * (1 - scale) + value * scale
         return self.output_proj(out)

@@ -254,6 +254,7 @@ class InternImage(BaseModule):
         for i, level in enumerate(self.levels):
             x = level(x)
             if i in self.out_indices:
+                # (B, H, W, C) -> (B, C, H, W)
                 maps.append(x.permute(0, 3, 1, 2).contiguous())
             if level.downsample is not None:
                 x = level.downsample(x)

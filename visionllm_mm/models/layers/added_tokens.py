@@ -70,10 +70,11 @@ class AddedTokens(nn.Module):
 
         Args:
             hidden: (B, Q, embed_dims).
-            ids: (B, A) or (A,) int64, admissible added tokens.
+            ids: (B, allowed) or (allowed,) int64, admissible added tokens.
 
         Returns:
-            (B, Q, A), float32 also within autocast: neighboring location tokens differ by little.
+            (B, Q, allowed), float32 also within autocast: neighboring location tokens differ by little.
         """
         with torch.autocast(hidden.device.type, enabled=False):
+            # (B, Q, width) @ (B, width, allowed) -> (B, Q, allowed)
             return hidden.float() @ self.output_rows[ids].float().transpose(-1, -2)

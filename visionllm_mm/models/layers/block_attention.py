@@ -57,6 +57,7 @@ def points_mask(prefix_valid: Tensor, kept: Tensor, num_tokens: int, num_queries
     Returns:
         (B, k * 2N, T + M + k * 2N): the prefix, the block's own ``<cls>``, and causally the own block.
     """
+    # (B, k) -> (B, k, M) -> (B, k * 2N, M)
     own_class = torch.nn.functional.one_hot(kept, num_tokens).bool().repeat_interleave(num_queries, dim=1)
     blocks = blocks_mask(prefix_valid, kept.shape[1], num_queries)
     length = prefix_valid.shape[1]

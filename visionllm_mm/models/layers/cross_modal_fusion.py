@@ -25,14 +25,16 @@ class CrossModalFusion(nn.Module):
 
         Args:
             visual: (B, D, H, W).
-            language: (B, T, D).
-            language_padding: (B, T) bool, True = padding.
+            language: (B, words, D).
+            language_padding: (B, words) bool, True = padding.
 
         Returns:
             (B, D, H, W).
         """
+        # (B, D, H, W) -> (B, H * W, D)
         tokens = visual.flatten(2).transpose(1, 2)
         fused, _ = self.attention(
             self.norm(tokens), language, language, key_padding_mask=language_padding, need_weights=False
         )
+        # (B, H * W, D) -> (B, D, H, W)
         return (tokens + fused).transpose(1, 2).reshape(visual.shape)

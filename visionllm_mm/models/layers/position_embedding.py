@@ -12,12 +12,12 @@ def sine_embedding(points_norm: Tensor, dims_per_axis: int, temperature: float =
     They run from ``dims_per_axis`` / 2 periods per image downwards.
 
     Args:
-        points_norm: (..., P), P coordinates in [0, 1], such as x and y.
+        points_norm: (..., coords), coordinates in [0, 1], such as x and y.
         dims_per_axis: even number of features per coordinate.
         temperature: ratio of the longest to the shortest wave length.
 
     Returns:
-        (..., P * dims_per_axis) in [-1, 1].
+        (..., coords * dims_per_axis) in [-1, 1].
     """
     steps = torch.arange(dims_per_axis // 2, dtype=torch.float32, device=points_norm.device)
     return _waves(points_norm, dims_per_axis / 2 * temperature ** (-2 * steps / dims_per_axis))
@@ -30,12 +30,12 @@ def comparable_embedding(points_norm: Tensor, dims_per_axis: int, octaves: int =
     product with one direction. In :func:`sine_embedding` most features go through many periods.
 
     Args:
-        points_norm: (..., P), P coordinates in [0, 1].
+        points_norm: (..., coords), coordinates in [0, 1].
         dims_per_axis: even number of features per coordinate.
         octaves: the shortest wave is 2 ** ``octaves`` times shorter.
 
     Returns:
-        (..., P * dims_per_axis) in [-1, 1].
+        (..., coords * dims_per_axis) in [-1, 1].
     """
     steps = torch.arange(dims_per_axis // 2, dtype=torch.float32, device=points_norm.device)
     return _waves(points_norm, 0.25 * 2 ** (2 * octaves * steps / dims_per_axis))
@@ -46,15 +46,16 @@ def circular_embedding(parts: Tensor, harmonics: int) -> Tensor:
 
     Args:
         parts: (...,), parts of the line's length, in [0, 1].
-        harmonics: H, the shortest wave is a H-th of the line.
+        harmonics: number of waves; the shortest is as long as the line divided by it.
 
     Returns:
-        (..., 2 H) in [-1, 1].
+        (..., 2 harmonics) in [-1, 1].
     """
     return _waves(parts[..., None], 1 + torch.arange(harmonics, dtype=torch.float32, device=parts.device))
 
 
 def _waves(points: Tensor, periods: Tensor) -> Tensor:
-    """Sines and cosines of (..., P) points with F numbers of periods per unit: (..., P * 2 F)."""
+    """Sines and cosines of (..., coords) points with F numbers of periods per unit: (..., coords * 2 F)."""
     angles = 2 * math.pi * points[..., None] * periods
+    # (..., coords, F) -> (..., coords * 2 F)
     return torch.cat([angles.sin(), angles.cos()], dim=-1).flatten(-2)
