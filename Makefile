@@ -21,7 +21,7 @@ PYTHON_FITS := -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 
 OPS_ARE_BUILT := 'import sys, torch, mmcv._ext; sys.exit(hasattr(mmcv._ext, "__stand_in__"))'
 HIDE_GPU_WITHOUT_OPS := $(BIN)/python -c $(OPS_ARE_BUILT) 2>/dev/null || export CUDA_VISIBLE_DEVICES=
 
-.PHONY: help install install-ops demo train-demo web docs test test-all lint clean
+.PHONY: help install install-ops demo train-demo web docs test test-all lint lint-lines clean
 
 help:
 	@echo "make install      environment in $(VENV); with a CUDA GPU also mmcv's compiled ops"
@@ -32,7 +32,7 @@ help:
 	@echo "make docs         build the documentation into work_dirs/site"
 	@echo "make test         the quick tests"
 	@echo "make test-all     all tests, with the slow ones and those that need mmcv's ops"
-	@echo "make lint         ruff, and no file of more than $(MAX_LINES) lines"
+	@echo "make lint         ruff, its formatting, arguments in docstrings, no file of more than $(MAX_LINES) lines"
 	@echo "make clean        remove build products and caches; keeps $(VENV), data and work_dirs"
 
 $(STAMP):
@@ -100,6 +100,13 @@ test-all: install-ops
 lint: $(STAMP)
 	@echo "==> ruff"
 	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@echo "==> arguments in docstrings"
+	@$(BIN)/flake8 visionllm_mm tools
+	@$(MAKE) --no-print-directory lint-lines
+
+# Apart, for pre-commit: needs no environment.
+lint-lines:
 	@echo "==> files of more than $(MAX_LINES) lines"
 	@find visionllm_mm tools -name '*.py' -not -path '*/.mim/*' -exec wc -l {} \; | \
 	    awk '$$1 > $(MAX_LINES) { print $$2 ": " $$1 " lines, at most $(MAX_LINES)"; bad = 1 } END { exit bad }'

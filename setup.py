@@ -85,6 +85,9 @@ ONNX = ['onnx>=1.17', 'onnxruntime>=1.20']
 DEV = [
     'pytest>=8',
     'ruff>=0.9',
+    'flake8>=7',
+    'pydoclint>=0.12',
+    'pre-commit>=4',
     'setuptools>=77',
     'playwright>=1.50',
     'supervision>=0.25',

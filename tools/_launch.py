@@ -85,8 +85,7 @@ def require_file(path: str, what: str) -> None:
 def import_plugin() -> None:
     """Import visionllm_mm, and load checkpoints as data only."""
     # Of mmdet's own code, and nothing that a user of these tools could mend.
-    for message in ('faster_coco_eval is not installed', 'torch.meshgrid: in an upcoming release'):
-        warnings.filterwarnings('ignore', message=message)
+    warnings.filterwarnings('ignore', message='torch.meshgrid: in an upcoming release')
     try:
         import visionllm_mm  # noqa: F401
     except ModuleNotFoundError as error:

@@ -154,6 +154,7 @@ def folder_weights(kind: str, folder: str, settings: dict, module: nn.Module, st
 
     Args:
         kind: text_encoder or llm.
+        folder: the Hugging Face folder.
         settings: what the config builds the part from.
         module: the part of the model.
         start: what the names of its weights begin with.

@@ -34,6 +34,9 @@ def parse_args() -> argparse.Namespace:
 def publish(checkpoint: dict) -> dict:
     """The weights in half precision, with what a model needs to know of them; other entries are left out.
 
+    Args:
+        checkpoint: what training wrote, with a ``state_dict``.
+
     Raises:
         ValueError: when there are no weights, or one is too large for float16.
     """

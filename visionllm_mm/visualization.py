@@ -19,9 +19,11 @@ class InstructionVisualizer(DetLocalVisualizer):
     """mmdet's DetLocalVisualizer, which also draws named points, and writes questions and answers below the image.
 
     Args:
+        name: see mmdet's DetLocalVisualizer.
+        args: see mmdet's DetLocalVisualizer.
         min_size: pictures whose longer side has fewer px are drawn so many times larger that it has at least as many;
             names and scores on a picture of 128 px can't be read.
-        name, args, kwargs: see mmdet's DetLocalVisualizer.
+        kwargs: see mmdet's DetLocalVisualizer.
     """
 
     def __init__(self, name: str = 'visualizer', *args, min_size: int = 0, **kwargs) -> None:

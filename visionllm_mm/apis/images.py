@@ -18,6 +18,10 @@ def is_video(path: str | Path) -> bool:
 def check_image_file(path: str | Path, max_pixels: int) -> str:
     """The path of an image whose header was read; the rest is not. URLs are returned as they are.
 
+    Args:
+        path: a file, or a URL.
+        max_pixels: the most pixels, width times height, of an image that is taken.
+
     Raises:
         FileNotFoundError: when there is no such file.
         ValueError: when it is not an image, or has more than ``max_pixels``. A video is none, see :func:`open_video`.
@@ -43,6 +47,10 @@ def check_image_file(path: str | Path, max_pixels: int) -> str:
 def to_array(image: np.ndarray | Image.Image, max_pixels: int) -> np.ndarray:
     """(H, W, 3) uint8, BGR, of an array of that kind or of a PIL image, turned as its EXIF data say.
 
+    Args:
+        image: the array or PIL image.
+        max_pixels: the most pixels, width times height, of an image that is taken.
+
     Raises:
         TypeError: for anything else.
         ValueError: for arrays of another shape or type, and for more than ``max_pixels``.
@@ -61,6 +69,10 @@ def to_array(image: np.ndarray | Image.Image, max_pixels: int) -> np.ndarray:
 
 def open_video(path: str | Path, max_pixels: int) -> VideoReader | None:
     """Frames of a video file as a sequence of arrays (H, W, 3; uint8, BGR); None where the path is none.
+
+    Args:
+        path: a file, of any kind.
+        max_pixels: the most pixels, width times height, of a frame.
 
     Raises:
         FileNotFoundError: when there is no such file.

@@ -14,6 +14,7 @@ from mmdet.apis.det_inferencer import IMG_EXTENSIONS
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.dataset import Compose
+from mmengine.visualization import Visualizer
 
 from ..atomic_files import write_files
 from ..datasets.transforms import (
@@ -54,8 +55,9 @@ class VisionLLMInferencer(DetInferencer):
         model: config or its path.
         weights: path of a checkpoint.
         device: such as ``cuda:0``; None: a GPU where there is one.
+        args: see mmdet's DetInferencer.
         max_pixels: larger images and frames are refused.
-        args, kwargs: see mmdet's DetInferencer.
+        kwargs: see mmdet's DetInferencer.
 
     Raises:
         ValueError: for a CUDA device where there is none, and what is no device.
@@ -227,6 +229,14 @@ class VisionLLMInferencer(DetInferencer):
             for step in pipeline.transforms
         ]
         return pipeline
+
+    def _init_visualizer(self, cfg: Config) -> Visualizer:
+        """mmdet's, without LocalVisBackend, which asks for a folder: pictures go to the ``out_dir`` of each call."""
+        backends = cfg.visualizer.get('vis_backends')
+        if isinstance(backends, list):
+            kept = [b for b in backends if b.get('type') != 'LocalVisBackend' or b.get('save_dir')]
+            cfg = Config(dict(visualizer=cfg.visualizer | dict(vis_backends=kept)))
+        return super()._init_visualizer(cfg)
 
     def pred2dict(self, data_sample: DetDataSample, pred_out_dir: str = '') -> dict:
         """A prediction as a plain dict, see the class; written to ``pred_out_dir`` as JSON."""

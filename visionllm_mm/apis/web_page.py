@@ -44,6 +44,11 @@ class _Desk:
     def ask(self, image: str | None, ask: Callable[..., dict], score: float = 0.3) -> tuple[np.ndarray, dict, float]:
         """Calls a method of the inferencer: the drawn picture (RGB), the prediction and the seconds that it took.
 
+        Args:
+            image: path of the picture; None where none was chosen.
+            ask: the method; takes the path and the arguments of drawing, the others are filled in.
+            score: the lowest score of what is drawn, in [0, 1].
+
         Raises:
             gr.Error: with the reason, as a message on the page, when it can't be answered.
         """

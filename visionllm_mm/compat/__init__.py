@@ -6,4 +6,5 @@
 * ``safe_checkpoints``: checkpoints of mmengine load as data only.
 * ``renamed``: configs and checkpoints of earlier checkouts are refused with what to change.
 * ``lvis_numpy2``: mmdet's LVISMetric runs with NumPy 2.
+* ``quiet``: lines that tell the user nothing are left out.
 """

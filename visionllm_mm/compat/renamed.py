@@ -1,12 +1,20 @@
 """Configs and checkpoints of earlier checkouts: refused with one line that states what to change."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 OPTIONS = {
     'task_decoder': 'hints, token_projector and added_tokens',
     'denoising': "auxiliary=dict(denoising=dict(type='Denoising', ...))",
+    'image_tokenizer.proposals': 'image_tokenizer.as_two_stage',
+    'image_tokenizer.query_selection': 'image_tokenizer.as_two_stage',
+    'image_tokenizer.refine_sizes': 'image_tokenizer.as_two_stage',
+    'criterion.proposal_assigner': "auxiliary=dict(proposals=dict(type='ProposalLoss', assigner=...))",
+    'criterion.loss_outline': "auxiliary=dict(polygons=dict(type='QueryPolygonLoss', loss=...))",
+    'criterion.loss_asked': "auxiliary=dict(phrases=dict(type='PhraseLoss', ...))",
+    'criterion.loss_format': "auxiliary=dict(formats=dict(type='FormatLoss', ...))",
+    'test_cfg.words': 'test_cfg.text',
 }
-"""Option of VisionLLM -> what took its place."""
+"""Option of VisionLLM, with that of a part behind a dot -> what took its place."""
 
 WEIGHTS = {
     'task_decoder.asked_words.': 'task_decoder.hints.phrases.',
@@ -25,14 +33,23 @@ def rename_weight(name: str) -> str:
     return name
 
 
-def refuse_old_options(options: Iterable[str]) -> None:
-    """Raises a TypeError for options that VisionLLM does not have."""
+def refuse_old_options(unknown: Mapping, **parts: Mapping | None) -> None:
+    """Refuses options that VisionLLM does not have.
+
+    Args:
+        unknown: options that its constructor does not know.
+        parts: options of its parts, of which those of earlier checkouts are refused.
+
+    Raises:
+        TypeError: with what took the place of the options.
+    """
+    options = [*unknown, *(f'{part}.{name}' for part, inside in parts.items() for name in inside or ())]
     known = [f'{name} is now {OPTIONS[name]}' for name in options if name in OPTIONS]
     if known:
         raise TypeError(
             f'the config is of an earlier checkout: in model, {"; ".join(known)} (CHANGELOG.md has all names)'
         )
-    if unknown := list(options):
+    if unknown:
         raise TypeError(f'VisionLLM has no option {", ".join(unknown)}')
 
 

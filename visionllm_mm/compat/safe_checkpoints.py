@@ -63,6 +63,10 @@ def load_from_local_safely(filename: str, map_location: Any = None) -> Any:
 
     Of a DeepSpeed checkpoint (ZeRO 1 or 2) it is ``mp_rank_00_model_states.pt`` that has the weights.
 
+    Args:
+        filename: path of the file.
+        map_location: see ``torch.load``.
+
     Raises:
         FileNotFoundError: there is no such file.
         RuntimeError: the file holds other Python objects; the message names them and the way round.

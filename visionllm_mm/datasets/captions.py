@@ -20,6 +20,7 @@ class CaptionDataset(TextDataset):
     are images that have no other; the log says how many.
 
     Args:
+        args: see :class:`TextDataset`.
         splits: of Karpathy's file, the splits to take, e.g. ``('train', 'restval')``; None: all.
         kwargs: see :class:`TextDataset`; ``data_prefix=dict(img=...)`` is the folder of the images. Karpathy's file
             has its own folders (``val2014``) below it.

@@ -19,6 +19,9 @@ def plain_datasets(dataset: Dataset) -> Iterator[Dataset]:
 def read_class_names(ann_file: str | Path) -> tuple[str, ...]:
     """Names of the categories of a COCO-format file, in the order in which mmdet numbers them.
 
+    Args:
+        ann_file: path of the file.
+
     Raises:
         FileNotFoundError: when there is no such file.
         ValueError: when the file is no COCO-format JSON, or lists no category or one name twice.
@@ -47,6 +50,9 @@ def has_class_names(dataset: Dataset) -> bool:
 
 def compare_class_names(dataset: Dataset) -> None:
     """Compares the class names of COCO-format data sets, wrapped ones as well, with their annotation files.
+
+    Args:
+        dataset: a data set; those of other formats are passed over.
 
     Raises:
         ValueError: when names are not in the file, or stand in another order.

@@ -23,6 +23,7 @@ class ConversationDataset(TextDataset):
     ([answer]), ``question_type`` ('' where the file names none) and ``turn`` (0 for the first question).
 
     Args:
+        args: see :class:`TextDataset`.
         max_bad: how many bad conversations are left out, with a line in the log, before one is an error.
         kwargs: see :class:`TextDataset`.
 

@@ -43,6 +43,7 @@ class TextDataset(BaseDataset):
     """Base of data sets of texts about images, some of whose objects may be known.
 
     Args:
+        args: of mmengine's BaseDataset.
         objects: arguments of mmdet's CocoDataset, whose file says what objects the images show (``ann_file``,
             ``metainfo``; ``data_root`` is this set's own). Samples then have ``instances`` and ``object_names``, the
             names of their labels. They teach what the image tokens should describe; the texts say nothing of places.
@@ -73,6 +74,7 @@ class ReferringExpressionDataset(MDETRStyleRefCocoDataset):
     much as what it does.
 
     Args:
+        args: of mmdet's BaseDetDataset.
         objects: see :class:`TextDataset`.
         kwargs: of mmdet's BaseDetDataset.
 

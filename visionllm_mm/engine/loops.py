@@ -19,9 +19,11 @@ class MultiTaskTestLoop(BaseLoop):
     them; the other tasks are listed here.
 
     Args:
-        runner, dataloader, evaluator: from the Runner; of the first task.
-        first_task: name of the first task.
+        runner: the Runner.
+        dataloader: of the first task; from the Runner.
+        evaluator: of the first task; from the Runner.
         tasks: by name, ``dict(dataloader=..., evaluator=...)`` of each other task.
+        first_task: name of the first task.
         references: by name of a metric (``detection/coco/bbox_mAP``), what to print beside it, e.g.
             ``dict(paper=0.446, trivial=0.0)``. Only these metrics are in the table; None: all.
     """

@@ -19,6 +19,10 @@ class TrainedPartsOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     a line for each of them, makes one group of all parameters with equal settings, logs a line per group,
     and takes a parameter that modules share once (``bypass_duplicate``).
 
+    Args:
+        optim_wrapper_cfg: mmengine's, with the ``optimizer``.
+        paramwise_cfg: the options above; None: none of them.
+
     Raises:
         ValueError: when a key of ``custom_keys`` is in no parameter's name, or when nothing trains.
     """

@@ -27,6 +27,7 @@ class CaptionMetric(BaseMetric):
 
     Args:
         tokenizer: ``ptb`` (COCO's; needs Java), ``simple``, or ``auto``: ptb where there is Java.
+        kwargs: of mmengine's BaseMetric.
 
     Raises:
         RuntimeError: when ``ptb`` is asked for and there is no Java.

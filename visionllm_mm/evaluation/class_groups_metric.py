@@ -12,8 +12,9 @@ class ClassGroupsMetric(CocoMetric):
     """mmdet's CocoMetric, and the mean AP of groups of classes: ``bbox_mAP_<group>`` (of the last of its metrics).
 
     Args:
+        args: of CocoMetric.
         groups: class names by group. Classes without an annotated object do not count.
-        args, kwargs: of CocoMetric.
+        kwargs: of CocoMetric.
 
     Raises:
         ValueError: when a group names a class that the data set lacks.

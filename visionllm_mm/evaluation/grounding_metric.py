@@ -24,6 +24,7 @@ class GroundingMetric(BaseMetric):
         group_key: field of the image entries that names the group, e.g. ``dataset_name``; images without it count in
             the total alone.
         score_thr: score of a prediction that counts where there is nothing to find, in [0, 1].
+        kwargs: of mmengine's BaseMetric.
     """
 
     default_prefix = 'grounding'

@@ -19,6 +19,7 @@ class KeypointMetric(BaseMetric):
         ann_file: COCO-format annotations with keypoints.
         sigmas: falloff of the similarity per point; one number: the same for all points. (COCO's person sigmas run from
             0.025 for the eyes to 0.107 for the hips.)
+        kwargs: of mmengine's BaseMetric.
     """
 
     default_prefix = 'keypoints'

@@ -20,6 +20,7 @@ class NamedObjectsMetric(BaseMetric):
 
     Args:
         ann_file: COCO-format annotations; categories such as ``red star`` are the names.
+        kwargs: of mmengine's BaseMetric.
     """
 
     default_prefix = 'caption'

@@ -13,6 +13,10 @@ from .vocabulary import IMAGE_PLACEHOLDER, Vocabulary
 def check_class_names(class_names: Sequence[str], num_class_tokens: int) -> None:
     """Refuses class sets that can't be asked for.
 
+    Args:
+        class_names: the set.
+        num_class_tokens: how many class tokens the vocabulary has.
+
     Raises:
         TypeError: when a name is not a string.
         ValueError: when the set or a name is empty, a name holds a token of ours or is listed twice, or there are more
@@ -30,7 +34,11 @@ def check_class_names(class_names: Sequence[str], num_class_tokens: int) -> None
 
 
 def check_names(names: Sequence[str], what: str) -> None:
-    """Refuses names that can't stand in an instruction; ``what`` they are called in the message.
+    """Refuses names that can't stand in an instruction.
+
+    Args:
+        names: any number of them.
+        what: how the message calls them, such as ``class names``.
 
     Raises:
         TypeError: when one is not a string, or all are one string.

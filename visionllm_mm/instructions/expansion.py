@@ -27,6 +27,10 @@ _VOCABULARY = Vocabulary()
 def check_template(template: str, task: str) -> None:
     """Refuses templates that can't be filled in or would not be read as what they ask for.
 
+    Args:
+        template: the wording.
+        task: what it asks for, a key of ``PLACEHOLDERS``.
+
     Raises:
         ValueError: when placeholders are missing, repeated or strange, or the filled-in text is read otherwise.
     """
@@ -53,6 +57,10 @@ def check_template(template: str, task: str) -> None:
 
 def load_templates(path: str | Path, task: str) -> tuple[str, ...]:
     """Templates of a task from a JSON file ``{task: [template, ...]}``, as ``tools/expand_templates.py`` writes it.
+
+    Args:
+        path: of the JSON file.
+        task: whose wordings are wanted, a key of the file.
 
     Raises:
         FileNotFoundError: when there is no such file.

@@ -66,6 +66,9 @@ class Vocabulary:
     def token_id(self, token: str) -> int:
         """Id of an added token as written, such as ``<c3>``, ``<p-17>``, ``<cls>`` or ``<x2>``.
 
+        Args:
+            token: the text, with its brackets.
+
         Raises:
             ValueError: when this vocabulary has no such token; the message says what it has.
         """

@@ -18,6 +18,9 @@ _RANDOM_BOXES_PER_IMAGE = 20
 def measure_baselines(root: Path) -> dict:
     """Measure the trivial baselines on the validation images of a written data set.
 
+    Args:
+        root: folder of the data set.
+
     Returns:
         ``most_frequent_answer``: accuracy per question type, and over all questions, of always
         giving the answer that is the most frequent to its type in training.

@@ -25,6 +25,9 @@ _INK, _PAPER = (25, 25, 25), (255, 255, 255)
 def draw_contact_sheet(root: Path) -> np.ndarray:
     """Draw up to ``COLUMNS * MAX_ROWS`` validation scenes of a written data set.
 
+    Args:
+        root: folder of the data set.
+
     Returns:
         (H, W, 3) uint8, RGB; under each scene a caption, an expression (its object has the thick
         box) and a question with its answer.

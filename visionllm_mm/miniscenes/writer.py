@@ -129,6 +129,10 @@ def _write_files(root: Path, arguments: DatasetArguments, on_progress: Callable[
 def find_existing(out: Path, arguments: DatasetArguments) -> dict | None:
     """``dataset.json`` of the folder if that holds exactly this data set, None if it is free.
 
+    Args:
+        out: the folder.
+        arguments: what the data set is made from.
+
     Raises:
         FolderInUseError: It holds anything else; the message says what.
     """

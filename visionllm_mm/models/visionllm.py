@@ -68,7 +68,7 @@ class VisionLLM(BaseDetector):
         init_cfg: OptMultiConfig = None,
         **renamed,
     ) -> None:
-        refuse_old_options(renamed)
+        refuse_old_options(renamed, image_tokenizer=image_tokenizer, criterion=criterion, test_cfg=test_cfg)
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         self.vocabulary = Vocabulary(**vocabulary)
         self.backbone = MODELS.build(backbone)

@@ -47,6 +47,9 @@ def optimizer_settings(cfg: Config) -> dict:
 def states_per_parameter(cfg: Config) -> int:
     """Numbers that the config's optimizer keeps per trained parameter.
 
+    Args:
+        cfg: of the training.
+
     Raises:
         ValueError: when the planner does not know the optimizer.
     """

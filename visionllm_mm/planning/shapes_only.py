@@ -1,5 +1,6 @@
 """Running a model on shapes alone: no weights, no computation, next to no memory."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest import mock
@@ -36,11 +37,16 @@ class ShapesOnly(TorchDispatchMode):
     def __enter__(self) -> 'ShapesOnly':
         for patch in self._patches:
             patch.start()
+        self._warnings = warnings.catch_warnings()
+        self._warnings.__enter__()
+        # PyTorch's own deepcopy() of a parameter asks for it.
+        warnings.filterwarnings('ignore', message='Accessing the data pointer of FakeTensor')
         return super().__enter__()
 
     def __exit__(self, *error) -> None:
         for patch in self._patches:
             patch.stop()
+        self._warnings.__exit__(*error)
         super().__exit__(*error)
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):

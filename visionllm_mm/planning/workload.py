@@ -52,6 +52,10 @@ def architecture(cfg: Config, name: str) -> dict | None:
 
     A local folder has it in its ``config.json``; for a name on the Hugging Face hub ``cfg.planning`` has it.
 
+    Args:
+        cfg: of the training.
+        name: ``llm`` or ``text_encoder``.
+
     Raises:
         ValueError: when ``planning`` lacks the part, or is about another path.
     """
@@ -79,6 +83,9 @@ def architecture(cfg: Config, name: str) -> dict | None:
 
 def planned_model_config(cfg: Config) -> dict:
     """``cfg.model`` with new parts of the same :func:`architecture` in the place of pretrained ones.
+
+    Args:
+        cfg: of the training.
 
     Raises:
         ValueError: when :func:`architecture` does not know what lies at a path, or the LLM is quantized.
@@ -155,6 +162,12 @@ def run_stages(model: VisionLLM, work: Workload, images: Tensor, meter: Meter) -
     """The model's own stages up to the logits, each a phase of the meter.
 
     Matching and losses are left out: they need numbers, and are small.
+
+    Args:
+        model: the model, in training mode or not.
+        work: the sizes of the step's input.
+        images: (B, 3, H, W), normalized.
+        meter: counts operations and memory.
 
     Returns:
         The sum of all outputs, which stands for the losses.

@@ -50,7 +50,9 @@ model = dict(
             num_layers=6,
             return_intermediate=True,
             layer_cfg=dict(
-                self_attn_cfg=dict(embed_dims=embed_dims, num_heads=8, dropout=0.1),
+                self_attn_cfg=dict(
+                    embed_dims=embed_dims, num_heads=8, attn_drop=0.1, dropout_layer=dict(type='Dropout', drop_prob=0.1)
+                ),
                 cross_attn_cfg=dict(embed_dims=embed_dims, num_levels=num_levels),
                 ffn_cfg=dict(embed_dims=embed_dims, feedforward_channels=1024, ffn_drop=0.1),
             ),

@@ -64,7 +64,7 @@ model = dict(
             num_layers=2,
             return_intermediate=True,
             layer_cfg=dict(
-                self_attn_cfg=dict(embed_dims=embed_dims, num_heads=8, dropout=0.0),
+                self_attn_cfg=dict(embed_dims=embed_dims, num_heads=8, dropout_layer=None),
                 cross_attn_cfg=dict(embed_dims=embed_dims, num_levels=num_levels, num_points=2, dropout=0.0),
                 ffn_cfg=dict(embed_dims=embed_dims, feedforward_channels=256, ffn_drop=0.0),
             ),

@@ -202,6 +202,7 @@ class SegmentationInstruction(SetInstruction):
     vanished, by resizing or cropping, is no target and no distractor.
 
     Args:
+        vocabulary: see :class:`SetInstruction`.
         num_points: N, or while training (lowest, highest) of a random one; 3 .. the vocabulary's ``max_points``.
         kwargs: see :class:`SetInstruction`.
 
@@ -242,6 +243,7 @@ class KeypointInstruction(SetInstruction):
     (visibility 0) or cropped off are no targets; an object without a labelled point is none either.
 
     Args:
+        vocabulary: see :class:`SetInstruction`.
         point_names: names of the points, in the data set's order.
         kwargs: see :class:`SetInstruction`.
 

@@ -60,8 +60,9 @@ class CaptionInstruction(TextInstruction):
     """Asks for a caption. While training it needs ``gt_caption``, captions of which one is drawn at random.
 
     Args:
+        args: see :class:`TextInstruction`.
         max_words: the most words of the caption while evaluating; None: any number.
-        args, kwargs: see :class:`TextInstruction`.
+        kwargs: see :class:`TextInstruction`.
     """
 
     task = 'caption'
@@ -92,9 +93,10 @@ class QuestionInstruction(TextInstruction):
     those to the latter; while training all of its answers are to be said, too.
 
     Args:
+        args: see :class:`TextInstruction`.
         shuffle_turns: whether the questions of a conversation are in random order while training; for those that do
             not depend on each other.
-        args, kwargs: see :class:`TextInstruction`.
+        kwargs: see :class:`TextInstruction`.
     """
 
     task = 'question'

@@ -49,6 +49,6 @@ class QueryPolygonLoss(AuxiliaryLoss):
         counts = torch.tensor([target.polygons_norm.shape[1] for target in step.targets], device=inputs.device)
         queries = decoder.point_queries(inputs[:, None], counts[images], length)  # (n, 2 P, width)
         logits = decoder.location_logits(decoder.llm.normalize(queries))  # (n, 2 P, 2R + 1)
-        logits = logits.view(len(inputs), length, 2, -1)
+        logits = logits.unflatten(1, (length, 2))  # (n, P, 2, 2R + 1)
         offsets = offsets_from_tokens(step.tokens, matches, matches.polygons_norm)[matches.valid]  # (n, P, 2)
         return dict(loss_outline=point_loss(self.loss, logits, offsets, matches.polygon_valid[matches.valid]))
