@@ -1,21 +1,21 @@
-"""The two-pass decoding against the plain one-pass form, forward and gradient (design 3.2)."""
+"""The two-pass decoding against the plain one-pass form, forward and gradient."""
 
 import pytest
 import torch
 
 from tests.helpers.tiny import build_decoder, instructions
-from visionllm_mm.models.layers.point_places import PointPlaces
+from visionllm_mm.models.one_pass import decode_one_pass
 
 
 def _answers(decoder, num_points, kept, two_pass):
     torch.manual_seed(1)
     inputs = torch.randn(3, 6, 32).requires_grad_()
-    asked = instructions(3, num_points)
+    given = instructions(4, num_points)[1:]  # the last one asks for a single class
     if two_pass:
-        state = decoder.read(asked, inputs)
+        state = decoder.read(given, inputs)
         classes, points = decoder.class_logits(state), decoder.point_logits(state, kept, num_points)
     else:
-        classes, points = decoder.decode_one_pass(asked, inputs, num_points)
+        classes, points = decode_one_pass(decoder, given, inputs, num_points)
         points = points[torch.arange(3)[:, None], kept]
     (classes.clamp(min=-50).square().sum() + points.square().sum()).backward()
     gradients = {name: p.grad.clone() for name, p in decoder.named_parameters() if p.grad is not None}
@@ -25,9 +25,9 @@ def _answers(decoder, num_points, kept, two_pass):
 
 @pytest.mark.parametrize('num_points', [2, 8, 24])
 @pytest.mark.parametrize('training', [True, False])
-@pytest.mark.parametrize('place_points', [True, False])
-def test_equals_one_pass(num_points, training, place_points):
-    decoder = build_decoder(place_points=place_points).train(training)
+@pytest.mark.parametrize('hints', [None, dict(num_phrases=2, point_places=True, objectness=True)], ids=['none', 'all'])
+def test_equals_one_pass(num_points, training, hints):
+    decoder = build_decoder(hints=hints).train(training)
     kept = torch.tensor([[0, 3, 5, 2], [1, 0, 4, 5], [2, 3, 0, 1]])
     fast = _answers(decoder, num_points, kept, two_pass=True)
     plain = _answers(decoder, num_points, kept, two_pass=False)
@@ -70,8 +70,8 @@ def test_shorter_format_is_a_prefix_of_a_longer_one():
 
 
 def test_points_of_formats_of_different_lengths():
-    """With ``place_points`` an image of a batch answers for its own number of points."""
-    decoder = build_decoder(place_points=True).eval()
+    """With ``point_places`` an image of a batch answers for its own number of points."""
+    decoder = build_decoder(hints=dict(point_places=True)).eval()
     inputs = torch.randn(2, 6, 32)
     kept = torch.tensor([[1, 2], [3, 0]])
     short, long = instructions(1, 8), instructions(1, 24)
@@ -82,65 +82,31 @@ def test_points_of_formats_of_different_lengths():
     assert (together[:1] - other).abs().amax() > 0.1
 
 
-def test_point_queries_say_what_the_llm_adds_nothing_to():
-    decoder = build_decoder(place_points=True).eval()
+def test_a_silent_llm_leaves_what_the_point_queries_predict():
+    decoder = build_decoder(hints=dict(point_places=True)).eval()
     inputs, kept, counts = torch.randn(2, 6, 32), torch.tensor([[1, 2], [3, 0]]), torch.tensor([8, 24])
-    asked = [*instructions(1, 8), *instructions(1, 24)]
-    before = decoder.point_logits(decoder.read(asked, inputs), kept, 24)
-    alone = decoder.query_point_logits(inputs[torch.arange(2)[:, None], kept], counts, 24)
-    assert alone.shape == before.shape and (alone - before).abs().amax() > 0.1
+    given = [*instructions(1, 8), *instructions(1, 24)]
+    before = decoder.point_logits(decoder.read(given, inputs), kept, 24)
+    queries = decoder.point_queries(inputs[torch.arange(2)[:, None], kept], counts, 24)
+    alone = decoder.location_logits(decoder.llm.normalize(queries)).view_as(before)
+    assert (alone - before).abs().amax() > 0.1
     for layer in decoder.llm.base.model.layers:
         for part in (layer.self_attn.o_proj, layer.mlp.down_proj):
             torch.nn.init.zeros_(part.weight)
-    silent = decoder.point_logits(decoder.read(asked, inputs), kept, 24)
+    silent = decoder.point_logits(decoder.read(given, inputs), kept, 24)
     torch.testing.assert_close(silent, alone, atol=1e-5, rtol=1e-5)
-
-
-def test_fewer_than_three_points_have_no_outline():
-    places = PointPlaces(32, max_points=24)
-    torch.nn.init.normal_(places.outline.weight)
-    inputs = torch.randn(3, 2, 32)
-    embedded = places(inputs, torch.tensor([2, 3, 1]), 3)
-    assert not embedded[[0, 2]].any() and embedded[1].abs().min() > 0
-
-
-def test_point_places_start_as_nothing_and_tell_points_apart():
-    places = PointPlaces(32, max_points=24)
-    inputs, counts = torch.randn(2, 3, 32), torch.tensor([8, 16])
-    assert places(inputs, counts, 16).shape == (2, 3 * 16 * 2, 32)
-    assert not places(inputs, counts, 16).any()
-    torch.nn.init.normal_(places.projection.weight)
-    embedded = places(inputs, counts, 16).unflatten(1, (3, 16, 2))[:, 0, :, 0]
-    flat = embedded.flatten(0, 1)[:8].detach()
-    assert torch.cdist(flat, flat).add(torch.eye(8) * 9).min() > 1
-    # A quarter of the way around is the third of eight points and the fifth of 16; only N differs.
-    torch.testing.assert_close(embedded[0, 2] - embedded[0, 0], embedded[1, 4] - embedded[1, 0], atol=1e-4, rtol=1e-4)
-
-
-def test_point_places_tell_the_outlines_of_tokens_apart():
-    places = PointPlaces(32, max_points=24)
-    torch.nn.init.normal_(places.outline.weight)
-    inputs, counts = torch.randn(1, 2, 32).repeat(2, 1, 1), torch.tensor([8, 8])
-    embedded = places(inputs, counts, 8).unflatten(1, (2, 8, 2)).detach()
-    torch.testing.assert_close(embedded[0], embedded[1])
-    # Two tokens, eight points and two axes: all 32 are different.
-    flat = embedded[0].flatten(0, 2)
-    assert torch.cdist(flat, flat).add(torch.eye(32) * 9).min() > 1
-    # Of one token there is nothing that another brings in.
-    alone = places(inputs[:, 1:], counts, 8).unflatten(1, (1, 8, 2))
-    torch.testing.assert_close(alone[:, 0], embedded[:, 1])
 
 
 def test_padding_changes_nothing():
     """An instruction answers alike alone and beside a longer one."""
     decoder = build_decoder().eval()
     inputs = torch.randn(3, 6, 32)
-    asked = instructions(3)
-    assert len({len(i.text) for i in asked}) > 1
-    together = decoder.class_logits(decoder.read(asked, inputs))
+    given = instructions(3)
+    assert len({len(i.text) for i in given}) > 1
+    together = decoder.class_logits(decoder.read(given, inputs))
     for i in range(3):
-        alone = decoder.class_logits(decoder.read(asked[i : i + 1], inputs[i : i + 1]))
-        size = len(asked[i].class_names)
+        alone = decoder.class_logits(decoder.read(given[i : i + 1], inputs[i : i + 1]))
+        size = len(given[i].class_names)
         torch.testing.assert_close(together[i, :, :size], alone[0, :, :size], atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(together[i, :, -1], alone[0, :, -1], atol=1e-5, rtol=1e-5)
 
@@ -148,13 +114,13 @@ def test_padding_changes_nothing():
 def test_cached_text_equals_uncached():
     decoder = build_decoder().eval()
     inputs = torch.randn(2, 6, 32)
-    asked = instructions(1) * 2
+    given = instructions(1) * 2
     with torch.no_grad():
-        first = decoder.class_logits(decoder.read(asked, inputs))
+        first = decoder.class_logits(decoder.read(given, inputs))
         assert decoder._text_cache
-        cached = decoder.class_logits(decoder.read(asked, inputs))
+        cached = decoder.class_logits(decoder.read(given, inputs))
     with torch.enable_grad():
-        plain = decoder.class_logits(decoder.read(asked, inputs))
+        plain = decoder.class_logits(decoder.read(given, inputs))
     torch.testing.assert_close(first, plain, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(cached, plain, atol=1e-5, rtol=1e-5)
 

@@ -6,10 +6,9 @@ from torch.nn import functional as F
 
 from tests.helpers.tiny import batch, build_model
 from visionllm_mm.instructions import GROUNDING_TEMPLATES, Vocabulary, build_instruction, point_format
-from visionllm_mm.models.auxiliary.denoising import noisy_starts
 from visionllm_mm.models.criterion import SetCriterion
 from visionllm_mm.models.targets import set_targets
-from visionllm_mm.structures import ImageTokens, Proposals, SetTargets
+from visionllm_mm.structures import ImageTokens, SetTargets
 
 SIZE = torch.tensor([128.0, 64.0])
 NO_DISTRACTORS = torch.zeros(0, 2, 2)
@@ -56,7 +55,7 @@ def test_boxes_are_the_objects_own_where_points_do_not_reach_them():
 def test_matches_carry_what_their_object_has(criterion):
     tokens, logits = _tokens()
     targets = [_target(3), _target(1, seed=1)]
-    matches = criterion.match(tokens, logits, targets)
+    matches = criterion.match(tokens, targets, logits)
     assert matches.valid.tolist() == [[True] * 3, [True, False, False]]
     for i, target in enumerate(targets):
         valid = matches.valid[i]
@@ -74,9 +73,9 @@ def test_size_losses_by_hand(criterion):
     tokens, logits = _tokens(num_images=1)
     tokens.sizes_norm = torch.rand_like(tokens.centers_norm)
     target = SetTargets(torch.tensor([1]), torch.tensor([[[0.2, 0.3], [0.6, 0.5]]]), SIZE, NO_DISTRACTORS)
-    matches = criterion.match(tokens, logits, [target])
+    matches = criterion.match(tokens, [target], logits)
     token = matches.tokens[0, 0]
-    losses = criterion._token_losses(tokens, matches, torch.tensor(1.0))
+    losses = criterion.token_losses(tokens, matches)
     for layer, prefix in ((1, ''), (0, 'd0.')):
         center, size = tokens.centers_norm[layer, 0, token], tokens.sizes_norm[layer, 0, token]
         distance = (size - torch.tensor([0.4, 0.2])).abs().sum()
@@ -94,7 +93,7 @@ def test_points_without_a_label_are_no_targets(criterion):
     target = SetTargets(torch.tensor([0, 1]), points, SIZE, NO_DISTRACTORS)
     torch.testing.assert_close(target.centers_norm, torch.tensor([[0.4, 0.3], [0.9, 0.9]]))
     tokens, logits = _tokens(num_images=1)
-    matches = criterion.match(tokens, logits, [target])
+    matches = criterion.match(tokens, [target], logits)
     assert sorted(matches.point_valid[0].tolist()) == [[True, False, True], [True, True, True]]
     assert matches.points_norm.isfinite().all()
 
@@ -102,7 +101,7 @@ def test_points_without_a_label_are_no_targets(criterion):
 def test_more_objects_than_tokens_fill_the_tokens(criterion):
     tokens, logits = _tokens()
     targets = [_target(9), _target(0)]
-    matches = criterion.match(tokens, logits, targets)
+    matches = criterion.match(tokens, targets, logits)
     assert sorted(matches.tokens[0].tolist()) == list(range(5))
     assert not matches.valid[1].any()
     slots = matches.slots(targets)
@@ -111,13 +110,13 @@ def test_more_objects_than_tokens_fill_the_tokens(criterion):
 
 def test_no_object_at_all_leaves_one_padded_match(criterion):
     tokens, logits = _tokens()
-    matches = criterion.match(tokens, logits, [_target(0), _target(0)])
+    matches = criterion.match(tokens, [_target(0), _target(0)], logits)
     assert matches.tokens.shape == (2, 1) and not matches.valid.any() and not matches.point_valid.any()
 
 
 def test_formats_of_different_length_share_a_batch(criterion):
     tokens, logits = _tokens()
-    matches = criterion.match(tokens, logits, [_target(2, num_points=2), _target(1, num_points=6)])
+    matches = criterion.match(tokens, [_target(2, num_points=2), _target(1, num_points=6)], logits)
     assert matches.points_norm.shape == (2, 2, 6, 2)
     assert matches.point_valid.sum(dim=2).tolist() == [[2, 2], [6, 0]]
 
@@ -126,8 +125,8 @@ def test_token_losses_against_plain_sums(criterion):
     """Focal loss of all tokens and L1 of the matched ones, both over the number of matches."""
     tokens, logits = _tokens()
     targets = [_target(3), _target(1, seed=1)]
-    matches = criterion.match(tokens, logits, targets)
-    losses = criterion._token_losses(tokens, matches, matches.valid.sum().float())
+    matches = criterion.match(tokens, targets, logits)
+    losses = criterion.token_losses(tokens, matches)
     assert losses.keys() == {'loss_objectness', 'd0.loss_objectness', 'loss_center', 'd0.loss_center'}
     for layer, prefix in ((1, ''), (0, 'd0.')):
         focal, distance = 0.0, 0.0
@@ -140,6 +139,13 @@ def test_token_losses_against_plain_sums(criterion):
                 distance += (tokens.centers_norm[layer, i, t] - matches.centers_norm[i, k]).abs().sum()
         torch.testing.assert_close(losses[f'{prefix}loss_objectness'], 2 * focal / 4)
         torch.testing.assert_close(losses[f'{prefix}loss_center'], 5 * distance / 4)
+
+
+def _read(model, images, samples):
+    """A step of the model, what its task decoder has read, and the class logits."""
+    step = model.read(images, samples)
+    state = model.task_decoder.read(step.instructions, step.inputs)
+    return step, state, model.task_decoder.class_logits(state)
 
 
 def _losses(model, images, samples):
@@ -162,9 +168,9 @@ def test_class_and_location_losses_against_the_models_own_answers():
     images, samples = batch([2, 1])
     losses = _losses(model, images, samples)
     with torch.no_grad():
-        instructions, tokens, _, state = model._read(model.extract_feat(images), samples)
-        logits = model.task_decoder.class_logits(state)
-        matches = model.criterion.match(tokens, logits, set_targets(samples))
+        step, state, logits = _read(model, images, samples)
+        tokens = step.tokens
+        matches = model.criterion.match(tokens, set_targets(samples), logits)
         points = model.task_decoder.point_logits(state, matches.tokens, 2)
     targets = torch.full(logits.shape[:2], logits.shape[2] - 1)
     location, count = 0.0, 0
@@ -205,15 +211,15 @@ def test_objects_not_asked_for_are_no_targets_but_distract():
     """No-object answers count in full where the centre of a token is on such an object."""
     model = build_model().eval()
     images, samples = batch([2])
-    asked, everything = set_targets(samples)[0], samples[0].gt_instances
+    whole, everything = set_targets(samples)[0], samples[0].gt_instances
     everything.labels[1] = -1
     target = set_targets(samples)[0]
-    assert target.class_index.tolist() == asked.class_index.tolist()[:1]
-    torch.testing.assert_close(target.distractors_norm, asked.points_norm[1:])
+    assert target.class_index.tolist() == whole.class_index.tolist()[:1]
+    torch.testing.assert_close(target.distractors_norm, whole.points_norm[1:])
     with torch.no_grad():
-        _, tokens, _, state = model._read(model.extract_feat(images), samples)
-        logits = model.task_decoder.class_logits(state)
-        matches = model.criterion.match(tokens, logits, [target])
+        step, _, logits = _read(model, images, samples)
+        tokens = step.tokens
+        matches = model.criterion.match(tokens, [target], logits)
     labels = torch.full((20,), logits.shape[2] - 1)
     labels[matches.tokens[0]] = matches.class_index[0]
     (left, top), (right, bottom) = everything.points[1].tolist()
@@ -239,9 +245,9 @@ def test_known_objects_have_tokens_whether_asked_for_or_not():
     assert target.class_index.tolist() == [2, 0, 1] and len(target.distractors_norm) == 0
     torch.testing.assert_close(target.distractor_boxes, known.points[[0, 2]] / 64)
     with torch.no_grad():
-        _, tokens, content, state = model._read(model.extract_feat(images), samples)
-        logits = model.task_decoder.class_logits(state)
-        matches = model.criterion.match(tokens, logits, [target])
+        step, _, logits = _read(model, images, samples)
+        tokens, content = step.tokens, step.content
+        matches = model.criterion.match(tokens, [target], logits)
     assert matches.target_class[0][matches.class_index[0] == 0].tolist() == [0]
     labels = torch.ones(20, dtype=torch.long)
     labels[matches.tokens[0][matches.class_index[0] == 0]] = 0
@@ -264,108 +270,3 @@ def test_alignment_loss_can_be_left_out():
     model = build_model().train()
     model.criterion.loss_alignment = None
     assert not [name for name in _losses(model, *batch([1])) if 'alignment' in name]
-
-
-def _proposals(targets):
-    """Proposals on a grid of 8 px, 8 rows of 16, and one of 16 px."""
-    levels = []
-    for stride in (8, 16):
-        y, x = torch.meshgrid(torch.arange(64 // stride), torch.arange(128 // stride), indexing='ij')
-        levels.append(torch.stack([(x + 0.5) * stride, (y + 0.5) * stride, torch.full(x.shape, stride)], dim=2))
-    priors = torch.cat([level.flatten(0, 1) for level in levels]).float().expand(len(targets), -1, -1)
-    count = priors.shape[1]
-    return Proposals(
-        torch.randn(len(targets), count, 8), priors[..., :2] / SIZE, torch.zeros(len(targets), count), priors
-    )
-
-
-def test_the_nearest_positions_see_an_object(criterion):
-    small = [[20.0, 20.0], [44.0, 44.0]]
-    large = [[64.0, 0.0], [128.0, 64.0]]
-    target = SetTargets(torch.tensor([1, 0]), torch.tensor([small, large]) / SIZE, SIZE, NO_DISTRACTORS)
-    empty = SetTargets(torch.zeros(0, dtype=torch.long), torch.zeros(0, 2, 2), SIZE, NO_DISTRACTORS)
-    proposals = _proposals([target, empty])
-    matches = criterion.match_proposals(proposals, [target, empty])
-    assert matches.valid.sum(dim=1).tolist() == [6, 0]  # pos_num = 3 each
-    priors = proposals.priors[0][matches.tokens[0]]
-    for center, stride, index in (((32.0, 32.0), 8, 1), ((96.0, 32.0), 16, 0)):
-        mine = priors[matches.class_index[0] == index]
-        assert len(mine) == 3 and (mine[:, 2] == stride).all()
-        assert ((mine[:, :2] - torch.tensor(center)).abs() < 2 * stride).all()
-
-
-def test_proposal_losses_by_hand(criterion):
-    target = SetTargets(torch.tensor([0]), torch.tensor([[[0.25, 0.25], [0.5, 0.75]]]), SIZE, NO_DISTRACTORS)
-    proposals = _proposals([target])
-    matches = criterion.match_proposals(proposals, [target])
-    names = torch.eye(8)[None, :2]
-    prefix = type('Names', (), dict(name_embeddings=names, class_valid=torch.ones(1, 2, dtype=torch.bool)))
-    losses = criterion.proposal_losses(proposals, lambda found: names[:, :1].expand_as(found), prefix, [target])
-    assert set(losses) == {'enc.loss_objectness', 'enc.loss_center', 'enc.loss_alignment'}
-    distance = (proposals.centers_norm[0, matches.tokens[0]] - torch.tensor([0.375, 0.5])).abs().sum(dim=1).mean()
-    torch.testing.assert_close(losses['enc.loss_center'], criterion.loss_center.loss_weight * distance)
-    expected = F.cross_entropy(torch.tensor([[10.0, 0.0]]), torch.tensor([0]))
-    torch.testing.assert_close(losses['enc.loss_alignment'], expected)
-
-
-def _boxes(*corners):
-    return torch.tensor(corners).reshape(-1, 2, 2)
-
-
-def test_noisy_starts_stay_near_their_objects():
-    target = SetTargets(torch.tensor([1]), _boxes([0.2, 0.3, 0.6, 0.5]), SIZE, _boxes([0.7, 0.7, 0.9, 0.9]))
-    empty = SetTargets(torch.zeros(0, dtype=torch.long), torch.zeros(0, 2, 2), SIZE, NO_DISTRACTORS)
-    starts = noisy_starts([target, empty], [7, None], copies=50, noise=0.4)
-    assert starts.boxes_cxcywh.shape == (2, 100, 4) and starts.valid.sum(dim=1).tolist() == [100, 0]
-    boxes = target.all_boxes_norm
-    for k, (low, high) in enumerate(boxes):
-        mine = starts.boxes_cxcywh[0][starts.objects[0] == k]
-        moved = torch.stack([mine[:, :2] - mine[:, 2:] / 2 - low, mine[:, :2] + mine[:, 2:] / 2 - high])
-        limit = 0.4 * (high - low) / 2
-        assert len(mine) == 50 and (moved.abs() <= limit + 1e-5).all() and (moved.abs() > 0.8 * limit).any()
-    again = noisy_starts([empty, target], [None, 7], copies=50, noise=0.4)
-    torch.testing.assert_close(again.boxes_cxcywh[1], starts.boxes_cxcywh[0])
-    assert noisy_starts([empty], [None], copies=2, noise=0.4).valid.tolist() == [[False]]
-
-
-def test_denoising_losses_by_hand(criterion):
-    target = SetTargets(torch.tensor([1]), _boxes([0.2, 0.3, 0.6, 0.5]), SIZE, _boxes([0.7, 0.7, 0.9, 0.9]))
-    starts = noisy_starts([target], [0], copies=1, noise=0.5)
-    tokens, _ = _tokens(num_images=1, num_tokens=2)
-    tokens.sizes_norm = torch.rand_like(tokens.centers_norm)
-    names = torch.eye(8)[None, :2]
-    prefix = type('Names', (), dict(name_embeddings=names, class_valid=torch.ones(1, 2, dtype=torch.bool)))
-    content = torch.stack([names[:, [1, 0]], names[:, [0, 0]]])
-    losses = criterion.denoising_losses(tokens, content, prefix, criterion.match_starts(starts, [target]))
-    assert set(losses) == {
-        f'{layer}{name}' for layer in ('', 'd0.') for name in ('loss_center', 'loss_size', 'loss_iou', 'loss_alignment')
-    }
-    wanted = torch.tensor([[0.4, 0.4], [0.8, 0.8]])
-    distance = (tokens.centers_norm[1, 0] - wanted).abs().sum(dim=1).mean()
-    torch.testing.assert_close(losses['loss_center'], 5 * distance)
-    # Only the first object is asked for; its token is named rightly by the inner layer alone.
-    right, wrong = (F.cross_entropy(torch.tensor([[10.0, 0.0]]), torch.tensor([k])) for k in (0, 1))
-    torch.testing.assert_close(losses['d0.loss_alignment'], right)
-    torch.testing.assert_close(losses['loss_alignment'], wrong)
-
-
-def test_denoising_tokens_have_the_outline_of_their_object(criterion):
-    outlines = torch.rand(2, 8, 2)
-    outlines[1, 5:] = torch.nan
-    target = SetTargets(
-        torch.tensor([1]), _boxes([0.2, 0.3, 0.6, 0.5]), SIZE, _boxes([0.7, 0.7, 0.9, 0.9]), polygons_norm=outlines
-    )
-    starts = noisy_starts([target], [0], copies=2, noise=0.5)
-    near = criterion.match_starts(starts, [target])
-    torch.testing.assert_close(near.polygons_norm[0], outlines[starts.objects[0]].nan_to_num())
-    assert near.polygon_valid[0].sum(dim=1).tolist() == [8, 5, 8, 5]
-
-
-def test_noise_depends_on_the_sample_alone():
-    model = build_model().eval()
-    model.denoising = dict(copies=2, noise=0.5)
-    images, samples = batch([2, 1])
-    for seed, sample in enumerate(samples):
-        sample.set_metainfo(dict(noise_seed=seed))
-    first, second = _losses(model, images, samples), _losses(model, images.flip(0), samples[::-1])
-    assert first == pytest.approx(second, rel=1e-4) and 'dn.loss_iou' in first

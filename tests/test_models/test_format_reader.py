@@ -5,11 +5,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch.nn import functional as F
 
-from tests.helpers.tiny import VOCABULARY, batch, build_decoder, build_model, instructions
+from tests.helpers.tiny import VOCABULARY, build_decoder, build_model, instructions
 from visionllm_mm.instructions import Vocabulary, parse_instruction, point_format, separate_notation
-from visionllm_mm.models import FormatLoss
 from visionllm_mm.models.format_reader import FormatReader, format_logits
 
 TEXTS = ['Describe <image> in one sentence.', 'Outline {"star": <c0>} as (c, x1, y1, ..., x8, y8). <image>']
@@ -34,12 +32,12 @@ def _generate_by_steps(decoder, instruction):
     prefix = decoder.embed_prefix([spaced], torch.zeros(1, 0, llm.embed_dims))
 
     def logit(token):
-        said = decoder.added_tokens(torch.tensor(vocabulary.format_ids(tuple(tokens)), dtype=torch.long))
+        generated = decoder.added_tokens(torch.tensor(vocabulary.format_ids(tuple(tokens)), dtype=torch.long))
         # As the instruction writes them: c, x1, y1 ...
         words = [llm.word_ids('c' if token == '<cls>' else token[1:-1]) for token in tokens]
         names = [llm.embed_words(torch.tensor(ids)).mean(dim=0) for ids in words]
-        said = (said + torch.stack(names) if names else said)[None]
-        embeddings = torch.cat([prefix.embeddings, said], dim=1)
+        generated = (generated + torch.stack(names) if names else generated)[None]
+        embeddings = torch.cat([prefix.embeddings, generated], dim=1)
         size = embeddings.shape[1]
         hidden, _ = llm(embeddings, torch.ones(1, size, size, dtype=torch.bool).tril(), torch.arange(size)[None])
         if isinstance(token, int):
@@ -58,18 +56,18 @@ def _generate_by_steps(decoder, instruction):
 @pytest.mark.parametrize('seed', range(4))
 def test_one_pass_generates_what_token_by_token_generation_does(seed):
     decoder = build_decoder(seed).eval()
-    asked = instructions(4)
+    given = instructions(4)
     # No decoder with random weights begins with <cls> always and ends early; this one is made to.
     decoder.added_tokens.output_rows.data[decoder.vocabulary.token_id('<cls>')] *= 3
-    found = FormatReader(decoder, decoder.vocabulary).generate([instruction.text for instruction in asked])
-    assert found == [_generate_by_steps(decoder, instruction) for instruction in asked]
+    found = FormatReader(decoder, decoder.vocabulary).generate([instruction.text for instruction in given])
+    assert found == [_generate_by_steps(decoder, instruction) for instruction in given]
 
 
 def test_longest_format_ends_and_shorter_ones_have_the_same_decisions(decoder):
-    asked = instructions(3)
-    longest = format_logits(decoder, asked, 24)
+    given = instructions(3)
+    longest = format_logits(decoder, given, 24)
     assert longest.shape == (3, 25, 2) and (longest[:, -1, 1] < -1e30).all()
-    short = format_logits(decoder, asked, 2)
+    short = format_logits(decoder, given, 2)
     torch.testing.assert_close(short, longest[:, :3], atol=1e-4, rtol=1e-4)
 
 
@@ -83,18 +81,9 @@ def test_punctuation_at_the_notation_is_read_with_and_without_a_space(decoder):
 
 
 def test_batch_mates_do_not_matter(decoder):
-    asked = [parse_instruction(text, Vocabulary(**VOCABULARY)) for text in TEXTS]
-    both = format_logits(decoder, asked, 8)
-    torch.testing.assert_close(format_logits(decoder, asked[:1], 8), both[:1], atol=1e-4, rtol=1e-4)
-
-
-def test_loss_is_the_likelihood_of_the_format():
-    torch.manual_seed(0)
-    logits = torch.randn(2, 4, 2)
-    words = F.log_softmax(logits[0, 0], dim=0)[0]
-    decisions = F.log_softmax(logits[1], dim=1)
-    box = decisions[0, 1] + decisions[1, 1] + decisions[2, 0]
-    torch.testing.assert_close(FormatLoss(loss_weight=3.0)(logits, torch.tensor([0, 2])), -3 * (words + box) / 2)
+    given = [parse_instruction(text, Vocabulary(**VOCABULARY)) for text in TEXTS]
+    both = format_logits(decoder, given, 8)
+    torch.testing.assert_close(format_logits(decoder, given[:1], 8), both[:1], atol=1e-4, rtol=1e-4)
 
 
 def test_a_class_set_is_needed_to_answer_with_objects(decoder):
@@ -141,7 +130,7 @@ def test_a_format_that_no_rule_reads_is_left_to_the_llm(decoder):
     assert found.num_points == 8 and found.class_names == ('star',) and reader.disagreements == 0
 
 
-def test_wordings_that_no_rule_reads_pass_the_check_where_the_llm_reads(decoder):
+def test_templates_that_no_rule_reads_pass_the_check_where_the_llm_reads(decoder):
     model, text = build_model().eval(), 'Give eight border points of each {"star": <c0>} in <image>.'
     with pytest.raises(ValueError, match='needs one output format'):
         model.check_instructions([text])
@@ -151,21 +140,3 @@ def test_wordings_that_no_rule_reads_pass_the_check_where_the_llm_reads(decoder)
         model.check_instructions([text.replace('<image>', '')])
     with pytest.raises(ValueError, match='different ones|has 2'):
         model.check_instructions([text + ' (c, x1, y1) (c, x1, y1, x2, y2)'])
-
-
-def test_the_llm_learns_formats_beside_the_tasks():
-    model = build_model().train()
-    model.loss_format = FormatLoss()
-    images, samples = batch([1, 2])
-    samples[0].set_metainfo(dict(scrambled_instruction='wo {"star": <c0>} nu (c, x1, y1, x2, y2) <image>'))
-    optimizer = torch.optim.AdamW(model.task_decoder.parameters(), lr=3e-3)
-    losses = []
-    for _ in range(30):
-        loss = model.loss(images, samples)['loss_format']
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(float(loss.detach()))
-    assert losses[-1] < 0.1 < losses[0]
-    reader = FormatReader(model.eval().task_decoder, model.vocabulary)
-    assert reader.generate([sample.instruction for sample in samples]) == [point_format(2)] * 2

@@ -3,13 +3,12 @@
 import pytest
 import torch
 from mmdet.registry import MODELS
-from mmdet.structures.bbox import bbox_cxcywh_to_xyxy, bbox_overlaps
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from tests.helpers.tiny import CONFIG, ROOT, batch
 from visionllm_mm.models import LanguageGuidedImageTokenizer
-from visionllm_mm.models.layers.encoder_proposals import best_positions, distinct_first
+from visionllm_mm.models.layers.encoder_proposals import best_positions
 
 PLAIN = ROOT / 'configs/baselines/deformable-detr_r18_miniscenes.py'
 
@@ -35,7 +34,7 @@ def test_every_layer_equals_mmdets_with_padded_images():
 
     Neither side refines here: mmdet would turn the points into boxes, and the first centre heads move nothing.
     """
-    tokenizer = _tokenizer(proposals=False, query_selection=False, refine_sizes=False)
+    tokenizer = _tokenizer(as_two_stage=False)
     detr = MODELS.build(dict(Config.fromfile(PLAIN).model, with_box_refine=False))
     for part in ('encoder', 'decoder', 'reference_points_fc'):
         getattr(detr, part).load_state_dict(getattr(tokenizer, part).state_dict())
@@ -150,35 +149,6 @@ def test_best_positions_are_peaks_first_and_never_padding():
     assert (objectness[0, best_positions(objectness, shapes, 14)[0]] > -1e3).all()
 
 
-def test_proposals_of_what_a_better_one_has_found_come_last():
-    places = torch.tensor(
-        [
-            [
-                [0.5, 0.5, 0.4, 0.4],
-                [0.5, 0.5, 0.4, 0.38],
-                [0.2, 0.2, 0.1, 0.1],
-                [0.5, 0.5, 0.2, 0.4],
-                [0.2, 0.2, 0.1, 0.1],
-            ]
-        ]
-    )
-    assert distinct_first(places, 0.7).tolist() == [[0, 2, 3, 1, 4]]
-    assert distinct_first(places, 0.4).tolist() == [[0, 2, 1, 3, 4]]
-    assert distinct_first(places, 1.0).tolist() == [[0, 1, 2, 3, 4]]
-
-
-def test_no_two_queries_start_at_the_same_proposal_while_others_are_left():
-    features, language, padding, samples = _inputs()
-    kept = {}
-    for max_iou in (0.05, 1.0):
-        tokenizer = _tokenizer(num_tokens=4, max_iou=max_iou)
-        torch.nn.init.normal_(tokenizer.proposals.objectness.weight)
-        tokenizer.proposals.place[-1].bias.data[2:] = 2.0  # boxes as large as to overlap their neighbours
-        boxes = bbox_cxcywh_to_xyxy(tokenizer(features, language, padding, samples).boxes_cxcywh[0])
-        kept[max_iou] = bbox_overlaps(boxes, boxes).tril(-1).max()
-    assert kept[0.05] <= 0.05 < kept[1.0]
-
-
 def test_weights_of_another_number_of_tokens_are_repeated():
     few, many = _tokenizer(num_tokens=3), _tokenizer(num_tokens=8, seed=1)
     many.load_state_dict(few.state_dict())
@@ -188,22 +158,16 @@ def test_weights_of_another_number_of_tokens_are_repeated():
     torch.testing.assert_close(few.query_embedding.weight, content)
 
 
-def test_tokens_at_learned_places_can_not_be_repeated():
-    plain = dict(query_selection=False, refine_sizes=False, proposals=False)
-    with pytest.raises(ValueError, match='has 3 image tokens at learned places and this model 8: set .*num_tokens=3'):
-        _tokenizer(num_tokens=8, **plain).load_state_dict(_tokenizer(num_tokens=3, **plain).state_dict(), strict=False)
+def test_tokens_at_learned_points_can_not_be_repeated():
+    with pytest.raises(ValueError, match='has 3 image tokens at learned points and this model 8: set .*num_tokens=3'):
+        _tokenizer(num_tokens=8, as_two_stage=False).load_state_dict(
+            _tokenizer(num_tokens=3, as_two_stage=False).state_dict(), strict=False
+        )
 
 
 def test_fewer_positions_than_tokens_is_an_error():
     with pytest.raises(ValueError, match='85 positions, fewer than num_tokens = 86'):
         _tokenizer(num_tokens=86)(*_inputs())
-
-
-def test_each_mechanism_needs_the_one_before():
-    with pytest.raises(ValueError, match='needs proposals'):
-        _tokenizer(proposals=False)
-    with pytest.raises(ValueError, match='needs query_selection'):
-        _tokenizer(query_selection=False)
 
 
 def test_sizes_start_at_mmdets_prior_and_are_refined_from_layer_to_layer():
@@ -222,28 +186,28 @@ def test_sizes_start_at_mmdets_prior_and_are_refined_from_layer_to_layer():
     assert refined.boxes_cxcywh.shape == (2, 2, 20, 4)
 
 
-def test_without_sizes_places_are_centres():
-    tokens = _tokenizer(refine_sizes=False)(*_inputs())
-    assert tokens.sizes_norm is None and tokens.proposals.sizes_norm is None
+def test_one_stage_has_centres_alone():
+    tokens = _tokenizer(as_two_stage=False)(*_inputs())
+    assert tokens.sizes_norm is None and tokens.proposals is None
     assert tokens.boxes_cxcywh is tokens.centers_norm
 
 
-def test_extra_tokens_start_where_told_and_change_nothing_else():
+def test_extra_tokens_start_at_the_given_boxes_and_change_nothing_else():
     tokenizer = _tokenizer()
     for head in tokenizer.place_heads:
         torch.nn.init.normal_(head[-1].weight, std=0.3)
     inputs = _inputs()
     plain = tokenizer(*inputs)
-    places = torch.rand(2, 30, 4)
-    both = tokenizer(*inputs, extra_places=places)
+    boxes = torch.rand(2, 30, 4)
+    both = tokenizer(*inputs, extra_boxes=boxes)
     assert plain.extra is None and both.extra.boxes_cxcywh.shape == (2, 2, 30, 4)
     torch.testing.assert_close(both.embeddings, plain.embeddings, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(both.boxes_cxcywh, plain.boxes_cxcywh, atol=1e-5, rtol=1e-5)
     # An extra token sees no other: alone it is the same. Token 25 has the query of token 5.
     other = torch.rand(2, 30, 4)
-    other[:, 25] = places[:, 25]
+    other[:, 25] = boxes[:, 25]
     torch.testing.assert_close(
-        tokenizer(*inputs, extra_places=other).extra.embeddings[:, :, 25],
+        tokenizer(*inputs, extra_boxes=other).extra.embeddings[:, :, 25],
         both.extra.embeddings[:, :, 25],
         atol=1e-5,
         rtol=1e-5,
@@ -251,4 +215,4 @@ def test_extra_tokens_start_where_told_and_change_nothing_else():
     tokenizer.place_heads.apply(lambda m: isinstance(m, torch.nn.Linear) and torch.nn.init.zeros_(m.weight))
     for head in tokenizer.place_heads:
         torch.nn.init.zeros_(head[-1].bias)
-    torch.testing.assert_close(tokenizer(*inputs, extra_places=places).extra.boxes_cxcywh[0], places, atol=1e-4, rtol=0)
+    torch.testing.assert_close(tokenizer(*inputs, extra_boxes=boxes).extra.boxes_cxcywh[0], boxes, atol=1e-4, rtol=0)

@@ -101,10 +101,10 @@ def test_sine_embedding_tells_points_apart():
     assert torch.pdist(embedded).min() > 0.5
 
 
-def test_places_in_long_waves_can_be_compared():
+def test_positions_in_long_waves_can_be_compared():
     """Along one direction of the features, what is further right is always larger."""
-    places = torch.linspace(0, 1, 41)[:, None]
-    embedded = comparable_embedding(places, 16)
+    positions = torch.linspace(0, 1, 41)[:, None]
+    embedded = comparable_embedding(positions, 16)
     assert embedded.shape == (41, 16) and embedded.abs().max() <= 1
     periods = 0.25 * 2 ** (3 * np.arange(8) / 8)
     angles = 2 * np.pi * 0.3 * periods
@@ -113,7 +113,7 @@ def test_places_in_long_waves_can_be_compared():
     assert torch.pdist(embedded).min() > 0.05
 
 
-def test_places_on_a_closed_line_end_where_they_begin():
+def test_a_closed_line_ends_where_it_begins():
     embedded = circular_embedding(torch.tensor([0.0, 0.25, 0.5, 1.0]), harmonics=2)
     np.testing.assert_allclose(embedded, [[0, 0, 1, 1], [1, 0, 0, -1], [0, 0, -1, 1], [0, 0, 1, 1]], atol=1e-5)
 
@@ -156,24 +156,14 @@ def test_fusion_keeps_every_pixel_in_its_place():
 
 
 @pytest.mark.parametrize('box_dims', [2, 4])
-def test_projected_content_and_place_have_the_length_of_a_word(box_dims):
+def test_projected_content_and_box_have_the_length_of_a_word(box_dims):
     torch.manual_seed(0)
     projector = TokenProjector(8, 32, box_dims, word_norm=3.0)
     content = projector.project_content(torch.randn(5, 7, 8) * 20)
     torch.testing.assert_close(content.norm(dim=-1), torch.full((5, 7), 3.0))
-    places = projector.project_place(torch.rand(200, box_dims))
-    torch.testing.assert_close(places.norm(dim=-1), torch.full((200,), 3.0))
-    assert (places[1:] - places[:-1]).norm(dim=-1).min() > 0.1
-
-
-def test_objectness_is_told_where_asked_for():
-    told, plain = (TokenProjector(8, 32, word_norm=3.0, tell_objectness=tell) for tell in (True, False))
-    plain.load_state_dict(told.state_dict(), strict=False)
-    content, places, objectness = torch.randn(2, 5, 32), torch.rand(2, 5, 2), torch.rand(2, 5)
-    as_before = plain(content, places, objectness)
-    torch.testing.assert_close(told(content, places, objectness), as_before)  # nothing until it is trained
-    torch.nn.init.normal_(told.objectness)
-    torch.testing.assert_close(told(content, places, objectness) - as_before, objectness[..., None] * told.objectness)
+    boxes = projector(torch.zeros(1, 200, 32), torch.rand(1, 200, box_dims))[0]  # added to the content
+    torch.testing.assert_close(boxes.norm(dim=-1), torch.full((200,), 3.0))
+    assert (boxes[1:] - boxes[:-1]).norm(dim=-1).min() > 0.1
 
 
 def test_logits_of_added_tokens_start_moderate_also_where_hidden_states_are_long():

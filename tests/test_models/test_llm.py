@@ -21,9 +21,11 @@ from tests.helpers.tiny import (
     save_llama,
 )
 from visionllm_mm.instructions import Vocabulary
-from visionllm_mm.models import CausalLM, OpenEndedTaskDecoder
+from visionllm_mm.models import CausalLM
+from visionllm_mm.models.layers.added_tokens import AddedTokens
+from visionllm_mm.models.one_pass import decode_one_pass
 from visionllm_mm.models.pretrained import hugging_face
-from visionllm_mm.models.task_decoder import spread_words
+from visionllm_mm.models.text_decoding import turn_ids
 
 
 def _llm(seed=0, **changes) -> CausalLM:
@@ -85,7 +87,7 @@ def test_relatives_of_llama_decode_in_two_passes_as_in_one(config):
     decoder = build_decoder(config=LLM['config'] | config, freeze=True, lora=LORA).eval()
     inputs, kept = torch.randn(2, 6, 32), torch.tensor([[0, 3], [5, 1]])
     state = decoder.read(instructions(2), inputs)
-    classes, points = decoder.decode_one_pass(instructions(2), inputs, 2)
+    classes, points = decode_one_pass(decoder, instructions(2), inputs, 2)
     torch.testing.assert_close(decoder.class_logits(state), classes, atol=1e-5, rtol=1e-5)
     in_two = decoder.point_logits(state, kept, 2)
     torch.testing.assert_close(in_two, points[torch.arange(2)[:, None], kept], atol=1e-5, rtol=1e-5)
@@ -191,7 +193,7 @@ def sentencepiece_folder(tmp_path):
 
 def test_reads_a_tokenizer_of_sentencepiece(sentencepiece_folder):
     llm = CausalLM(path=str(sentencepiece_folder))
-    turn = llm.turn_ids(['a red star'])
+    turn = turn_ids(llm, ['a red star'])
     assert llm.tokenizer.decode(turn.ids[1:-1]) == 'a red star' and (turn.ids[0], turn.ids[-1]) == (1, 2)
 
 
@@ -204,14 +206,13 @@ def test_a_tokenizer_of_sentencepiece_without_it_says_what_to_install(sentencepi
 
 def test_class_tokens_may_start_as_words():
     llm, vocabulary = CausalLM(**LLM), Vocabulary(**VOCABULARY)
-    decoder = OpenEndedTaskDecoder(llm=llm, vocabulary=vocabulary, token_dims=16, class_words=True)
-    words, known = spread_words(llm, vocabulary.num_classes + 1), llm.plain_words()
+    tokens = AddedTokens.for_llm(llm, vocabulary, class_words=True)
+    words, known = llm.spread_words(vocabulary.num_classes + 1), llm.plain_words()
     assert len(set(words)) == 9 and set(words) <= set(known.values())
     assert all(llm.tokenizer.decode([i]).strip() == word for word, i in known.items())
-    tokens = decoder.added_tokens
     assert torch.equal(tokens.embedding.weight[:9], llm.embed_words(torch.tensor(words)))
     assert torch.equal(tokens.output_rows, tokens.embedding.weight)  # hidden states of this LLM are short
-    assert len(spread_words(llm, 10**6)) == len(known)
+    assert len(llm.spread_words(10**6)) == len(known)
 
 
 def test_frozen_base_may_have_half_the_precision():
@@ -264,13 +265,13 @@ def test_a_tokenizer_of_more_words_than_the_model_is_refused(tmp_path):
 
 
 def test_an_instruction_that_just_fits_is_read_and_one_token_more_is_an_error():
-    asked = instructions(1)
-    need = build_decoder().embed_prefix(asked, torch.zeros(1, 3, 32)).embeddings.shape[1] + len(asked[0].output_format)
+    given = instructions(1)
+    need = build_decoder().embed_prefix(given, torch.zeros(1, 3, 32)).embeddings.shape[1] + len(given[0].output_format)
     decoder = build_decoder(config=LLM['config'] | dict(max_position_embeddings=need))
-    state = decoder.read(asked, torch.zeros(1, 3, 32))
+    state = decoder.read(given, torch.zeros(1, 3, 32))
     assert decoder.point_logits(state, torch.tensor([[0]]), 2).isfinite().all()
     with pytest.raises(ValueError, match=f'needs {need + 1} positions .* the LLM has {need}.*It begins: .Find every'):
-        decoder.read(asked, torch.zeros(1, 4, 32))
+        decoder.read(given, torch.zeros(1, 4, 32))
 
 
 def test_lora_starts_as_the_identity_and_trains_alone():
@@ -325,9 +326,9 @@ def test_quantization_reaches_hugging_face(tmp_path, monkeypatch):
     monkeypatch.setattr('visionllm_mm.models.llm.AutoModelForCausalLM.from_pretrained', from_pretrained)
     llm = CausalLM(path=str(tmp_path), lora=LORA, dtype='bfloat16', quantization=NF4)
     [(source, kwargs)] = calls
-    asked = kwargs['quantization_config']
+    bits = kwargs['quantization_config']
     assert source == str(tmp_path) and kwargs['dtype'] == torch.bfloat16
-    assert asked.load_in_4bit and asked.bnb_4bit_quant_type == 'nf4' and asked.bnb_4bit_compute_dtype == torch.bfloat16
+    assert bits.load_in_4bit and bits.bnb_4bit_quant_type == 'nf4' and bits.bnb_4bit_compute_dtype == torch.bfloat16
     assert {name for name, p in llm.named_parameters() if p.requires_grad} == {
         name for name, _ in llm.named_parameters() if 'lora_' in name
     }

@@ -39,7 +39,7 @@ def _sample(**meta):
 
 
 def _corner_logits(tokens: ImageTokens, kept, corner=(-4, -2, 3, 5)):
-    """Point logits that say the same bins for every kept token."""
+    """Point logits that predict the same bins for every kept token."""
     logits = torch.full((*kept.shape, 2, 2, 2 * RANGE + 1), -50.0)
     for (point, axis), offset in zip(((0, 0), (0, 1), (1, 0), (1, 1)), corner, strict=True):
         logits[:, :, point, axis, RANGE + offset] = 50.0

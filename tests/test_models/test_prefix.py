@@ -42,9 +42,9 @@ TEXTS = [
 
 def test_prefix_is_what_it_is_by_hand():
     decoder = build_decoder()
-    asked, inputs = [_parse(text) for text in TEXTS], torch.randn(3, 4, 32)
-    prefix = decoder.embed_prefix(asked, inputs)
-    for i, instruction in enumerate(asked):
+    parsed, inputs = [_parse(text) for text in TEXTS], torch.randn(3, 4, 32)
+    prefix = decoder.embed_prefix(parsed, inputs)
+    for i, instruction in enumerate(parsed):
         expected = _by_hand(decoder, instruction, inputs[i])
         assert prefix.lengths[i] == len(expected)
         torch.testing.assert_close(prefix.embeddings[i, : len(expected)], expected)
@@ -56,12 +56,12 @@ def test_prefix_is_what_it_is_by_hand():
 def test_class_ids_and_names_follow_the_set():
     decoder = build_decoder()
     prefix = decoder.embed_prefix([_parse(text) for text in TEXTS], torch.zeros(3, 4, 32))
-    assert prefix.class_ids[prefix.class_valid].tolist() == [0, 1, 5, 3, 1, 0]
-    assert prefix.class_valid.tolist() == [[True, True, False], [True, False, False], [True, True, True]]
-    assert (prefix.name_embeddings[~prefix.class_valid] == 0).all()
+    assert prefix.class_ids[prefix.names.class_valid].tolist() == [0, 1, 5, 3, 1, 0]
+    assert prefix.names.class_valid.tolist() == [[True, True, False], [True, False, False], [True, True, True]]
+    assert (prefix.names.name_embeddings[~prefix.names.class_valid] == 0).all()
     words = torch.tensor(decoder.llm.word_ids('big cross'))
     assert len(words) > 1
-    torch.testing.assert_close(prefix.name_embeddings[2, 0], decoder.llm.embed_words(words).mean(dim=0))
+    torch.testing.assert_close(prefix.names.name_embeddings[2, 0], decoder.llm.embed_words(words).mean(dim=0))
 
 
 def test_answers_follow_the_class_tokens_rows():
@@ -79,8 +79,8 @@ def test_answers_follow_the_class_tokens_rows():
 def test_logits_stand_in_the_order_of_the_set():
     """The column of a class is its position in the set, whatever number its token has."""
     decoder = build_decoder().eval()
-    asked = _parse(f'{{"a": <c4>, "b": <c2>}} {FORMAT} in <image>')
-    state = decoder.read([asked], torch.randn(1, 4, 32))
+    parsed = _parse(f'{{"a": <c4>, "b": <c2>}} {FORMAT} in <image>')
+    state = decoder.read([parsed], torch.randn(1, 4, 32))
     rows = decoder.added_tokens.output_rows[[4, 2, Vocabulary(**VOCABULARY).none_id]]
     torch.testing.assert_close(decoder.class_logits(state), state.class_hidden @ rows.T)
 
@@ -90,7 +90,7 @@ def test_exchanged_names_exchange_what_the_class_tokens_mean():
     decoder = build_decoder()
     texts = [f'{{"circle": <c0>, "star": <c1>}} {FORMAT} <image>', f'{{"star": <c0>, "circle": <c1>}} {FORMAT} <image>']
     first, second = (decoder.embed_prefix([_parse(text)], torch.zeros(1, 2, 32)) for text in texts)
-    torch.testing.assert_close(second.name_embeddings[0], first.name_embeddings[0].flip(0))
+    torch.testing.assert_close(second.names.name_embeddings[0], first.names.name_embeddings[0].flip(0))
     torch.testing.assert_close(first.class_ids, second.class_ids)
     sums = first.embeddings[0].sum(dim=0), second.embeddings[0].sum(dim=0)
     torch.testing.assert_close(*sums, atol=1e-4, rtol=1e-4)
@@ -100,7 +100,7 @@ def test_exchanged_names_exchange_what_the_class_tokens_mean():
 def test_name_embeddings_train_the_words():
     decoder = build_decoder().train()
     prefix = decoder.embed_prefix([_parse(TEXTS[1])], torch.zeros(1, 2, 32))
-    prefix.name_embeddings.sum().backward()
+    prefix.names.name_embeddings.sum().backward()
     gradient = decoder.llm.base.model.embed_tokens.weight.grad.abs().sum(dim=1)
     assert set(gradient.nonzero().flatten().tolist()) == set(decoder.llm.word_ids('ring'))
 
@@ -118,6 +118,6 @@ def test_any_name_can_be_embedded(name):
     import json
 
     decoder = build_decoder()
-    asked = _parse(f'{{{json.dumps(name)}: <c0>}} {FORMAT} <image>')
-    assert asked.class_names == (name,)
-    assert decoder.embed_prefix([asked], torch.zeros(1, 2, 32)).name_embeddings.isfinite().all()
+    parsed = _parse(f'{{{json.dumps(name)}: <c0>}} {FORMAT} <image>')
+    assert parsed.class_names == (name,)
+    assert decoder.embed_prefix([parsed], torch.zeros(1, 2, 32)).names.name_embeddings.isfinite().all()

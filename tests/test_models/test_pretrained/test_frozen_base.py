@@ -10,7 +10,8 @@ from torch import nn
 
 from tests.helpers.tiny import LLM, LORA, VOCABULARY, instructions, save_llama
 from visionllm_mm.instructions import Vocabulary
-from visionllm_mm.models import CausalLM, OpenEndedTaskDecoder
+from visionllm_mm.models import CausalLM, NoHints, OpenEndedTaskDecoder, TokenProjector
+from visionllm_mm.models.layers.added_tokens import AddedTokens
 from visionllm_mm.models.pretrained.weights_digest import weights_digest
 
 
@@ -24,10 +25,15 @@ def folders(tmp_path_factory):
 
 
 def _decoder(path, seed=0, **llm):
-    """A decoder on a pretrained LLM; what trains was drawn with the seed."""
+    """A decoder on a pretrained LLM; what trains is sampled with the seed."""
     torch.manual_seed(seed)
+    base, vocabulary = CausalLM(path=path, **(dict(lora=LORA) | llm)), Vocabulary(**VOCABULARY)
     decoder = OpenEndedTaskDecoder(
-        llm=CausalLM(path=path, **(dict(lora=LORA) | llm)), token_dims=16, vocabulary=Vocabulary(**VOCABULARY)
+        llm=base,
+        vocabulary=vocabulary,
+        added_tokens=AddedTokens.for_llm(base, vocabulary),
+        projector=TokenProjector(token_dims=16, llm_dims=base.embed_dims, word_norm=base.word_norm),
+        hints=NoHints(),
     ).eval()
     for parameter in decoder.parameters():
         if parameter.requires_grad:
@@ -138,7 +144,7 @@ def test_a_base_that_trains_is_saved_and_may_start_from_a_checkpoint_of_a_frozen
     again.load_state_dict(full)
     assert _same(again, unfrozen)
     start = _decoder(folders[0], freeze=False)
-    start.llm.base.load_state_dict(frozen.llm.base.state_dict())  # _decoder draws what trains
+    start.llm.base.load_state_dict(frozen.llm.base.state_dict())  # _decoder samples what trains
     start.load_state_dict(frozen.state_dict())
     assert _same(start, frozen)
     with pytest.raises(ValueError, match=f"holds the LLM itself.*'{folders[0]}'.*freeze"):
