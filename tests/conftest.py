@@ -3,10 +3,14 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 import visionllm_mm  # noqa: F401 (puts the stand-in for mmcv's ops in place)
 from tests.helpers.miniscenes import ARGUMENTS
 from visionllm_mm.miniscenes import write_dataset
+
+# PyTorch gives many of its warnings once per process, which would make one test fail, or another, by their order.
+torch.set_warn_always(True)
 
 
 @pytest.fixture(scope='session')

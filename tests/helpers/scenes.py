@@ -141,7 +141,7 @@ class LossLog(Hook):
         self.losses: list[float] = []
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
-        self.losses.append(float(outputs['loss']))
+        self.losses.append(float(outputs['loss'].detach()))
 
 
 def train(cfg: Config, hooks: Sequence[Hook] = ()) -> tuple[Runner, list[float]]:

@@ -34,7 +34,9 @@ def weights(config, tmp_path_factory):
     path = tmp_path_factory.mktemp('weights') / 'initial.pth'
     init_default_scope('mmdet')
     torch.manual_seed(0)
-    torch.save(dict(state_dict=MODELS.build(config.model).state_dict(), meta={}), path)
+    torch.save(
+        dict(state_dict=MODELS.build(config.model).state_dict(), meta=dict(dataset_meta=dict(classes=NAMES))), path
+    )
     return str(path)
 
 

@@ -57,7 +57,7 @@ def test_resumed_run_goes_on_as_the_whole_one(folders, tmp_path, monkeypatch):
     whole, parts = (_config(monkeypatch, folders, tmp_path / name, epochs=2) for name in ('whole', 'parts'))
     for cfg in (whole, parts):
         cfg.train_dataloader.dataset.indices = 8
-        cfg.model.llm.lora.lora_dropout = cfg.model.image_tokenizer.decoder.layer_cfg.self_attn_cfg.dropout = 0.1
+        cfg.model.llm.lora.lora_dropout = cfg.model.image_tokenizer.decoder.layer_cfg.self_attn_cfg.attn_drop = 0.1
     keep = _KeepValidated()
     _, expected = train(whole, hooks=[keep])
     first = copy.deepcopy(parts)

@@ -232,6 +232,7 @@ def test_progress_says_how_many_are_left(inferencer, config):
     assert len(batches) == len(list(batches)) == 2
 
 
+@pytest.mark.filterwarnings('ignore:Glyph .* missing from font')
 def test_dollar_signs_and_other_scripts(inferencer, image):
     """No formulas for Matplotlib; where its font lacks letters there are boxes instead."""
     result = inferencer.detect(image, ['$x_{$', 'étoile', '星'], return_vis=True, pred_score_thr=0.0)

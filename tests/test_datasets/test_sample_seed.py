@@ -27,6 +27,7 @@ def _epoch(loader):
     return {index: draws for index, *draws in loader}
 
 
+@pytest.mark.filterwarnings('ignore:This DataLoader will create')  # of a machine with few cores
 def test_draws_do_not_depend_on_the_number_of_workers():
     seeder = SeedBySample()
     loaders = [DataLoader(_Draws(seeder), batch_size=None, num_workers=n, shuffle=bool(n)) for n in (0, 1, 3)]

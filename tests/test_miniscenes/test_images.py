@@ -18,9 +18,6 @@ from visionllm_mm.miniscenes.scenes import (
 from visionllm_mm.miniscenes.shapes import OUTLINES, SUPERSAMPLE
 from visionllm_mm.miniscenes.vocabulary import PALETTE
 
-# pycocotools 2.0.11 under numpy 2; it works.
-pytestmark = pytest.mark.filterwarnings('ignore:__array__ implementation')
-
 
 @pytest.mark.parametrize('split', ['train', 'val'])
 def test_boxes_and_areas_are_those_of_the_masks(miniscenes, split):

@@ -69,6 +69,7 @@ def test_predictions_with_a_base_of_half_the_precision():
         assert len(found.pred_instances) > 0 and found.pred_instances.bboxes.isfinite().all()
 
 
+@pytest.mark.filterwarnings('ignore:torch.cuda.amp.GradScaler is enabled, but CUDA is not available')
 def test_steps_of_mmengines_wrapper(monkeypatch):
     # It refuses CPUs before it looks at the dtype; autocast and the rest of it work there.
     monkeypatch.setattr('mmengine.optim.optimizer.amp_optimizer_wrapper.is_cuda_available', lambda: True)

@@ -106,6 +106,8 @@ def test_public_sizes_of_the_parts_of_r50():
     assert millions['LLM adapters'] == pytest.approx(32 * 4 * 2 * 64 * 4096 / 1e6)
 
 
+# mmdet's config has it.
+@pytest.mark.filterwarnings('ignore:The arguments `dropout` in MultiheadAttention has been deprecated')
 def test_public_sizes_of_deformable_detr_and_ours():
     path = get_installed_path('mmdet') + '/.mim/configs/deformable_detr/deformable-detr_r50_16xb2-50e_coco.py'
     with ShapesOnly():
