@@ -18,12 +18,9 @@ get_compiling_cuda_version = get_compiler_version
 
 
 def __getattr__(name: str) -> Callable:
-    """Make the op of that name, which raises RuntimeError when it is called.
-
-    Raises:
-        AttributeError: the name is a dunder name, as __path__. Python itself asks modules for those.
-    """
+    """Make the op of that name, which raises RuntimeError when it is called; dunder names are no ops."""
     if name.startswith('__') and name.endswith('__'):
+        # Python itself asks modules for these, as for __path__.
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
 
     def op(*args, **kwargs):

@@ -20,7 +20,8 @@ class SetCriterion(nn.Module):
         loss_class: cross-entropy of the class tokens (L_dec).
         loss_location: cross-entropy of the location tokens (L_dec).
         loss_alignment: alignment loss; None: off (where the tokenizer starts from a pretrained detector).
-        loss_size, loss_iou: L1 loss of the sizes and IoU loss of the boxes, where the tokenizer predicts sizes.
+        loss_size: L1 loss of the sizes, where the tokenizer predicts them.
+        loss_iou: IoU loss of the boxes, where the tokenizer predicts sizes.
     """
 
     def __init__(

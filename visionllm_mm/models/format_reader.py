@@ -87,11 +87,7 @@ class FormatReader:
         self.disagreements = 0
 
     def __call__(self, texts: list[str]) -> list[Instruction]:
-        """Instructions of B texts.
-
-        Raises:
-            ValueError: as :func:`parse_instruction`, but for formats that it can't read.
-        """
+        """Instructions of B texts; a ValueError as by :func:`parse_instruction`, but for formats that it can't read."""
         new = [text for text in dict.fromkeys(texts) if text not in self._cache]
         for text, output_format in zip(new, self.generate(new) if new else (), strict=True):
             self._cache[text] = self._settle(text, output_format)

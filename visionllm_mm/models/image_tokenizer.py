@@ -29,8 +29,9 @@ class LanguageGuidedImageTokenizer(nn.Module):
     Args:
         num_tokens: M (paper: 100).
         text_dims: width of the language features.
-        encoder, decoder, positional_encoding: arguments of mmdet's DeformableDetrTransformerEncoder,
-            DeformableDetrTransformerDecoder and SinePositionalEncoding, as in a DeformableDETR config.
+        encoder: arguments of mmdet's DeformableDetrTransformerEncoder, as in a DeformableDETR config.
+        decoder: arguments of mmdet's DeformableDetrTransformerDecoder.
+        positional_encoding: arguments of mmdet's SinePositionalEncoding.
         num_feature_levels: L.
         as_two_stage: off, as in the paper, the queries start at learned points. On, as in two-stage Deformable DETR
             with box refinement, the encoder proposes boxes, the queries start at the best of them, and heads and

@@ -44,7 +44,8 @@ class VisionLLM(BaseDetector):
             ``llm``, see :class:`FormatReader`. While training, the parser does.
         test_cfg: arguments of :class:`SetPostprocessor`, and in ``text`` those of :func:`generate`.
         train_cfg: unused; mmdet's tools expect it.
-        data_preprocessor, init_cfg: as in any mmdet detector.
+        data_preprocessor: as in any mmdet detector.
+        init_cfg: as in any mmdet detector.
         renamed: options of earlier checkouts, which are refused.
     """
 
@@ -134,11 +135,7 @@ class VisionLLM(BaseDetector):
         return self.neck(self.backbone(batch_inputs))
 
     def parse_instructions(self, data_samples: SampleList) -> list[Instruction]:
-        """Instructions of the samples.
-
-        Raises:
-            ValueError: when a sample has none, or one that can't be parsed.
-        """
+        """Instructions of B samples; a ValueError where a sample has none, or one that can't be parsed."""
         if any('instruction' not in sample for sample in data_samples):
             raise ValueError(
                 'a data sample has no instruction: add a transform such as DetectionInstruction to the '
@@ -169,6 +166,10 @@ class VisionLLM(BaseDetector):
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: SampleList) -> dict[str, Tensor]:
         """Losses of a batch by name: L_tok + L_dec (+ alignment), or ``loss_words`` where text is asked for.
+
+        Args:
+            batch_inputs: (B, 3, H, W).
+            batch_data_samples: B samples with an ``instruction`` and its targets; all ask for objects, or all for text.
 
         Raises:
             ValueError: also when some images ask for objects and others for text.
@@ -290,11 +291,7 @@ class VisionLLM(BaseDetector):
         return self.postprocessor(tokens, selection, point_logits, instructions, data_samples, rescale)
 
     def check_instructions(self, texts: list[str]) -> None:
-        """Reads instructions without images.
-
-        Raises:
-            ValueError: when one can't be read, or is too long for the text encoder or, with its answer, the LLM.
-        """
+        """Raises a ValueError where an instruction can't be read, or is too long for the text encoder or the LLM."""
         if not texts:
             return
         instructions = [self._read_without_image(text) for text in texts]

@@ -146,7 +146,11 @@ class TextWarmupHook(WarmupHook):
     Skipped when the run resumes or loads weights, unless these are of other parts (``tools/convert_weights.py``).
 
     Args:
-        num_iters, batch_size, lr, noise, seed: see :func:`visionllm_mm.small_llm.warmups.warm_up_on_text`.
+        num_iters: optimizer steps.
+        batch_size: sequences per step.
+        lr: peak learning rate, see :func:`train_steps`.
+        noise: see :func:`visionllm_mm.small_llm.warmups.warm_up_on_text`.
+        seed: seed of all that is random.
         kwargs: see :class:`WarmupHook`.
     """
 

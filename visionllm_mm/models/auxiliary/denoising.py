@@ -67,7 +67,8 @@ def noisy_boxes(targets: list[SetTargets], seeds: Sequence[int | None], copies: 
     Args:
         targets: B targets.
         seeds: of the noise of each image, so that it depends on nothing else; None: sampled from PyTorch's generator.
-        copies, noise: see :class:`Denoising`.
+        copies: see :class:`Denoising`.
+        noise: see :class:`Denoising`.
     """
     boxes, objects = [], []
     for target, seed in zip(targets, seeds, strict=True):

@@ -48,6 +48,11 @@ def load_tokenizer(source: str | None) -> PreTrainedTokenizerBase:
 def load_pretrained(auto_class, source: str, **kwargs):
     """``auto_class.from_pretrained(source)`` with an error that names the path and the remedy.
 
+    Args:
+        auto_class: transformers' class to load with, such as ``AutoModel``.
+        source: Hugging Face name or local folder.
+        kwargs: of ``from_pretrained``.
+
     Raises:
         FileNotFoundError: when ``source`` looks like a path that does not exist, or can't be loaded.
         ValueError: when a file is damaged, or holds anything but weights.
