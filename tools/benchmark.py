@@ -77,7 +77,7 @@ def main() -> None:
             asked = [parse_instruction(text, vocabulary)] * args.batch
 
             def two_passes(asked=asked, num_points=num_points) -> object:
-                decoder._text_cache.clear()
+                decoder.text_cache.clear()
                 return decoder.point_logits(decoder.read(asked, inputs), kept, num_points)
 
             one = median_ms(lambda asked=asked, n=num_points: decode_one_pass(decoder, asked, inputs, n), args.repeat)
@@ -90,7 +90,7 @@ def main() -> None:
         language = [instruction.language for instruction in asked]
 
         def read_anew() -> object:
-            decoder._text_cache.clear()
+            decoder.text_cache.clear()
             model.text_encoder._cache.clear()
             return model.text_encoder(language), decoder.read(asked, inputs)
 

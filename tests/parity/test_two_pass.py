@@ -117,7 +117,7 @@ def test_cached_text_equals_uncached():
     given = instructions(1) * 2
     with torch.no_grad():
         first = decoder.class_logits(decoder.read(given, inputs))
-        assert decoder._text_cache
+        assert decoder.text_cache
         cached = decoder.class_logits(decoder.read(given, inputs))
     with torch.enable_grad():
         plain = decoder.class_logits(decoder.read(given, inputs))
@@ -130,4 +130,4 @@ def test_cache_is_dropped_with_new_weights():
     with torch.no_grad():
         decoder.read(instructions(1), torch.randn(1, 6, 32))
     decoder.load_state_dict(build_decoder(seed=1).state_dict())
-    assert not decoder._text_cache
+    assert not decoder.text_cache

@@ -168,7 +168,7 @@ def test_second_look_through_the_caches_gives_the_same(model):
     text_first = _instruction(NAMES).replace('<image> ', '') + ' Picture: <image>'
     images, samples = batch([1, 2], text=text_first)
     first = _predict(model, images, samples)
-    assert model.task_decoder._text_cache and model.text_encoder._cache
+    assert model.task_decoder.text_cache and model.text_encoder._cache
     for again, before in zip(_predict(model, images, samples), first, strict=True):
         _assert_same(again, before)
 

@@ -21,7 +21,6 @@ does not depend on how many others are decoded, and as ``<cls>`` does not see th
 one pass over all M (1 + 2N) queries.
 """
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -36,6 +35,7 @@ from .layers.block_attention import blocks_mask, points_mask, prefix_mask
 from .llm import CausalLM, KeyValues
 from .prefix import Prefix, PrefixBuilder
 from .query_hints import NoHints
+from .text_cache import TextCache
 from .text_decoding import find_questions
 from .token_projector import TokenProjector
 
@@ -72,11 +72,10 @@ class OpenEndedTaskDecoder(nn.Module):
 
     Attributes:
         block_chunk: the most blocks per image whose points are decoded at once while evaluating; bounds the memory.
-        cache_size: tokens of instructions whose keys and values are kept while evaluating; 0.5 MB each for LLaMA-7B.
+        text_cache: keys and values of instructions, kept while evaluating.
     """
 
     block_chunk = 128
-    cache_size = 4096
 
     def __init__(
         self,
@@ -96,15 +95,15 @@ class OpenEndedTaskDecoder(nn.Module):
         self.projector = projector
         self.hints = hints
         self.prefix_builder = PrefixBuilder(llm, vocabulary, hints.num_answer_tokens)
-        self._text_cache: OrderedDict[str, KeyValues] = OrderedDict()
+        self.text_cache = TextCache()
 
     def train(self, mode: bool = True) -> 'OpenEndedTaskDecoder':
-        self._text_cache.clear()
+        self.text_cache.clear()
         return super().train(mode)
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         """Refuses weights of another vocabulary, which a non-strict load would take or pass over with a warning."""
-        self._text_cache.clear()
+        self.text_cache.clear()
         saved = state_dict.get(f'{prefix}vocabulary_sizes')
         if saved is not None and not torch.equal(saved.cpu(), self.vocabulary_sizes.cpu()):
             raise ValueError(
@@ -173,28 +172,13 @@ class OpenEndedTaskDecoder(nn.Module):
         prefix = self.embed_prefix(instructions, token_inputs)
         num_tokens = token_inputs.shape[1]
         queries = self.class_queries(instructions, token_inputs)
-        past = self._cached_text(instructions, prefix)
+        past = None
+        if not self.training:
+            past = self.text_cache.read(self.llm, prefix, [instruction.text for instruction in instructions])
         hidden, key_values = self.continue_prefix(prefix, num_tokens, queries, block_length=1, past=past)
         return DecoderState(
             prefix, token_inputs, key_values, hidden[:, -num_tokens:], count_points(instructions, token_inputs.device)
         )
-
-    def _cached_text(self, instructions: list[Instruction], prefix: Prefix) -> KeyValues | None:
-        """Keys and values of the text before ``<image>``, computed once where all images share the instruction."""
-        texts = {instruction.text for instruction in instructions}
-        start = int(prefix.image_starts[0])
-        if self.training or torch.is_grad_enabled() or len(texts) > 1 or start == 0:
-            return None
-        key, device = texts.pop(), prefix.embeddings.device
-        kept = self._text_cache.get(key)
-        if kept is None or kept[0][0].device != device:
-            causal = torch.ones(1, start, start, dtype=torch.bool, device=device).tril()
-            _, kept = self.llm(prefix.embeddings[:1, :start], causal, prefix.positions[:1, :start])
-            self._text_cache[key] = kept
-            while sum(layers[0][0].shape[2] for layers in self._text_cache.values()) > self.cache_size:
-                self._text_cache.popitem(last=False)
-        size = (len(instructions), -1, -1, -1)
-        return [(keys.expand(size), values.expand(size)) for keys, values in kept]
 
     def class_logits(self, state: DecoderState) -> Tensor:
         """Answers to ``<cls>``: (B, M, K + 1), the classes in the instruction's order, then no-object.
