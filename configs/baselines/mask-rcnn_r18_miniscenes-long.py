@@ -1,4 +1,4 @@
-# The long schedule: the same as the short one but for its length.
+# The long schedule: like the short one, with more epochs.
 _base_ = ['./mask-rcnn_r18_miniscenes.py']
 
 train_cfg = dict(max_epochs=12, val_interval=2)

@@ -1,4 +1,4 @@
-# VisionLLM in small on any COCO-format folder:
+# visionllm-tiny on any COCO-format folder:
 #   DATA_ROOT=dir python tools/train.py configs/visionllm/visionllm-tiny_custom-coco.py
 # reads dir/train.json + dir/train/ and dir/val.json + dir/val/. Class names come from dir/train.json.
 _base_ = [

@@ -1,7 +1,7 @@
-# VisionLLM in small on MiniScenes referring expressions: detection with the category set {expression: <c0>}.
+# visionllm-tiny on MiniScenes referring expressions: detection with the category set {expression: <c0>}.
 _base_ = ['./visionllm-tiny_miniscenes-det.py']
 
-# Which of two is further left is easier to tell of long waves.
+# Long wavelengths of positions make it easier to compare which of two objects is further left.
 model = dict(token_projector=dict(octaves=3))
 
 train_pipeline = [

@@ -1,4 +1,4 @@
-# VisionLLM in small on MiniScenes instance segmentation, short schedule. The instruction states the number of polygon
+# visionllm-tiny on MiniScenes instance segmentation, short schedule. The instruction states the number of polygon
 # points: 8 to 24 while training, num_points while evaluating.
 _base_ = ['./visionllm-tiny_miniscenes-det.py']
 

@@ -16,5 +16,5 @@ model = dict(vocabulary={{_base_.vocabulary}}, backbone=dict(frozen_stages=4, no
 train_cfg = dict(max_epochs=6, val_interval=6)
 optim_wrapper = dict(optimizer=dict(lr=6e-4))
 default_hooks = {{_base_.warmups}}
-# Which parts learn depends on the task of the batch.
+# Which parameters get gradients depends on the task of the batch.
 model_wrapper_cfg = dict(type='MMDistributedDataParallel', find_unused_parameters=True)

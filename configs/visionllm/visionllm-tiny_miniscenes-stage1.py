@@ -1,6 +1,6 @@
 # Stage 1 of the multi-task model: detection alone, of shapes, colors and both together, so that the backbone, which
-# stage 2 freezes, sees all that the other tasks are about. 3000 iterations. Image tokens learn the polygons of their
-# objects here, too, which needs no pass of the LLM: a frozen backbone that never saw them rounds them.
+# stage 2 freezes, learns what the other tasks need. 3000 iterations. Image tokens learn the polygons of their objects
+# here, too, without a pass of the LLM: with a frozen backbone that never learned them, polygons come out rounded.
 _base_ = [
     '../_base_/models/visionllm_tiny_multitask.py',
     '../_base_/datasets/miniscenes_stage1.py',
@@ -8,7 +8,7 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-# Only the parts that detection teaches.
+# Only the losses that detection needs.
 model = dict(
     vocabulary={{_base_.vocabulary}},
     hints=dict(num_phrases=0, objectness=False),

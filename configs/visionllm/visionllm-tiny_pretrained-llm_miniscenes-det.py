@@ -5,5 +5,5 @@ _base_ = ['./visionllm-tiny_miniscenes-det.py', '../_base_/models/minilm_smollm2
 
 model = dict(llm={{_base_.small_llm}}, added_tokens=dict(class_words=True))
 optim_wrapper = dict(constructor='TrainedPartsOptimWrapperConstructor')
-# To look a name up, a pretrained LLM needs some steps, too: it has not seen class tokens yet (docs/decisions.md).
+# A pretrained LLM also has to learn class tokens, which are new to it (docs/decisions.md#text-only-warm-up).
 default_hooks = dict(warmup=dict(num_iters=200, batch_size=8, lr=2e-3))

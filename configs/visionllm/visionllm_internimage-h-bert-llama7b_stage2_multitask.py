@@ -3,7 +3,7 @@ _base_ = [
     '../_base_/models/visionllm_internimage-h.py',
     '../_base_/datasets/coco_multitask.py',
     '../_base_/schedules/schedule_25e.py',
-    '../_base_/paper_runtime.py',
+    '../_base_/default_runtime.py',
 ]
 
 load_from = 'work_dirs/visionllm_internimage-h-bert-llama7b_stage1_coco/epoch_25.pth'
@@ -14,7 +14,7 @@ model = dict(
     format_source='llm',
     test_cfg=dict(text=dict(max_length=50, num_beams=3)),
 )
-# Which parts learn depends on the task of the batch.
+# Which parameters get gradients depends on the task of the batch.
 model_wrapper_cfg = dict(type='MMDistributedDataParallel', find_unused_parameters=True)
 # VisionLLM-H's figures (paper, table 2).
 test_cfg = dict(
@@ -30,3 +30,5 @@ test_cfg = dict(
         'caption/caption/CIDEr': dict(paper=1.142),
     }
 )
+# A checkpoint is two files: weights (0.93 GB of VisionLLM-R50) and what only a run that resumes reads (1.86 GB).
+default_hooks = dict(optimizer_file=dict(type='OptimizerFileHook'))

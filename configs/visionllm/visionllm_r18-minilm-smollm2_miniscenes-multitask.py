@@ -21,7 +21,7 @@ optim_wrapper = dict(
     optimizer=dict(lr=6e-4),
     paramwise_cfg=dict(custom_keys=dict(text_encoder=dict(lr_mult=0.1))),
 )
-# Which parts learn depends on the task of the batch.
+# Which parameters get gradients depends on the task of the batch.
 model_wrapper_cfg = dict(type='MMDistributedDataParallel', find_unused_parameters=True)
 
 # 900 iterations, a checkpoint every 100; at about 9 s each, two hours and a quarter on two CPU cores.

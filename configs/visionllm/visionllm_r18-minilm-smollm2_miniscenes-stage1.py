@@ -1,5 +1,5 @@
 # Stage 1 with small pretrained parts instead of random ones: MiniLM reads the instructions and SmolLM2-135M-Instruct,
-# frozen but for LoRA, answers. As the paper's, it starts from vision parts that are trained to find things:
+# frozen but for LoRA, answers. As in the paper, it starts from vision parts that are trained for detection:
 #   python tools/convert_weights.py configs/visionllm/visionllm_r18-minilm-smollm2_miniscenes-stage1.py \
 #       --visionllm checkpoints/visionllm-tiny_miniscenes-stage1.pth --out work_dirs/start/visionllm_r18.pth
 #   BERT=/path/to/minilm LLM=/path/to/smollm2 python tools/train.py \
@@ -15,7 +15,7 @@ load_from = 'work_dirs/start/visionllm_r18.pth'
 model = dict(vocabulary={{_base_.vocabulary}})
 optim_wrapper = dict(
     constructor='TrainedPartsOptimWrapperConstructor',
-    # Trained parts change slowly.
+    # Lower learning rates for parts that are trained already.
     paramwise_cfg=dict(
         custom_keys=dict(
             text_encoder=dict(lr_mult=0.1),
@@ -25,10 +25,10 @@ optim_wrapper = dict(
         )
     ),
 )
-# To look a name up, a pretrained LLM needs some steps, too: it has not seen class tokens yet. Text alone is cheaper.
+# A pretrained LLM also has to learn class tokens, which are new to it. Text alone is cheaper than images.
 default_hooks = dict(warmup=dict(type='TextWarmupHook', num_iters=200, batch_size=8, lr=2e-3))
 
-# What two CPU cores do in 25 minutes: 300 iterations, a third of them with each set of names.
+# 25 minutes on two CPU cores: 300 iterations, a third of them with each set of names.
 train_dataloader = dict(
     sampler=dict(_delete_=True, type='OneTaskSampler', batch_size=8, ratios=(1, 1, 1), num_batches=100)
 )

@@ -22,10 +22,10 @@ from tests.helpers.tiny import (
 )
 from visionllm_mm.instructions import Vocabulary
 from visionllm_mm.models import CausalLM
+from visionllm_mm.models.conversation import turn_ids
 from visionllm_mm.models.layers.added_tokens import AddedTokens
 from visionllm_mm.models.one_pass import decode_one_pass
 from visionllm_mm.models.pretrained import hugging_face
-from visionllm_mm.models.text_decoding import turn_ids
 
 
 def _llm(seed=0, **changes) -> CausalLM:

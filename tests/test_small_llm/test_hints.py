@@ -6,8 +6,9 @@ import torch
 from tests.helpers.tiny import VOCABULARY, build_decoder, instructions
 from visionllm_mm.instructions import Vocabulary, parse_instruction
 from visionllm_mm.models import NoHints
+from visionllm_mm.models.conversation import find_questions, turn_ids
 from visionllm_mm.models.query_hints import Question
-from visionllm_mm.models.text_decoding import answer_logits, find_questions, generate, turn_ids
+from visionllm_mm.models.text_decoding import answer_logits, generate
 
 TEXTS = ['Describe <image> in one sentence.', 'What color is the star in the picture below? <image>']
 

@@ -12,9 +12,9 @@ from torch.nn.utils.rnn import pad_sequence
 
 from ..instructions import IMAGE_PLACEHOLDER, Instruction, Vocabulary
 from ..structures import NameSets
+from .conversation import turn_ids
 from .layers.added_tokens import AddedTokens
 from .llm import CausalLM
-from .text_decoding import turn_ids
 
 
 @dataclass

@@ -30,13 +30,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..instructions import Instruction, Vocabulary
+from .conversation import find_questions
 from .layers.added_tokens import AddedTokens
 from .layers.block_attention import blocks_mask, points_mask, prefix_mask
 from .llm import CausalLM, KeyValues
 from .prefix import Prefix, PrefixBuilder
 from .query_hints import NoHints
 from .text_cache import TextCache
-from .text_decoding import find_questions
 from .token_projector import TokenProjector
 
 

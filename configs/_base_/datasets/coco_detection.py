@@ -5,7 +5,7 @@ import visionllm_mm  # noqa: E402, F401, I001 (before mmdet)
 import mmdet.datasets  # noqa: E402
 
 data_root = '{{$COCO_ROOT:data/coco}}/'
-# The model's vocabulary has to be the same: configs take it from here.
+# The model takes its vocabulary from here: both have to be the same.
 vocabulary = dict(num_classes=512, coord_range=512, max_points=24)
 image_scale = (1333, 800)
 
@@ -41,7 +41,7 @@ test_pipeline = [
     dict(
         type='DetectionInstruction',
         vocabulary=vocabulary,
-        # For inference; while testing, the data set brings them.
+        # For inference; in tests the data set brings its classes.
         classes=mmdet.datasets.CocoDataset.METAINFO['classes'],
     ),
     dict(type='PackInstructionInputs'),
@@ -59,7 +59,7 @@ train_dataloader = dict(
         # Without the images that RefCOCO tests on: stage 2 starts from these weights (tools/remove_refcoco_images.py).
         ann_file='annotations/instances_train2017_norefcoco.json',
         data_prefix=dict(img='train2017/'),
-        # Images without objects are training data, too.
+        # Images without objects are also training data.
         filter_cfg=dict(filter_empty_gt=False),
         return_classes=True,
         pipeline=train_pipeline,

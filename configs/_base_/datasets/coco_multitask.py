@@ -1,6 +1,7 @@
 # Data of stage 2: detection, segmentation, grounding, captions and conversations on COCO's images (docs/data.md).
+# The command
 #   python tools/remove_refcoco_images.py
-# comes first: training images that RefCOCO/+/g test on are left out of the annotations.
+# comes first: it removes the test images of RefCOCO, RefCOCO+ and RefCOCOg from the training annotations.
 _base_ = ['./coco_detection.py']
 
 data_root = '{{$COCO_ROOT:data/coco}}/'
@@ -11,10 +12,10 @@ expressions = 'annotations/mdetr_annotations/finetune_'
 load = [dict(type='SeedBySample'), dict(type='LoadImageFromFile')]
 boxes = [dict(type='LoadAnnotations', with_bbox=True)]
 masks = [dict(type='LoadAnnotations', with_bbox=True, with_mask=True)]
-# Where words say left and right, images are not flipped, and where they speak of the whole image, not cropped.
+# Images are not flipped where texts mention left and right, and not cropped where texts describe the whole image.
 change_all = [{{_base_.flip}}, {{_base_.resize_or_crop}}]
 change_size = [{{_base_.resize}}]
-# Half of the instructions come with a copy in other words, from which the LLM learns to read formats (FormatLoss).
+# Half of the instructions come with a scrambled copy, which trains the LLM to read formats (FormatLoss).
 pack = [dict(type='ScrambleInstruction', max_points=24, prob=0.5), dict(type='PackInstructionInputs')]
 detect = dict(type='DetectionInstruction', vocabulary=vocabulary)
 segment = dict(type='SegmentationInstruction', vocabulary=vocabulary)
@@ -34,7 +35,7 @@ train_expressions = dict(
     data_prefix=dict(img='train2014/'),
     pipeline=load + boxes + change_size + [dict(ground, training=True)] + pack,
 )
-# Karpathy's file names its folders itself; they stand here so that missing ones are found before the training.
+# Karpathy's file names its folders; they are listed here so that missing ones are found before the training.
 captions = dict(
     type='CaptionDataset',
     data_root=data_root,
@@ -62,13 +63,13 @@ train_sets = [
         data_root=data_root,
         ann_file='llava/llava_instruct_150k.json',
         data_prefix=dict(img='train2017/'),
-        # Nobody has read the real file with this code yet: a few bad entries shall not stop it.
+        # The original file was never read with this code: a few invalid entries must not stop a run.
         max_bad=100,
         pipeline=load + change_size + [dict(type='QuestionInstruction', training=True)] + pack,
     ),
 ]
-# The paper does not say how often each task is drawn. Without num_batches, an epoch has as many images as the five
-# sets together.
+# The paper does not state how often each task is sampled. Without num_batches, an epoch has as many images as the five
+# data sets together.
 train_dataloader = dict(
     _delete_=True,
     batch_size=1,
@@ -76,7 +77,7 @@ train_dataloader = dict(
     persistent_workers=True,
     # Detection, segmentation, grounding, captions, conversations.
     sampler=dict(type='OneTaskSampler', batch_size=1, ratios=(1, 1, 1, 1, 1)),
-    # One of them is itself made of several: without the key, mmdet's ConcatDataset fails in some processes.
+    # One of them is itself a ConcatDataset: without the key, mmdet's ConcatDataset fails in some processes.
     dataset=dict(type='ConcatDataset', datasets=train_sets, ignore_keys=['cumulative_sizes']),
 )
 
@@ -145,6 +146,6 @@ test_cfg = dict(
         'caption/caption/CIDEr': dict(paper=1.125),
     },
 )
-# The parts are in their places: as variables they would only stand in every dumped config once more.
+# Helper variables are deleted: every dumped config would repeat them.
 del load, boxes, masks, change_all, change_size, pack, detect, segment, ground, annotations, expressions
 del train_coco, train_expressions, captions, train_sets, loader, test_coco

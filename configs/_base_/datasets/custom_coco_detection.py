@@ -45,7 +45,7 @@ train_dataloader = dict(
         metainfo=metainfo,
         ann_file='train.json',
         data_prefix=dict(img='train/'),
-        # Images without objects are training data, too.
+        # Images without objects are also training data.
         filter_cfg=dict(filter_empty_gt=False),
         return_classes=True,
         pipeline=train_pipeline,

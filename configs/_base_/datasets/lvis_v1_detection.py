@@ -1,6 +1,6 @@
-# Data of the paper's large-vocabulary detection: LVIS v1. While training, 70 of its 1203 classes are asked for, those
-# that the image shows and others; the paper has 80, but the longest of them would not fit into BERT (docs/data.md). At
-# test time all are asked for, in 16 groups.
+# Data of the paper's large-vocabulary detection: LVIS v1. A training instruction lists 70 of its 1203 classes: those
+# that the image shows, and others. The paper lists 80, but the longest of them would not fit into BERT (docs/data.md).
+# Tests ask for all classes, in 16 groups.
 _base_ = ['./coco_detection.py']
 
 data_root = '{{$COCO_ROOT:data/coco}}/'
@@ -21,7 +21,7 @@ test_pipeline = [
     ask,
     dict(type='PackInstructionInputs'),
 ]
-# The annotation files name the folders; they stand here so that missing ones are found before the training.
+# The annotation files name the folders; they are listed here so that missing ones are found before the training.
 train_dataloader = dict(
     dataset=dict(
         type='LVISV1Dataset',

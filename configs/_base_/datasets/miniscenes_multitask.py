@@ -20,14 +20,14 @@ pairs = tuple(f'{color} {shape}' for color in colors for shape in shapes)
 seen_pairs = tuple(pair for pair in pairs if pair not in unseen_pairs)
 classes = shapes
 
-# Randomness of the instructions: templates, class sets, their order and numbers of points; each can be fixed for an
-# ablation, by templates=[one template], subset_prob=0.0, shuffle=False and num_points=24.
+# Instructions are random in their templates, class sets, order of classes and numbers of points. An ablation can fix
+# each of them by templates=[one template], subset_prob=0.0, shuffle=False and num_points=24.
 load = [dict(type='SeedBySample'), dict(type='LoadImageFromFile')]
 resize = [dict(type='Resize', scale=image_scale, keep_ratio=True)]
 boxes = [dict(type='LoadAnnotations', with_bbox=True)]
 masks = [dict(type='LoadAnnotations', with_bbox=True, with_mask=True)]
 keypoints = masks + [dict(type='LoadKeypoints', num_points=5)]
-# Where points have names, and where captions state what stands from left to right, images are not flipped.
+# Images are not flipped where points have names, and where captions state an order from left to right.
 flip = [dict(type='RandomFlip', prob=0.5)]
 flip_words = [
     dict(
@@ -41,7 +41,7 @@ flip_words = [
     )
 ]
 pack = [dict(type='ScrambleInstruction', max_points=24, prob=0.5), dict(type='PackInstructionInputs')]
-# Polygons are known of all objects, whatever is asked for.
+# All objects have polygons, whatever the instruction asks for.
 learn = [dict(type='AddPolygons', num_points=(8, 24))] + pack
 detect = dict(type='DetectionInstruction', vocabulary=vocabulary, max_classes=max_classes)
 segment = dict(type='SegmentationInstruction', vocabulary=vocabulary)
@@ -77,7 +77,7 @@ train_coco = dict(
     filter_cfg=dict(filter_empty_gt=False),
     return_classes=True,
 )
-# The objects in the images of texts are annotated, and teach the image tokens.
+# The objects in the images of texts are annotated; they are targets of the image tokens.
 train_texts = dict(
     data_root=data_root,
     data_prefix=dict(img='train/'),
@@ -264,9 +264,9 @@ test_cfg = dict(
             ),
         ),
     ),
-    # The paper's figures are VisionLLM-R50's on COCO and RefCOCO. The trivial ones are those of dataset.json (per type
-    # of question and expression, too), random boxes, and "a picture of a red circle and a blue square" as every
-    # caption. The bounds are those of the true masks as so many points (docs/decisions.md).
+    # paper: results of VisionLLM-R50 on COCO and RefCOCO. trivial: the baselines of dataset.json (also per type of
+    # question and expression), random boxes, and "a picture of a red circle and a blue square" as every caption.
+    # bound: the true masks as polygons of so many points (docs/results.md#upper-bound-of-polygons).
     references={
         'detection/coco/bbox_mAP': dict(paper=0.446, trivial=0.0),
         'segmentation-8/coco/segm_mAP': dict(paper=0.185, trivial=0.0, bound=0.569),

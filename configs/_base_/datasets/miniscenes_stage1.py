@@ -3,7 +3,7 @@
 _base_ = ['./miniscenes_detection.py']
 
 vocabulary = {{_base_.vocabulary}}
-# The most that one instruction lists.
+# The largest number of classes in one instruction.
 max_classes = 16
 colors = ('red', 'green', 'blue', 'yellow', 'purple', 'orange', 'cyan', 'white')
 shapes = ('circle', 'square', 'triangle', 'star', 'ring', 'cross', 'crescent', 'heart')
@@ -51,7 +51,7 @@ train_dataloader = dict(
     )
 )
 
-# Longer class sets are asked for in groups, as they were never seen in one instruction.
+# Longer class sets are asked for in groups, because no training instruction lists more classes.
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale={{_base_.image_scale}}, keep_ratio=True),

@@ -7,11 +7,11 @@ small_llm = dict(
     path='{{$LLM:HuggingFaceTB/SmolLM2-135M-Instruct}}',
     freeze=True,
     dtype='bfloat16',
-    # Twice r, for a learning rate that is not that of a 7B LLM's either.
+    # Twice r: the learning rate, too, differs from that of a 7B LLM.
     lora=dict(r=64, lora_alpha=128, target_modules=['q_proj', 'k_proj', 'v_proj', 'o_proj']),
 )
 
-# What lies at these paths, for tools/plan_memory.py, which loads no weights.
+# The models at these paths, for tools/plan_memory.py, which loads no weights.
 planning = dict(
     llm=dict(
         path='HuggingFaceTB/SmolLM2-135M-Instruct',

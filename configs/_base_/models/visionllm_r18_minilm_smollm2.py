@@ -1,5 +1,5 @@
 # The vision parts of the released model with MiniLM as the text encoder and SmolLM2-135M-Instruct as the LLM, frozen
-# but for LoRA as in the paper; without aids for small LLMs.
+# but for LoRA as in the paper; without hints for small LLMs.
 _base_ = ['./visionllm_tiny.py', './minilm_smollm2.py']
 
 model = dict(

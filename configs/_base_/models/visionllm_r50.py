@@ -65,7 +65,7 @@ model = dict(
         path='{{$LLM:chavinlo/alpaca-native}}',
         freeze=True,
         dtype='bfloat16',
-        # The paper gives no rank; r = 64 on all projections of the attention is the usual reading.
+        # The paper states no rank; r = 64 on all projections of the attention is the usual reading.
         lora=dict(r=64, lora_alpha=16, target_modules=['q_proj', 'k_proj', 'v_proj', 'o_proj']),
     ),
     criterion=dict(
@@ -86,7 +86,7 @@ model = dict(
     test_cfg=dict(max_per_img=100),
 )
 
-# What lies at the paths above, for tools/plan_memory.py, which loads no weights: LLaMA-7B and BERT-Base.
+# The models at the paths above, for tools/plan_memory.py, which loads no weights: LLaMA-7B and BERT-Base.
 planning = dict(
     llm=dict(
         path='chavinlo/alpaca-native',

@@ -1,4 +1,4 @@
-# Every mechanism of the model in small: ResNet-18 of half width, 2 + 2 Deformable DETR layers, a two-layer BERT and a
+# A small model with all mechanisms: ResNet-18 of half width, 2 + 2 Deformable DETR layers, a two-layer BERT and a
 # two-layer LLaMA with random weights. The vocabulary comes from the configs of the data.
 embed_dims = 128
 num_levels = 4

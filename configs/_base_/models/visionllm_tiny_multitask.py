@@ -1,6 +1,6 @@
 # The released model, `checkpoints/visionllm-tiny_miniscenes-multitask.pth`: visionllm_tiny with features at a quarter
-# of the image size, where a star's points are still apart, one encoder layer instead of two, and an LLM of four layers,
-# for comparisons such as "the leftmost star": the stars have to be found, then compared.
+# of the image size, which still resolve the tips of a star, one encoder layer instead of two, and an LLM of four
+# layers, for comparisons such as "the leftmost star", in which the LLM finds the stars and then compares them.
 _base_ = ['./visionllm_tiny.py']
 
 model = dict(
@@ -8,7 +8,7 @@ model = dict(
     neck=dict(in_channels=[32, 64, 128, 256]),
     image_tokenizer=dict(encoder=dict(num_layers=1)),
     llm=dict(config=dict(num_hidden_layers=4)),
-    # Aids for an LLM that starts from random weights (visionllm_mm/small_llm).
+    # Hints for an LLM that starts from random weights (visionllm_mm/small_llm).
     hints=dict(type='SmallLLMHints', num_phrases=3, point_places=True, objectness=True),
     auxiliary=dict(
         # Boxes are exact after stage 1, polygons are not.

@@ -1,6 +1,6 @@
-# Warm-ups of an LLM from random weights, before the first image of stage 2: what expressions and questions mean, from
-# image tokens simulated from annotations. Colors and shapes are exchanged for each other in them; the pairs that are
-# never named in training stay what they are.
+# Warm-ups of an LLM with random weights, before stage 2: the LLM learns expressions and questions from image tokens
+# simulated from annotations. Colors and shapes are exchanged for each other; the pairs that are never named in training
+# stay unnamed.
 data_root = '{{$MINISCENES_ROOT:data/miniscenes}}/'
 vocabulary = dict(num_classes=64, coord_range=64, max_points=24)
 colors = ('red', 'green', 'blue', 'yellow', 'purple', 'orange', 'cyan', 'white')
@@ -52,14 +52,14 @@ random_questions = dict(
     kinds=('place', 'size', 'more', 'count', 'exists', 'part', 'part'),
 )
 
-# The objects in the images of texts are annotated, and teach the image tokens.
+# The objects in the images of texts are annotated; they are targets of the image tokens.
 train_texts = dict(
     data_root=data_root,
     data_prefix=dict(img='train/'),
     objects=dict(metainfo=dict(classes=seen_pairs), ann_file='annotations/instances_pairs_train.json'),
 )
 annotate = boxes + [dict(type='ExchangeNames', names=exchanged)]
-# What is left of, larger than and more than what, of many objects at once and in many questions about one scene.
+# Relations of position, size and number, about many objects at once and in many questions about one scene.
 relate = annotate + [dict(type='RandomRelation', prob=0.5)] + flip_words
 mix = annotate + [dict(random_questions, prob=0.6)] + flip_words
 many = dict(random_questions, prob=1.0, num_turns=10)
@@ -69,7 +69,7 @@ pack_all = [scramble, pack]
 expressions = dict(train_texts, type='ReferringExpressionDataset', ann_file='annotations/refexp_train.json')
 questions = dict(train_texts, type='ConversationDataset', ann_file='annotations/conversations_train.json')
 ask = dict(type='QuestionInstruction', training=True, shuffle_turns=True)
-# First in few words and with few tokens, which takes half the time.
+# The first warm-ups have short templates and few image tokens: they take half the time.
 short_expressions = dict(
     expressions,
     pipeline=relate + [dict(ground, training=True, templates=['<class> <format> <range> <image>']), pack],
@@ -100,9 +100,9 @@ warmups = dict(
         num_iters=600,
         batch_size=16,
     ),
-    # Which of two is further left or larger is learned where nothing else is asked (docs/decisions.md#warm-ups).
+    # Comparisons of two objects are learned where nothing else is asked (docs/decisions.md#warm-ups).
     warmup_comparisons=dict(short, datasets=[short_comparisons], ratios=(1,), num_iters=200, batch_size=16),
-    # Output formats are learned where nothing else is, and late: parts without them make the LLM forget them.
+    # Output formats are learned where nothing else is, and late: the LLM forgets them in warm-ups without them.
     warmup_formats=dict(type='FormatWarmupHook', datasets=all_texts[:1], ratios=(1,), num_iters=900),
     warmup_all=dict(
         type='SimulatedTokensWarmupHook',
@@ -114,7 +114,7 @@ warmups = dict(
     ),
 )
 
-# What tools/evaluate_simulated_tokens.py asks, by the names of the test tasks with its metrics.
+# The tasks of tools/evaluate_simulated_tokens.py, by the names of the test tasks that have their metrics.
 val_texts = dict(
     data_root=data_root,
     data_prefix=dict(img='val/'),
@@ -135,7 +135,7 @@ simulated_tasks = dict(
         pipeline=boxes + [dict(type='QuestionInstruction'), pack],
     ),
 )
-# The parts are in their places; the configs of the data define some of these names, too.
+# Helper variables are deleted: the configs of the data define some of these names, too.
 del data_root, vocabulary, colors, shapes, unseen_pairs, pairs, seen_pairs, boxes, flip_words, scramble, pack, ground
 del exchanged, random_questions, train_texts, annotate, relate, mix, many, find, compare, pack_all, expressions
 del questions, ask, short_expressions, short_ask, short_questions, short_findings, short_comparisons, all_texts, short

@@ -1,5 +1,5 @@
-# The paper's: AdamW, 2e-4, cosine, 50 epochs in all, 32 GPUs with 1 image each. How the epochs are shared between the
-# two stages it does not state; here each has half of them.
+# The schedule of the paper: AdamW, 2e-4, cosine, 50 epochs in all, 32 GPUs with 1 image each. The paper does not state
+# how the epochs are divided between the two stages; here each stage has half of them.
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=25, val_interval=5)
 val_cfg = dict(type='TolerantValLoop')
 optim_wrapper = dict(

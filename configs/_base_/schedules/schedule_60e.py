@@ -1,4 +1,4 @@
-# As schedule_2e.py, for small folders of images: many epochs of few iterations.
+# Like schedule_2e.py, for small folders of images: many epochs of few iterations.
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=60, val_interval=60)
 val_cfg = dict(type='TolerantValLoop')
 optim_wrapper = dict(
