@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def add_shared_arguments(parser: argparse.ArgumentParser, launcher: bool = True) -> None:
-    """Add the arguments that every script of mmdet knows, under its names; ``launcher``: those of distributed runs."""
+    """Add the arguments that all scripts of mmdet share; with ``launcher``, also those of distributed runs."""
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -36,12 +36,12 @@ def add_shared_arguments(parser: argparse.ArgumentParser, launcher: bool = True)
         help='how the processes of a distributed run were started (default: none); on a CPU, '
         'pytorch works with the gloo backend',
     )
-    # torch.distributed.launch passes one spelling or the other, by its version; torchrun none.
+    # torch.distributed.launch passes one of the two spellings, depending on its version; torchrun passes none.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
 
 
 def parse_with_model(parser: argparse.ArgumentParser, device: bool = True) -> argparse.Namespace:
-    """Parse the command line with arguments that name a model, by default the released small one, and look for it."""
+    """Parse the command line with arguments for a model, by default the released small one, and check its files."""
     root, name = Path(__file__).resolve().parents[1], 'visionllm-tiny_miniscenes-multitask'
     parser.add_argument('--config', default=str(root / f'configs/visionllm/{name}.py'), help='config of the model')
     parser.add_argument('--weights', default=str(root / f'checkpoints/{name}.pth'), help='its weights')
@@ -54,7 +54,7 @@ def parse_with_model(parser: argparse.ArgumentParser, device: bool = True) -> ar
 
 
 def load_inferencer(args: argparse.Namespace, **kwargs):
-    """The VisionLLMInferencer of the command line; stops with one line where it can't be built as asked."""
+    """The VisionLLMInferencer of the command line; stops with one line where it can't be built."""
     from visionllm_mm.apis import VisionLLMInferencer
 
     try:
@@ -63,8 +63,8 @@ def load_inferencer(args: argparse.Namespace, **kwargs):
         sys.exit(f'{Path(sys.argv[0]).name}: {error}')
 
 
-def draw_scenes(folder: Path, count: int) -> list[str]:
-    """Paths of drawn scenes, which the released model knows; the same ones every time."""
+def render_scenes(folder: Path, count: int) -> list[str]:
+    """Paths of rendered scenes of MiniScenes, for the released model; always the same scenes."""
     from PIL import Image
 
     from visionllm_mm.miniscenes.examples import make_example
@@ -76,7 +76,7 @@ def draw_scenes(folder: Path, count: int) -> list[str]:
 
 
 def require_file(path: str, what: str) -> None:
-    """Stop with one line where a path given on the command line is no file; addresses pass."""
+    """Stop with one line where a path given on the command line is no file; URLs pass."""
     if '://' not in path and not Path(path).expanduser().is_file():
         here = f' (relative to {Path.cwd()})' if not Path(path).is_absolute() else ''
         sys.exit(f'{Path(sys.argv[0]).name}: {what} not found: {path}{here}')
@@ -84,7 +84,7 @@ def require_file(path: str, what: str) -> None:
 
 def import_plugin() -> None:
     """Import visionllm_mm, and load checkpoints as data only."""
-    # Of mmdet's own code, and nothing that a user of these tools could mend.
+    # The warning comes from mmdet's own code; users of these tools can't fix it.
     warnings.filterwarnings('ignore', message='torch.meshgrid: in an upcoming release')
     try:
         import visionllm_mm  # noqa: F401
@@ -103,8 +103,8 @@ def import_plugin() -> None:
 def keep_freed_memory() -> None:
     """Let glibc keep freed memory instead of giving it back to the system after every large tensor.
 
-    Training on a CPU is a sixth faster so (docs/design.md). Elsewhere, and where the C library is another, nothing
-    happens.
+    Training on a CPU becomes a sixth faster (docs/decisions.md#freed-memory-on-cpus). With another C library than glibc
+    it does nothing.
     """
     import ctypes
 
@@ -119,7 +119,7 @@ def keep_freed_memory() -> None:
 
 
 def parse_options(options: Sequence[str] | None) -> dict:
-    """KEY=VALUE strings of the command line as the settings that they stand for."""
+    """Parse the KEY=VALUE strings of the command line into settings."""
     from mmengine.config import DictAction
 
     if not options:
@@ -141,10 +141,10 @@ def read_config(path: str, options: Sequence[str] | None = None) -> Config:
 
     try:
         cfg = Config.fromfile(path)
-    except (FileNotFoundError, ValueError) as error:  # of a file that the config reads, such as that of the class names
+    except (FileNotFoundError, ValueError) as error:  # of a file that the config reads, such as the class names
         sys.exit(f'{Path(sys.argv[0]).name}: {path}: {error}')
-    # Runs write their config down three times, and formatting that of the multi-task model takes 20 s each time.
-    # (fromfile has an argument for this, which mmengine 0.10 hands on for configs of its newer style alone.)
+    # A run writes its config three times, and formatting the multi-task config takes 20 s each time.
+    # (The argument of fromfile for this has an effect in mmengine 0.10 only for configs of the newer style.)
     object.__setattr__(cfg, '_format_python_code', False)
     cfg.merge_from_dict(parse_options(options))
     return cfg
@@ -168,8 +168,8 @@ def load_config(args: argparse.Namespace) -> Config:
 def prepare_cpu_processes(cfg: Config) -> None:
     """Start the process group with gloo where there is no GPU; with one, mmengine does it.
 
-    mmengine's own start selects a CUDA device first, and its default wrapper names one for the
-    model: both fail on a CPU, whatever the backend.
+    mmengine itself first selects a CUDA device, and its default wrapper places the model on one: both fail on
+    a CPU with any backend.
     """
     import torch
 
@@ -187,7 +187,7 @@ def prepare_cpu_processes(cfg: Config) -> None:
 
 
 def require_data(cfg: Config, *keys: str) -> None:
-    """Stop where files that these parts of the config name are missing, and say where to get them."""
+    """Stop where files that these parts of the config name are missing, and state where to get them."""
     from visionllm_mm.datasets.required_files import check_files
 
     try:
@@ -215,7 +215,7 @@ def require_weights(cfg: Config) -> None:
             )
     deepspeed = (cfg.get('strategy') or {}).get('type') == 'DeepSpeedStrategy'
     if deepspeed and cfg.get('load_from') and not Path(cfg.load_from).expanduser().is_dir():
-        # It would stop with an assertion that says nothing.
+        # DeepSpeed would stop with an assertion without a message.
         sys.exit(
             f'{name}: load_from of {cfg.filename} is {cfg.load_from}, but DeepSpeed reads only folders that it '
             'wrote. Start from the file by --cfg-options load_from=None model.init_cfg.type=Pretrained '
@@ -224,7 +224,7 @@ def require_weights(cfg: Config) -> None:
 
 
 def build_runner(cfg: Config):
-    """The Runner, or the runner class that the config names."""
+    """Build a Runner, or the runner class that the config names."""
     from mmengine.registry import RUNNERS
     from mmengine.runner import Runner
 
@@ -232,9 +232,9 @@ def build_runner(cfg: Config):
 
 
 def leave_process_group() -> None:
-    """Ends a distributed run that has done its work, in all processes.
+    """End a finished distributed run in all processes.
 
-    Without it, threads of gloo that still hold tensors abort a process now and then while Python ends
+    Without it, gloo threads that still hold tensors sometimes abort a process at exit
     (github.com/pytorch/pytorch/pull/179291), and torchrun reports a failure.
     """
     from mmengine.dist import barrier, is_distributed

@@ -1,8 +1,8 @@
-"""Times the LLM's decoding: two passes against one, and a cached instruction against one read anew.
+"""Measures decoding times of the LLM: two passes against one, a cached instruction against a new one.
 
     python tools/benchmark.py configs/visionllm/visionllm-tiny_miniscenes-det.py --tokens 100 --kept 7
 
-Weights are random where no checkpoint is given: they do not change the time.
+Weights are random: they do not change the time.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def median_ms(run: Callable[[], object], repeat: int) -> float:
-    """Median wall-clock time of a call, ms, after two calls that don't count."""
+    """Median wall-clock time of a call, ms, after two calls that are not counted."""
     times = []
     for i in range(repeat + 2):
         start = time.perf_counter()
@@ -74,31 +74,34 @@ def main() -> None:
     with torch.no_grad():
         for num_points in args.points:
             text = build_instruction(DETECTION_TEMPLATES[0], names, point_format(num_points), vocabulary)
-            asked = [parse_instruction(text, vocabulary)] * args.batch
+            instructions = [parse_instruction(text, vocabulary)] * args.batch
 
-            def two_passes(asked=asked, num_points=num_points) -> object:
+            def two_passes(instructions=instructions, num_points=num_points) -> object:
                 decoder.text_cache.clear()
-                return decoder.point_logits(decoder.read(asked, inputs), kept, num_points)
+                return decoder.point_logits(decoder.read(instructions, inputs), kept, num_points)
 
-            one = median_ms(lambda asked=asked, n=num_points: decode_one_pass(decoder, asked, inputs, n), args.repeat)
+            def one_pass(instructions=instructions, num_points=num_points) -> object:
+                return decode_one_pass(decoder, instructions, inputs, num_points)
+
+            one = median_ms(one_pass, args.repeat)
             two = median_ms(two_passes, args.repeat)
             queries = args.tokens * (1 + 2 * num_points), args.tokens + args.kept * 2 * num_points
             print(
                 f'{num_points:>3}  {queries[0]:>16}  {queries[1]:>10}    {one:>11.1f}  {two:>10.1f}  {one / two:>6.2f}'
             )
 
-        language = [instruction.language for instruction in asked]
+        language = [instruction.language for instruction in instructions]
 
-        def read_anew() -> object:
+        def read_new() -> object:
             decoder.text_cache.clear()
             model.text_encoder._cache.clear()
-            return model.text_encoder(language), decoder.read(asked, inputs)
+            return model.text_encoder(language), decoder.read(instructions, inputs)
 
-        anew = median_ms(read_anew, args.repeat)
-        cached = median_ms(lambda: (model.text_encoder(language), decoder.read(asked, inputs)), args.repeat)
+        new = median_ms(read_new, args.repeat)
+        cached = median_ms(lambda: (model.text_encoder(language), decoder.read(instructions, inputs)), args.repeat)
     print(
-        f'text encoder and pass 1: {anew:.1f} ms read anew, {cached:.1f} ms with the instruction cached, '
-        f'ratio {anew / cached:.2f}'
+        f'text encoder and pass 1: {new:.1f} ms with a new instruction, {cached:.1f} ms with the instruction cached, '
+        f'ratio {new / cached:.2f}'
     )
 
 

@@ -1,9 +1,9 @@
-"""Times answers, task by task: one picture at a time, from the array to the prediction.
+"""Measures the time of a prediction for each task: one picture at a time, from the array to the prediction.
 
     python tools/benchmark_tasks.py --repeat 20
 
-Pictures are drawn scenes; the class set, expression and questions are those of tools/demo.py. Nothing is drawn into the
-pictures and nothing is written.
+Pictures are rendered scenes of MiniScenes; class set, expression and questions are those of tools/demo.py. Predictions
+are neither rendered nor written.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from _launch import draw_scenes, import_plugin, load_inferencer, parse_with_model
+from _launch import import_plugin, load_inferencer, parse_with_model, render_scenes
 from benchmark import median_ms
 from demo import questions
 
@@ -34,15 +34,15 @@ def main() -> None:
 
     model = load_inferencer(args, show_progress=False)
     with tempfile.TemporaryDirectory() as folder:
-        # Two calls of each task don't count.
-        pictures = [mmcv.imread(path) for path in draw_scenes(Path(folder), args.repeat + 2)]
+        # Two calls of each task are not counted.
+        pictures = [mmcv.imread(path) for path in render_scenes(Path(folder), args.repeat + 2)]
     print(
         f'{args.repeat} pictures of 128 px, one at a time, on {args.device} with {torch.get_num_threads()} threads; '
         f'median in ms'
     )
     for title, (ask, *what) in questions(model).items():
-        waiting = iter(pictures)
-        milliseconds = median_ms(lambda ask=ask, what=what, waiting=waiting: ask(next(waiting), *what), args.repeat)
+        rest = iter(pictures)
+        milliseconds = median_ms(lambda ask=ask, what=what, rest=rest: ask(next(rest), *what), args.repeat)
         print(f'{title:<34}{milliseconds:>6.0f}')
 
 

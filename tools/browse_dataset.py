@@ -1,9 +1,9 @@
-"""Draws what the model will see while it trains: image, instruction, target tokens and what they decode to.
+"""Renders training samples as the model gets them: image, instruction, target tokens and the decoded targets.
 
     python tools/browse_dataset.py CONFIG --out-dir work_dirs/browsed
 
-Runs no model, so it takes seconds: look at the pictures before hours of training. The class names of training and
-validation data are compared with their files first.
+It runs no model and takes seconds: check the pictures before a long training. It first compares the class names of
+training and validation data with their files.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='config file')
     parser.add_argument('--out-dir', default='work_dirs/browsed', help='folder of the pictures')
     parser.add_argument('--number', type=int, default=8, help='pictures, in turn from each data set (default: 8)')
-    parser.add_argument('--seed', type=int, default=0, help='of what is drawn at random (default: 0)')
+    parser.add_argument('--seed', type=int, default=0, help='random seed (default: 0)')
     add_shared_arguments(parser, launcher=False)
     args = parser.parse_args()
     require_file(args.config, 'config')
@@ -41,22 +41,22 @@ def parse_args() -> argparse.Namespace:
 
 
 def spread(dataset: Dataset, number: int) -> list[int]:
-    """Indices of as many samples, in turn from each part of a concatenated data set."""
+    """Indices of ``number`` samples, in turn from each part of a concatenated data set."""
     ends = getattr(dataset, 'cumulative_sizes', [len(dataset)])
     starts = [0, *ends[:-1]]
     found = []
-    for place in range(max(end - start for start, end in zip(starts, ends, strict=True))):
-        found += [start + place for start, end in zip(starts, ends, strict=True) if start + place < end]
+    for index in range(max(end - start for start, end in zip(starts, ends, strict=True))):
+        found += [start + index for start, end in zip(starts, ends, strict=True) if start + index < end]
         if len(found) >= number:
             break
     return found[:number]
 
 
 def answers(sample: DetDataSample, vocabulary) -> tuple[list[str], list[np.ndarray], list[str]]:
-    """Per object that is asked for: its name, the points (N, 2) that its target tokens decode to, and the tokens.
+    """Names, decoded points (N, 2) and target tokens of the objects that a sample asks for.
 
-    Points are in px, NaN and "-" where a point is not labelled. Where words are asked for there are no objects, and
-    what is to be said stands for the tokens.
+    Points are in px; they are NaN, and their tokens "-", where a point is not labeled. Where text is asked for
+    there are no objects, and the text is returned instead of tokens.
     """
     import numpy as np
     import torch
@@ -70,22 +70,22 @@ def answers(sample: DetDataSample, vocabulary) -> tuple[list[str], list[np.ndarr
     known = sample.gt_instances
     known.bboxes = torch.as_tensor(getattr(known.bboxes, 'tensor', known.bboxes))
     target = set_targets([sample])[0]
-    names, outlines, tokens = [], [], []
+    names, points, tokens = [], [], []
     for i in torch.nonzero(target.target_class >= 0).flatten().tolist():
         row, center = int(target.target_class[i]), target.centers_norm[i].double().numpy()
         offsets = target.points_norm[i].double().numpy() - center
         unknown = np.isnan(offsets)
         bins = vocabulary.encode_offsets(np.nan_to_num(offsets))
-        points = np.where(unknown, np.nan, center + vocabulary.decode_offsets(bins)) * target.image_size.numpy()
-        said = np.where(unknown, '-', np.char.mod('<p%d>', bins - vocabulary.coord_range)).ravel()
+        decoded = np.where(unknown, np.nan, center + vocabulary.decode_offsets(bins)) * target.image_size.numpy()
+        written = np.where(unknown, '-', np.char.mod('<p%d>', bins - vocabulary.coord_range)).ravel()
         names.append(instruction.class_names[row])
-        outlines.append(points)
-        tokens.append(' '.join([f'<c{instruction.class_indices[row]}>', *said]))
-    return names, outlines, tokens
+        points.append(decoded)
+        tokens.append(' '.join([f'<c{instruction.class_indices[row]}>', *written]))
+    return names, points, tokens
 
 
 def draw(inputs, sample: DetDataSample, vocabulary, visualizer) -> np.ndarray:
-    """The picture (RGB) with what the target tokens decode to, and instruction and tokens below it."""
+    """The picture (RGB) with the decoded targets, and with instruction and tokens below it."""
     import numpy as np
     import torch
     from mmdet.structures import DetDataSample
@@ -96,16 +96,16 @@ def draw(inputs, sample: DetDataSample, vocabulary, visualizer) -> np.ndarray:
     from visionllm_mm.visualization import write_below
 
     image = inputs.permute(1, 2, 0).numpy()[..., ::-1].copy()
-    names, outlines, tokens = answers(sample, vocabulary)
+    names, points, tokens = answers(sample, vocabulary)
     instruction = parse_instruction(sample.instruction, vocabulary)
     found = InstanceData(label_names=names, labels=torch.arange(len(names)) % len(visualizer.dataset_meta['palette']))
-    boxes = [[*np.nanmin(points, axis=0), *np.nanmax(points, axis=0)] for points in outlines]
+    boxes = [[*np.nanmin(part, axis=0), *np.nanmax(part, axis=0)] for part in points]
     found.bboxes = torch.tensor(np.array(boxes, dtype=np.float32).reshape(-1, 4))
     if instruction.asks_for_polygons and names:
-        rles = [decode_polygon(points, *image.shape[:2]) for points in outlines]
+        rles = [decode_polygon(polygon, *image.shape[:2]) for polygon in points]
         found.masks = torch.from_numpy(coco_mask.decode(rles).transpose(2, 0, 1).copy()).bool()
     elif instruction.point_names and names:
-        found.points = torch.tensor(np.stack(outlines), dtype=torch.float32)
+        found.points = torch.tensor(np.stack(points), dtype=torch.float32)
     shown = DetDataSample(gt_instances=found)
     visualizer.add_datasample('sample', image, shown, draw_pred=False)
     count = '' if instruction.asks_for_text else f', {len(names)} of {len(sample.gt_instances)} objects asked for'

@@ -1,6 +1,6 @@
-"""Say on one screen whether this environment can run visionllm_mm, and what to do if not.
+"""Report on one screen whether this environment can run visionllm_mm, and what to do if not.
 
-Exit status 0: it can; 1: it cannot. Needs nothing but Python itself.
+Exit status 0: it can; 1: it cannot. It needs only Python itself.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def load_environment() -> ModuleType:
 
 
 def show(mark: str | bool, name: str, text: str) -> None:
-    """Print one line; the mark is 'ok', '--' (stands in the way) or '  ' (optional and absent)."""
+    """Print one line; the mark is 'ok', '--' (a problem) or '  ' (optional and absent)."""
     mark = mark if isinstance(mark, str) else ('ok' if mark else '--')
     print(f'  {mark}  {name:<14}{text}')
 
@@ -60,7 +60,7 @@ def gpu_name() -> str | None:
 
 
 def check_required(environment: ModuleType) -> list[str]:
-    """Print the packages that have to be there; return what has to be done, empty if nothing."""
+    """Print the required packages; return what has to be done, empty if nothing."""
     for requirement in environment.REQUIREMENTS:
         found = environment.installed(requirement)
         problem = environment.version_problem(requirement, found)
@@ -89,7 +89,7 @@ def check_ops(environment: ModuleType, gpu: str | None) -> list[str]:
 
 
 def check_others() -> list[str]:
-    """Print what single functions need; return what has to be done for the required ones."""
+    """Print the packages that single functions need; return what has to be done for the required ones."""
     coco = version_of('pycocotools')
     opencv = version_of('opencv-python', 'opencv-python-headless', 'opencv-contrib-python')
     show(coco is not None, 'pycocotools', coco or 'not found (data sets and metrics of COCO)')
@@ -108,7 +108,7 @@ def main() -> int:
     print(f'Python {platform.python_version()} on {platform.machine()}, {sys.executable}')
     gpu = gpu_name()
     todo = check_required(environment)
-    if not todo:  # the ops are asked by importing torch and mmcv
+    if not todo:  # the check of the ops imports torch and mmcv
         todo += check_ops(environment, gpu)
     show('ok' if gpu else '  ', 'GPU', gpu or 'none that torch can use: everything runs on the CPU')
     todo += check_others()

@@ -1,9 +1,9 @@
-"""Make a checkpoint of VisionLLM from public pretrained weights, and say what was loaded and what starts anew.
+"""Make a checkpoint of VisionLLM from public pretrained weights, and report loaded and new weights.
 
     python tools/convert_weights.py CONFIG --detector DEFORMABLE_DETR.pth --out work_dirs/start.pth
     python tools/train.py CONFIG --cfg-options load_from=work_dirs/start.pth
 
-What no source gives is left out, so that it starts as it does without the file. docs/weights.md has more.
+Weights that no source has are left out and start as they do without the file (docs/weights.md).
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 NAME = 'convert_weights.py'
 LLM_BASE = 'task_decoder.llm.base.'
-# A constant of the model. It says for which vocabulary the file is, and VisionLLM takes no checkpoint without it.
+# A constant of the model. It states the vocabulary of the file, and VisionLLM loads no checkpoint without it.
 CONSTANT = 'task_decoder.vocabulary_sizes'
-NO_PLACE = 'the model has no such part'
-# What tells two Hugging Face models apart whose weights have other shapes, or mean other things in equal ones.
+NO_SUCH_PART = 'the model has no such part'
+# Settings in which two Hugging Face models must agree for the same weights to fit and to mean the same.
 ARCHITECTURE = (
     'model_type hidden_size num_hidden_layers num_attention_heads num_key_value_heads head_dim intermediate_size '
     'hidden_act rms_norm_eps layer_norm_eps rope_theta rope_parameters rope_scaling attention_bias mlp_bias '
@@ -99,7 +99,7 @@ def read_weights(path: str) -> dict[str, Tensor]:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
     entries = content.items() if isinstance(content, dict) else ()
-    # DDP's checkpoints may have all names in its module.
+    # In checkpoints of DDP all names may begin with "module.".
     tensors = {name.removeprefix('module.'): value for name, value in entries if hasattr(value, 'shape')}
     if not tensors:
         raise ValueError(f'{path} holds no weights: neither a state dict nor a checkpoint with one')
@@ -107,7 +107,7 @@ def read_weights(path: str) -> dict[str, Tensor]:
 
 
 def build_model(args: argparse.Namespace) -> VisionLLM:
-    """The config's model, with the folders given in the place of those that the config names."""
+    """The config's model, with the given folders instead of those that the config names."""
     from mmdet.registry import MODELS
     from mmengine.registry import init_default_scope
 
@@ -124,7 +124,7 @@ def build_model(args: argparse.Namespace) -> VisionLLM:
 
 
 def backbone_weights(path: str, model: VisionLLM):
-    """Weights of the backbone from a file of it alone, of a classifier or of a detector."""
+    """Weights of the backbone from a file of a backbone, a classifier or a detector."""
     from visionllm_mm.convert.detector import ConvertedWeights
 
     source = read_weights(path)
@@ -138,10 +138,10 @@ def backbone_weights(path: str, model: VisionLLM):
     ]
     if wrong:
         found = source.get(prefix + wrong[0])
-        there = 'missing' if found is None else str(tuple(found.shape))
+        shape_in_file = 'missing' if found is None else str(tuple(found.shape))
         raise ValueError(
             f'{path} does not fit the backbone, {type(model.backbone).__name__}: {len(wrong)} of {len(own)} tensors '
-            f'are missing or of another shape, first {wrong[0]}: {there} in the file and '
+            f'are missing or of another shape, first {wrong[0]}: {shape_in_file} in the file and '
             f"{tuple(own[wrong[0]].shape)} in the model. Set model.backbone of the config as the file's"
         )
     weights = {f'backbone.{name}': source[prefix + name] for name in own if prefix + name in source}
@@ -149,45 +149,45 @@ def backbone_weights(path: str, model: VisionLLM):
     return ConvertedWeights(weights, {name: 'not of the backbone' for name in source if name not in used})
 
 
-def folder_weights(kind: str, folder: str, settings: dict, module: nn.Module, start: str):
+def folder_weights(kind: str, folder: str, settings: dict, module: nn.Module, prefix: str):
     """Weights of a Hugging Face folder for a part that the config builds from config=; none where it has path=.
 
     Args:
         kind: text_encoder or llm.
         folder: the Hugging Face folder.
-        settings: what the config builds the part from.
+        settings: the settings of the part in the config.
         module: the part of the model.
-        start: what the names of its weights begin with.
+        prefix: prefix of the names of its weights.
     """
     from visionllm_mm.convert.detector import ConvertedWeights
 
     folder = str(Path(folder).expanduser())
     if settings.get('path') is not None:
         text = f'{folder} fits and is not copied: train with model.{kind}.path={folder}'
-        return ConvertedWeights(unused=dict.fromkeys(module.unused_weights, NO_PLACE), notes=[text])
+        return ConvertedWeights(unused=dict.fromkeys(module.unused_weights, NO_SUCH_PART), notes=[text])
     source = type(module)(path=folder)
     if source.tokenizer.get_vocab() != module.tokenizer.get_vocab():
         raise ValueError(
             f'{folder} has a tokenizer of {len(source.tokenizer)} words and the config another of '
             f'{len(module.tokenizer)}: set model.{kind}.tokenizer={folder}'
         )
-    there, here = (part.encoder if kind == 'text_encoder' else part.base for part in (source, module))
+    source_model, own_model = (part.encoder if kind == 'text_encoder' else part.base for part in (source, module))
     for name in ARCHITECTURE:
-        values = [getattr(part.config, name, None) for part in (there, here)]
+        values = [getattr(part.config, name, None) for part in (source_model, own_model)]
         if values[0] != values[1]:
             raise ValueError(
                 f'{name} is {values[0]} in {folder} and {values[1]} in this model: set model.{kind}.config.{name}'
             )
-    saved = there.state_dict()
-    # peft puts the weights that it adapts one level deeper.
-    names = {name: name.replace('.base_layer.', '.') for name in here.state_dict() if '.lora_' not in name}
+    saved = source_model.state_dict()
+    # peft moves the weights that it adapts one level deeper.
+    names = {name: name.replace('.base_layer.', '.') for name in own_model.state_dict() if '.lora_' not in name}
     note = f'{kind}: with path= instead of config= the config reads the folder itself, without a copy here'
-    weights = {start + name: saved[plain] for name, plain in names.items()}
-    return ConvertedWeights(weights, dict.fromkeys(source.unused_weights, NO_PLACE), [note])
+    weights = {prefix + name: saved[plain] for name, plain in names.items()}
+    return ConvertedWeights(weights, dict.fromkeys(source.unused_weights, NO_SUCH_PART), [note])
 
 
 def convert(args: argparse.Namespace, model: VisionLLM) -> dict[str, tuple]:
-    """What each source gives: by its option, file and ConvertedWeights."""
+    """Option of each source -> (file, ConvertedWeights)."""
     from visionllm_mm.convert.detector import convert_detector, take_vision_parts
 
     parts, found = model.cfg.model, {}
@@ -221,7 +221,7 @@ def part_of(name: str) -> str:
 
 
 def read_by_config(name: str, model: VisionLLM) -> str | None:
-    """What file the config itself loads a weight from, if any."""
+    """The file from which the config itself loads a weight, if any."""
     parts = model.cfg.model
     if name.startswith('backbone.') and (parts.backbone.get('init_cfg') or {}).get('type') == 'Pretrained':
         return parts.backbone.init_cfg.checkpoint
@@ -233,7 +233,7 @@ def read_by_config(name: str, model: VisionLLM) -> str | None:
 
 
 def make_report(args: argparse.Namespace, model: VisionLLM, found: dict[str, tuple]) -> dict:
-    """Which of the model's tensors were loaded, are read by the config or start anew, and what was not used."""
+    """The model's tensors that were loaded, are read by the config or are new, and the source tensors not used."""
     origin = {name: option for option, (_, converted) in found.items() for name in converted.weights}
     tensors = {}
     for name, value in model.state_dict().items():

@@ -1,4 +1,4 @@
-"""Asks one picture everything that the released small model can do, and writes a page about it.
+"""Runs every task of the released small model on one picture, and writes a page with the answers.
 
 python tools/demo.py --out-dir work_dirs/demo
 """
@@ -10,7 +10,7 @@ import html
 import time
 from pathlib import Path
 
-from _launch import draw_scenes, import_plugin, load_inferencer, parse_with_model
+from _launch import import_plugin, load_inferencer, parse_with_model, render_scenes
 
 PAGE = """<!doctype html>
 <meta charset="utf-8"><title>VisionLLM: one picture, every task</title>
@@ -28,14 +28,16 @@ SECTION = """<section><img src="{picture}" alt="{title}"><h2>{title}</h2>
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--image', help='picture to ask (default: a drawn scene)')
+    parser.add_argument('--image', help='picture (default: a rendered scene of MiniScenes)')
     parser.add_argument('--out-dir', default='work_dirs/demo', help='folder of pictures and page')
-    parser.add_argument('--score-thr', type=float, default=0.3, help='what is shown is at least as sure (default: 0.3)')
+    parser.add_argument(
+        '--score-thr', type=float, default=0.3, help='lowest score of the objects that are shown (default: 0.3)'
+    )
     return parse_with_model(parser)
 
 
 def questions(model) -> dict:
-    """Title -> method of the inferencer and what it is asked."""
+    """Title -> method of the inferencer and its arguments."""
     from visionllm_mm.miniscenes import COLORS, KEYPOINTS, SHAPES
 
     own = 'Point to each {"star": <c0>, "ring": <c1>} of <image>: (c, x1, y1, x2, y2), range 64.'
@@ -64,7 +66,7 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     model = load_inferencer(args, show_progress=False)
     try:
-        picture = check_image_file(args.image or draw_scenes(out, 1)[0], model.max_pixels)
+        picture = check_image_file(args.image or render_scenes(out, 1)[0], model.max_pixels)
     except (ValueError, FileNotFoundError) as error:
         raise SystemExit(f'demo.py: {error}') from error
     model.visualizer.min_size = 512
@@ -84,7 +86,7 @@ def main() -> None:
             output_format=prediction['output_format'],
         )
         sections.append(SECTION.format(seconds=seconds, **{key: html.escape(text) for key, text in shown.items()}))
-        first, *_ = answer.splitlines() or ['(no words)']
+        first, *_ = answer.splitlines() or ['(no text)']
         print(f'{title} ({seconds:.2f} s): {first}')
     page = out / 'report.html'
     page.write_text(PAGE.format(model=html.escape(Path(args.weights).name), sections='\n'.join(sections)))

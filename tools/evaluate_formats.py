@@ -1,9 +1,9 @@
-"""Measures whether the LLM reads output formats off instructions as the rules do.
+"""Measures whether the LLM reads the output formats of instructions as the rules do.
 
     python tools/evaluate_formats.py CONFIG CHECKPOINT
 
-First with the templates, then with templates that were kept out of training, each filled in at random several times.
-Prints the share of right readings per task, and what was misread.
+It reads the templates of the package, then templates that were held out of training, each filled in at random several
+times. It prints the share of correct readings per task, and the misread instructions.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def fill_template(template: str, classes: Sequence[str], vocabulary, rng) -> tuple[str, int]:
-    """A template filled in at random, and the number of points that it asks for; 0: an answer in words."""
+    """A template filled in at random, and the number of points that it asks for; 0: it asks for text."""
     from visionllm_mm.instructions import build_instruction, build_text_instruction, point_format
     from visionllm_mm.miniscenes import KEYPOINTS
 
@@ -61,18 +61,18 @@ def read_templates(path: str | Path) -> list[str]:
 
 
 def read(reader, templates: Sequence[str], classes: Sequence[str], repeats: int) -> dict[str, list[str]]:
-    """By template, a line for each of its fillings that is not read as it should be."""
+    """Template -> a line for each of its fillings that is misread."""
     import numpy as np
 
     rng = np.random.default_rng(0)
     wrong = {template: [] for template in templates}
-    asked = [
+    fillings = [
         (template, *fill_template(template, classes, reader.vocabulary, rng))
         for template in templates
         for _ in range(repeats)
     ]
-    for start in range(0, len(asked), 16):
-        part = asked[start : start + 16]
+    for start in range(0, len(fillings), 16):
+        part = fillings[start : start + 16]
         for (template, text, count), found in zip(part, reader.generate([text for _, text, _ in part]), strict=True):
             if (len(found) - 1) // 2 != count:
                 wrong[template].append(f'{(len(found) - 1) // 2} points instead of {count}: {text}')
@@ -80,7 +80,7 @@ def read(reader, templates: Sequence[str], classes: Sequence[str], repeats: int)
 
 
 def summary(name: str, wrong: dict[str, list[str]], repeats: int) -> str:
-    """Share of right readings of some templates."""
+    """A line with the share of correct readings of some templates."""
     share = 1 - sum(map(len, wrong.values())) / max(1, len(wrong) * repeats)
     return f'{name}: {share:.1%} of {len(wrong)} templates x {repeats}'
 
@@ -105,7 +105,7 @@ def main() -> None:
         print(summary(name, wrong, args.repeats))
         for line in (line for lines in wrong.values() for line in lines):
             print(f'  {line}')
-        # A text without a class set can only ask for words: there the grammar reads for the LLM.
+        # A text without a class set can only ask for text: there the grammar leaves the LLM no choice.
         for kind, with_set in (('with a class set', True), ('without', False)):
             some = {key: lines for key, lines in wrong.items() if ('<class>' in key) == with_set}
             if 0 < len(some) < len(templates):

@@ -1,4 +1,4 @@
-"""Measures instruction following: does the answer depend on what is asked, and only on that?
+"""Measures instruction following: predictions must depend on what an instruction asks for, and on nothing else.
 
     python tools/evaluate_instructions.py CONFIG CHECKPOINT
 
@@ -21,7 +21,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--templates',
         metavar='FILE',
-        help='ask with these templates alone, one per line with '
+        help='use these templates alone, one per line with '
         'the placeholders <class> <format> <range> <image>, instead of (a) to (c)',
     )
     parser.add_argument('--work-dir', help='folder for logs')
@@ -37,7 +37,7 @@ def parse_args() -> argparse.Namespace:
 
 
 class Evaluation:
-    """Test data in memory, asked in different ways.
+    """Test data in memory, for predictions with different instructions.
 
     Args:
         runner: a Runner whose model has its weights.

@@ -2,8 +2,8 @@
 
     python tools/evaluate_simulated_tokens.py CONFIG CHECKPOINT
 
-What it gets wrong here is not a matter of images. The config's ``simulated_tasks`` are the data sets, with ``objects``,
-by the names of the test tasks whose metrics count.
+Errors here do not come from the images. The config's ``simulated_tasks`` are data sets with ``objects``, by the names
+of the test tasks whose metrics are used.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ def parse_args() -> argparse.Namespace:
 
 
 def answer(model: VisionLLM, samples: SampleList, words: list[str], noise: float, generator: Generator) -> None:
-    """Answers about simulated image tokens, in place: ``pred_text``, or the tokens' boxes and scores in
+    """Predicts from simulated image tokens, in place: ``pred_text``, or the tokens' boxes and scores in
     ``pred_instances``.
 
     Args:
         model: in evaluation mode.
         samples: with ``gt_instances`` and ``object_names``; their images are not loaded.
         words: distractor words, see :func:`simulate_tokens`.
-        noise: length of the noise of names, relative to them.
-        generator: of all that is random.
+        noise: norm of the noise on name embeddings, relative to theirs.
+        generator: source of randomness.
     """
     import torch
     from mmengine.structures import InstanceData

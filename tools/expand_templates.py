@@ -1,4 +1,4 @@
-"""Lets an instruction-tuned LLM write more templates (self-instruct) into a file that configs can use.
+"""Expands the templates with an instruction-tuned LLM (self-instruct), into a file that configs can use.
 
     python tools/expand_templates.py LLM --task detection --count 50 --out templates.json
 
@@ -22,14 +22,14 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('llm', help='Hugging Face name or folder of a causal LM')
     parser.add_argument('--task', nargs='+', choices=TASKS, default=list(TASKS), help='tasks (default: all)')
     parser.add_argument('--count', type=int, default=50, help='new templates per task (default: 50)')
-    parser.add_argument('--max-rounds', type=int, default=200, help='the most prompts per task (default: 200)')
+    parser.add_argument('--max-rounds', type=int, default=200, help='largest number of prompts per task (default: 200)')
     parser.add_argument('--out', required=True, help='JSON file; templates in it are kept')
     parser.add_argument('--seed', type=int, default=0)
     return parser.parse_args()
 
 
 def load_generator(path: str, seed: int):
-    """A function from prompt to what the LLM writes."""
+    """A function that maps a prompt to the text that the LLM generates."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -71,9 +71,9 @@ def main() -> None:
     templates = json.loads(path.read_text(encoding='utf-8')) if path.is_file() else {}
     rng = np.random.default_rng(args.seed)
     for task in args.task:
-        there = templates.get(task, [])
-        new, refused = expand_templates(task, args.count, generate, rng, known=there, max_rounds=args.max_rounds)
-        templates[task] = [*there, *new]
+        existing = templates.get(task, [])
+        new, refused = expand_templates(task, args.count, generate, rng, known=existing, max_rounds=args.max_rounds)
+        templates[task] = [*existing, *new]
         path.write_text(json.dumps(templates, indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
         print(f'{task}: {len(new)} new templates, {refused} lines refused or known', flush=True)
     if not any(templates.values()):

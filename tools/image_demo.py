@@ -1,4 +1,4 @@
-"""Ask pictures something, by task or in your own words, and see the answers.
+"""Runs a task or your own instruction on pictures, and prints or renders the predictions.
 
     python tools/prepare_miniscenes.py      (makes the pictures, in half a minute)
     python tools/image_demo.py data/miniscenes/val --detect star circle --out-dir work_dirs/shown
@@ -8,7 +8,7 @@
     python tools/image_demo.py data/miniscenes/val/000001.png --instruction \\
         'Boxes of {"star": <c0>} in <image> please, as (c, x1, y1, x2, y2), range 64.'
 
-The model is the small one of checkpoints/, which knows drawn scenes alone, unless --config and --weights name another.
+The model is the small one of checkpoints/, which knows MiniScenes alone, unless --config and --weights name another.
 """
 
 from __future__ import annotations
@@ -23,20 +23,24 @@ from _launch import import_plugin, load_inferencer, parse_with_model
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('image', help='picture, folder of pictures, or video')
-    asked = parser.add_mutually_exclusive_group(required=True)
-    asked.add_argument('--detect', nargs='+', metavar='CLASS', help='boxes of these')
-    asked.add_argument('--segment', nargs='+', metavar='CLASS', help='outlines of these')
-    asked.add_argument('--keypoints', nargs='+', metavar='CLASS', help='named points of these')
-    asked.add_argument('--ground', metavar='EXPRESSION', help='the box of what this describes')
-    asked.add_argument('--caption', action='store_true', help='a sentence')
-    asked.add_argument('--answer', metavar='QUESTION', help='a word or two')
-    asked.add_argument('--instruction', help='in your own words, with <image> where the picture goes')
-    parser.add_argument('--points', type=int, help='points of an outline (default: as many as the model has)')
+    task = parser.add_mutually_exclusive_group(required=True)
+    task.add_argument('--detect', nargs='+', metavar='CLASS', help='boxes of these')
+    task.add_argument('--segment', nargs='+', metavar='CLASS', help='polygons of these')
+    task.add_argument('--keypoints', nargs='+', metavar='CLASS', help='named points of these')
+    task.add_argument('--ground', metavar='EXPRESSION', help='the box of the object that this describes')
+    task.add_argument('--caption', action='store_true', help='a sentence')
+    task.add_argument('--answer', metavar='QUESTION', help='a word or two')
+    task.add_argument('--instruction', help='in your own words, with <image> where the picture goes')
+    parser.add_argument('--points', type=int, help='points of a polygon (default: as many as the model has)')
     parser.add_argument('--parts', nargs='+', metavar='NAME', help='names of the points, for --keypoints')
-    parser.add_argument('--score-thr', type=float, default=0.3, help='what is shown is at least as sure (default: 0.3)')
+    parser.add_argument(
+        '--score-thr', type=float, default=0.3, help='lowest score of the objects that are shown (default: 0.3)'
+    )
     parser.add_argument('--batch-size', type=int, default=1, help='pictures at once (default: 1)')
-    parser.add_argument('--out-dir', default='', help='folder for drawn pictures (vis/) and answers as JSON (preds/)')
-    parser.add_argument('--coco', metavar='FILE.json', help='file for all answers as a COCO data set')
+    parser.add_argument(
+        '--out-dir', default='', help='folder for rendered pictures (vis/) and predictions as JSON (preds/)'
+    )
+    parser.add_argument('--coco', metavar='FILE.json', help='file for all predictions as a COCO data set')
     args = parse_with_model(parser)
     if bool(args.keypoints) != bool(args.parts):
         parser.error('--keypoints and --parts go together: classes, and names of their points')
@@ -46,7 +50,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def ask(inferencer, args: argparse.Namespace) -> list[dict]:
-    """The predictions for what the command line asks."""
+    """The predictions for the task of the command line."""
     common = dict(
         batch_size=args.batch_size, out_dir=args.out_dir, no_save_pred=not args.out_dir, pred_score_thr=args.score_thr
     )
@@ -68,7 +72,7 @@ def ask(inferencer, args: argparse.Namespace) -> list[dict]:
 
 
 def describe(prediction: dict, score_thr: float) -> list[str]:
-    """Lines about one picture: the answer in words, or an object each."""
+    """Lines about one picture: the generated text, or one line per object."""
     if 'text' in prediction:
         return [prediction['text']]
     objects = zip(prediction['label_names'], prediction['scores'], prediction['bboxes'], strict=True)

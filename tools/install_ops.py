@@ -1,7 +1,7 @@
 """Build mmcv's compiled ops for the installed torch and install them, unless they are there.
 
-The finished wheel is kept by torch version in the user's cache folder and used again. pip's own
-cache cannot serve here: it keeps mmcv with ops, without ops and for another torch under one name.
+The wheel is kept by torch version in the user's cache folder and used again. pip's own cache does not suffice: it
+keeps mmcv with ops, without ops and for another torch under the same name.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 
 DISTRIBUTION = 'onedl-mmcv'
 BUILD_TOOLS = ('setuptools<81', 'wheel', 'ninja', 'psutil', 'numpy')
-# Where the ops are missing, visionllm_mm's stand-in for them may be found.
+# Where the ops are missing, the import may find visionllm_mm's stand-in for them.
 IMPORT_OPS = 'import sys, torch, mmcv._ext; sys.exit(hasattr(mmcv._ext, "__stand_in__"))'
 
 
@@ -29,7 +29,7 @@ def run(*command: str, quiet: bool = False) -> int:
 
 
 def ops_load() -> bool:
-    """Ask a fresh interpreter, which sees what was installed a moment ago."""
+    """Whether the ops load in a new interpreter, which sees the packages just installed."""
     return run('-c', IMPORT_OPS, quiet=True) == 0
 
 
@@ -58,7 +58,7 @@ def what_is_missing() -> str | None:
 
 
 def wheel_folder() -> Path:
-    """Where wheels for just this mmcv, torch, Python and kind of device are kept."""
+    """The folder of wheels for exactly this mmcv, torch, Python and type of device."""
     import torch
 
     version, python = metadata.version(DISTRIBUTION), sys.implementation.cache_tag
@@ -71,7 +71,7 @@ def wheel_folder() -> Path:
 def build(folder: Path) -> Path:
     """Compile the wheel into the folder and return it.
 
-    --no-cache-dir, or pip may hand out the wheel without ops that it cached under the same name.
+    Without --no-cache-dir pip may take a wheel without ops that it cached under the same name.
     """
     constraints = Path(__file__).resolve().parents[1] / 'requirements' / 'constraints.txt'
     pins = ['-c', str(constraints)] if constraints.is_file() else []

@@ -1,4 +1,4 @@
-"""Measures what polygon points can say at best: true masks, encoded as N points and decoded again.
+"""Measures the upper bound of polygons: true masks, encoded as N points and decoded again.
 
     python tools/measure_polygons.py data/miniscenes/annotations/instances_val.json --points 8 14 16 24
 
@@ -21,7 +21,7 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     require_file(args.annotations, 'annotation file')
     if min(args.points) < 3:
-        parser.error(f'an outline needs at least 3 points, got --points {min(args.points)}')
+        parser.error(f'a polygon needs at least 3 points, got --points {min(args.points)}')
     return args
 
 
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def encode_all(coco, num_points: int) -> tuple[list[dict], dict[int, list[float]]]:
-    """Results of pycocotools for all objects that are no crowd, and their IoU with the truth by category."""
+    """Results for pycocotools of all objects that are no crowd, and their IoU with the true masks by category."""
     from pycocotools import mask as coco_mask
 
     from visionllm_mm.instructions import decode_polygon, encode_polygon

@@ -1,8 +1,8 @@
-"""Says in seconds, without weights or network, what a config costs: parameters, operations, memory, checkpoint.
+"""Computes in seconds, without weights or network, the parameters, operations, memory and checkpoint of a config.
 
     python tools/plan_memory.py configs/visionllm/visionllm_r50-bert-llama7b_stage1_coco.py --gpus 32 --batch 1
 
-docs/planning.md says what is counted. --measure also trains a few steps on this machine's CPU and compares.
+docs/planning.md states what is counted. --measure also trains a few steps on the CPU of this machine and compares.
 """
 
 import argparse

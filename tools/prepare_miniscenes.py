@@ -1,4 +1,4 @@
-"""Make MiniScenes, the embedded data set (docs/miniscenes.md): all cores, under a minute."""
+"""Make MiniScenes, the synthetic data set (docs/miniscenes.md), on all cores in under a minute."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _integer_from(least: int):
 
 
 class Progress:
-    """Prints at intervals how far the work is and how long it will take."""
+    """Prints at intervals the progress and the time left."""
 
     def __init__(self, num_images: dict[str, int]):
         self.num_images = num_images
@@ -81,7 +81,7 @@ class Progress:
 
 def main() -> int:
     args = parse_arguments()
-    # Here, so that `-h` and mistyped arguments are answered at once.
+    # Imported here, so that `-h` and mistyped arguments are answered at once.
     miniscenes = import_miniscenes()
     arguments = miniscenes.DatasetArguments(args.num_train, args.num_val, args.seed, args.size)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as Ctrl-C: clean up, then stop

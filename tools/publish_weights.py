@@ -1,9 +1,9 @@
-"""Make a small file of a checkpoint's weights to hand on: half precision, without optimizer and logs.
+"""Make a small file of the weights of a checkpoint: half precision, without optimizer and logs.
 
     python tools/publish_weights.py work_dirs/mine/epoch_60.pth mine.pth
 
-Floating-point weights become float16; a model computes with them in its own precision. The config and the class names
-that the checkpoint carries stay, weights of earlier checkouts get their names of today. Prints size and SHA-256.
+Floating-point weights become float16; a model converts them to its own precision. The config and the class names of the
+checkpoint stay; weights of earlier versions get their current names. It prints size and SHA-256.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ def parse_args() -> argparse.Namespace:
 
 
 def publish(checkpoint: dict) -> dict:
-    """The weights in half precision, with what a model needs to know of them; other entries are left out.
+    """The weights in half precision, with the metadata that a model needs; other entries are left out.
 
     Args:
-        checkpoint: what training wrote, with a ``state_dict``.
+        checkpoint: checkpoint of a training, with a ``state_dict``.
 
     Raises:
         ValueError: when there are no weights, or one is too large for float16.
@@ -50,7 +50,7 @@ def publish(checkpoint: dict) -> dict:
         if not value.is_floating_point():
             weights[name] = value
             continue
-        # Weights that are tied, as words and their logits are, stay one in the file.
+        # Tied weights, such as token embeddings and logits, stay one tensor in the file.
         weights[name] = halves.setdefault((value.data_ptr(), value.shape), value.half())
         if value.isfinite().all() and not weights[name].isfinite().all():
             raise ValueError(f'{name} holds {value.abs().max():.3g}, too large for float16')

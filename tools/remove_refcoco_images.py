@@ -1,7 +1,7 @@
-"""Take the images that RefCOCO, RefCOCO+ and RefCOCOg validate and test on out of training annotations.
+"""Remove the validation and test images of RefCOCO, RefCOCO+ and RefCOCOg from training annotations.
 
-RefCOCO's images are COCO train2014 images, which COCO's train2017 holds under another name; and what one of the three
-sets tests on another may train on. Images are the same where the number in their file names is.
+RefCOCO's images are COCO train2014 images, which train2017 has under other names. Test images of one of the three sets
+may be training images of another. Images with the same number in their file names are the same.
 
     python tools/remove_refcoco_images.py --data-root data/coco
 
@@ -40,7 +40,7 @@ def parse_args() -> argparse.Namespace:
         'files',
         nargs='*',
         type=Path,
-        help='annotation files to take images out of (default: those of the stage 2 config)',
+        help='annotation files to remove images from (default: those of the stage 2 config)',
     )
     parser.add_argument(
         '--data-root',
@@ -55,7 +55,7 @@ def parse_args() -> argparse.Namespace:
 def image_number(image: dict) -> int:
     """The image id of COCO: 123456 for COCO_train2014_000000123456.jpg and for 000000123456.jpg.
 
-    LVIS names images by their address alone.
+    LVIS names images by their URL alone.
     """
     name = image['file_name'] if 'file_name' in image else image['coco_url']
     match = re.search(r'(\d{12})\.jpg$', name)
@@ -86,7 +86,7 @@ def remove(content: dict, numbers: set[int]) -> dict:
 
 
 def write(path: Path, content: dict) -> None:
-    """Write a file all at once: an interrupted run leaves none that is cut short."""
+    """Write a file all at once: an interrupted run leaves no truncated file."""
     partial = path.with_name(f'.{path.name}.{os.getpid()}')
     try:
         partial.write_text(json.dumps(content))

@@ -1,10 +1,10 @@
-"""Runs a full-size model once on this machine's CPU: one image through detection, one training step on request.
+"""Runs a full-size model once on this machine's CPU: detection on one image, and on request one training step.
 
     python tools/run_full_size.py configs/visionllm/visionllm_r50-bert-llama7b_stage1_coco.py --train
 
 Weights are random: where the config names some by path, those of `planning` in the config are built instead, so nothing
-is downloaded. A LLaMA-7B takes 13 GiB in bfloat16, and some minutes to fill with numbers. docs/planning.md has the
-figures of such a run.
+is downloaded. A LLaMA-7B takes 13 GiB in bfloat16, and some minutes to initialize. docs/planning.md has the results of
+such a run.
 """
 
 import argparse
@@ -43,7 +43,7 @@ def main() -> None:
 
     cfg = read_config(args.config, args.cfg_options)
     cfg.model.llm.gradient_checkpointing = args.train
-    # So many answers are kept, and so the points of at most as many tokens are decoded.
+    # The points of at most so many image tokens are decoded.
     cfg.model.test_cfg.max_per_img = args.objects
     torch.manual_seed(0)
     print(
@@ -61,7 +61,7 @@ def main() -> None:
 
 @contextmanager
 def timed(what: str) -> Iterator[None]:
-    """Prints the seconds and the peak of memory of what runs within it."""
+    """Prints the time and the peak memory of the code inside it."""
     from visionllm_mm.planning.measure import forget_peak, resident_bytes
 
     forget_peak()
@@ -72,22 +72,22 @@ def timed(what: str) -> Iterator[None]:
 
 
 def predict(model, work, images) -> None:
-    """Times the stages of a prediction, of a new text and of a known one, and compares it with one pass."""
+    """Measures the stages of a prediction, with a new and with a cached text, and compares it with one pass."""
     import torch
 
     from visionllm_mm.models.one_pass import decode_one_pass
     from visionllm_mm.planning.workload import samples, stages
 
-    asked, decoder, num_points = samples(work, model), model.task_decoder, work.num_points
+    data_samples, decoder, num_points = samples(work, model), model.task_decoder, work.num_points
     with torch.no_grad():
-        for title in ('a new text', 'the same text, which is known'):
+        for title in ('a new text', 'the same text, cached'):
             print(f'-- predict(), {title}')
             with stages(model, timed):
-                result = model.predict(images, asked)
+                result = model.predict(images, data_samples)
         print(f'{len(result[0].pred_instances)} predictions')
         print('-- one pass instead of two')
-        instructions = model.parse_instructions(asked)
-        tokens = model.tokenize(model.extract_feat(images), asked, instructions)
+        instructions = model.parse_instructions(data_samples)
+        tokens = model.tokenize(model.extract_feat(images), data_samples, instructions)
         inputs, num_tokens = model.project(tokens)[1], model.image_tokenizer.num_tokens
         best = tokens.objectness[-1].topk(min(work.objects, num_tokens)).indices
         state = decoder.read(instructions, inputs)
@@ -97,10 +97,10 @@ def predict(model, work, images) -> None:
         one = one.gather(1, best[:, :, None, None, None].expand_as(two))
         passes = {'class': (classes, decoder.class_logits(state)), 'location': (one, two)}
     for token, (one, two) in passes.items():
-        apart = (one.softmax(dim=-1) - two.softmax(dim=-1)).abs().max()
+        difference = (one.softmax(dim=-1) - two.softmax(dim=-1)).abs().max()
         same = (one.argmax(dim=-1) == two.argmax(dim=-1)).float().mean()
         print(
-            f'one pass and two: probabilities of {one.shape[-1]} {token} tokens differ by {apart:.5f} at '
+            f'one pass and two: probabilities of {one.shape[-1]} {token} tokens differ by {difference:.5f} at '
             f'most, the likeliest is the same for {same:.1%}'
         )
 

@@ -36,7 +36,7 @@ def parse_args() -> argparse.Namespace:
         help='write the predictions to a pickle file; of several tasks, to FILE_<task>.pkl each',
     )
     parser.add_argument('--show', action='store_true', help='show each prediction in a window')
-    parser.add_argument('--show-dir', metavar='DIR', help='draw each prediction into this folder')
+    parser.add_argument('--show-dir', metavar='DIR', help='render each prediction into this folder')
     parser.add_argument('--wait-time', type=float, default=2, help='seconds a window stays with --show (default: 2)')
     add_shared_arguments(parser)
     args = parser.parse_args()
@@ -48,7 +48,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def enable_drawing(cfg: Config, args: argparse.Namespace) -> None:
-    """Turn on the config's visualization hook, which is there but silent otherwise."""
+    """Turn on the config's visualization hook, which is off by default."""
     hook = cfg.get('default_hooks', {}).get('visualization')
     if not hook:
         sys.exit(
@@ -59,12 +59,12 @@ def enable_drawing(cfg: Config, args: argparse.Namespace) -> None:
     if args.show:
         hook.show, hook.wait_time = True, args.wait_time
     if args.show_dir:
-        # The hook puts a relative path below its dated folder in work_dir; an absolute one stays.
+        # The hook puts a relative path into its dated folder in work_dir; it keeps an absolute path.
         hook.test_out_dir = str(Path(args.show_dir).absolute())
 
 
 def dump_predictions(runner: Runner, out: Path) -> None:
-    """Write the predictions of the test, or of each task's, to a file once it is done."""
+    """Write the predictions of the test, or of the test of each task, to a file at its end."""
     from mmdet.evaluation import DumpDetResults
 
     for task, loop in getattr(runner.test_loop, 'loops', {'': runner.test_loop}).items():

@@ -47,7 +47,7 @@ def parse_args() -> argparse.Namespace:
         '--epochs',
         type=int,
         metavar='N',
-        help='train so many epochs instead of those of the config; rates fall to the end',
+        help='number of epochs, instead of that of the config; learning rates decay until the end',
     )
     add_shared_arguments(parser)
     args = parser.parse_args()
@@ -66,12 +66,12 @@ def enable_amp(cfg: Config) -> None:
     if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
         sys.exit(f'train.py: --amp cannot replace optim_wrapper.type={kind!r} of {cfg.filename}')
     wrapper.type = 'AmpOptimWrapper'
-    # bfloat16 has the range of float32, so that there is nothing to scale.
+    # bfloat16 has the range of float32, so losses need no scaling.
     wrapper.setdefault('loss_scale', 1.0 if wrapper.get('dtype') == 'bfloat16' else 'dynamic')
 
 
 def train_in_float32_without_gpu(cfg: Config) -> None:
-    """Let a config in mixed precision, which mmengine refuses on a CPU, run there: slowly, to try things."""
+    """Let a config in mixed precision, which mmengine refuses on a CPU, run there slowly, for trials."""
     from mmengine.device import get_device
 
     if cfg.optim_wrapper.get('type') != 'AmpOptimWrapper' or get_device() != 'cpu':
@@ -109,7 +109,7 @@ def enable_auto_scale_lr(cfg: Config) -> None:
 
 
 def resume(cfg: Config, checkpoint: str) -> None:
-    """Go on from a checkpoint or, with "auto", the last one; where there is none, start as the config says."""
+    """Go on from a checkpoint or, with "auto", the last one; where there is none, start as the config states."""
     if checkpoint == 'auto':
         from mmengine.runner import find_latest_checkpoint
 

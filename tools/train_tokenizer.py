@@ -1,6 +1,6 @@
 """Trains the built-in tokenizer, ``visionllm_mm/assets/tokenizer.json``, for models without pretrained weights.
 
-Its text: our instruction templates, class names of well-known data sets as mmdet ships them, and simple sentences.
+Its text: the instruction templates, class names of well-known data sets as mmdet ships them, and simple sentences.
 """
 
 import argparse
@@ -16,7 +16,7 @@ WORDS = (
 
 
 def corpus() -> list[str]:
-    """Lines of text to train on; frequent words are repeated so that they become tokens of their own."""
+    """Lines of training text; frequent words are repeated so that each becomes one token."""
     import mmdet.datasets as datasets
 
     from visionllm_mm.instructions import (
@@ -36,7 +36,7 @@ def corpus() -> list[str]:
     for i, template in enumerate(DETECTION_TEMPLATES * 30):
         some = [names[(31 * i + 17 * k) % len(names)] for k in range(6)]
         lines.append(build_instruction(template, list(dict.fromkeys(some)), point_format(2), vocabulary))
-    # A number is a word, so that a reader of formats need not put digits together.
+    # A number is one token, so that reading a format needs no composition of digits.
     for word in [*WORDS.split(), *map(str, range(100))]:
         lines += [f'"{word}" {word}. The {word}?', word] * 20
     return lines + [f'"{name}": a {name}' for name in names]
@@ -66,8 +66,8 @@ def main() -> None:
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(r'\s+'), behavior='removed'),
-            # Words, numbers and runs of punctuation such as '":' are pieces. All have one form, that with a space
-            # before them: a class name, the word in a question and the answer are the same tokens.
+            # Words, numbers and runs of punctuation such as '":' are pieces. All have the form with a space before
+            # them: a class name and the same word in a question or an answer are the same tokens.
             pre_tokenizers.Split(Regex(r'\p{L}+|\d+|[^\p{L}\d\s]+'), behavior='isolated'),
             pre_tokenizers.ByteLevel(add_prefix_space=True, use_regex=False),
         ]

@@ -1,8 +1,8 @@
-"""A page in the browser to ask pictures: http://127.0.0.1:7860
+"""A web page for questions about pictures: http://127.0.0.1:7860
 
     python tools/web_demo.py
 
-The model is the small one of checkpoints/, which knows drawn scenes alone, unless --config and --weights name another.
+The model is the small one of checkpoints/, which knows MiniScenes alone, unless --config and --weights name another.
 Only this machine can open the page; --host 0.0.0.0 lets others in, who then share its time.
 """
 
@@ -12,7 +12,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from _launch import draw_scenes, import_plugin, load_inferencer, parse_with_model
+from _launch import import_plugin, load_inferencer, parse_with_model, render_scenes
 
 
 def parse_args() -> argparse.Namespace:
@@ -38,7 +38,7 @@ def main() -> None:
     inferencer = load_inferencer(args, show_progress=False, max_pixels=args.max_pixels)
     inferencer.visualizer.min_size = 512
     with tempfile.TemporaryDirectory(prefix='visionllm_page_') as folder:
-        examples = draw_scenes(Path(folder), 8)
+        examples = render_scenes(Path(folder), 8)
         page = build_page(inferencer, inferencer.model.dataset_meta['classes'], KEYPOINTS, Path(folder), examples)
         page.queue(max_size=64).launch(
             server_name=args.host, server_port=args.port, max_file_size=f'{args.max_mb}mb', share=False, footer_links=[]

@@ -1,5 +1,7 @@
 """VisionLLM for MMDetection: importing it registers its models, data sets, hooks and metrics."""
 
+import importlib.util
+
 from visionllm_mm.compat.environment import check_versions, install_ops_stand_in
 from visionllm_mm.version import __version__
 
@@ -19,4 +21,8 @@ from visionllm_mm.compat import lvis_numpy2, safe_checkpoints  # noqa: E402, F40
 
 safe_checkpoints.allow_mmengine_checkpoints()
 
-from visionllm_mm import datasets, engine, evaluation, models, small_llm, visualization  # noqa: E402, F401 (registers)
+from visionllm_mm import datasets, engine, evaluation, models, visualization  # noqa: E402, F401 (registers)
+
+# The paper's model does without it.
+if importlib.util.find_spec('visionllm_mm.small_llm') is not None:
+    from visionllm_mm import small_llm  # noqa: F401 (registers)

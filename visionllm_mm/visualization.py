@@ -1,4 +1,4 @@
-"""Pictures of answers: what mmdet's visualizer does not draw, named points and words."""
+"""Renders what mmdet's visualizer does not: named points, questions and generated text."""
 
 import math
 import warnings
@@ -21,8 +21,8 @@ class InstructionVisualizer(DetLocalVisualizer):
     Args:
         name: see mmdet's DetLocalVisualizer.
         args: see mmdet's DetLocalVisualizer.
-        min_size: pictures whose longer side has fewer px are drawn so many times larger that it has at least as many;
-            names and scores on a picture of 128 px can't be read.
+        min_size: images whose longer side is below it, in px, are enlarged by a whole factor to at least this size;
+            names and scores on an image of 128 px are not legible.
         kwargs: see mmdet's DetLocalVisualizer.
     """
 
@@ -31,9 +31,9 @@ class InstructionVisualizer(DetLocalVisualizer):
         self.min_size = min_size
 
     def set_image(self, image: np.ndarray) -> None:
-        """Begins to draw on an image (H, W, 3; RGB)."""
+        """Starts to render on an image (H, W, 3; RGB)."""
         super().set_image(image)
-        # What reaches over the border would make room for itself around the picture.
+        # Objects that reach over the border must not enlarge the picture.
         self.ax_save.autoscale(False)
 
     def add_datasample(
@@ -45,14 +45,14 @@ class InstructionVisualizer(DetLocalVisualizer):
         draw_pred: bool = True,
         **kwargs,
     ) -> None:
-        """Draws an image (H, W, 3; RGB) with its sample, see mmdet's DetLocalVisualizer."""
+        """Renders an image (H, W, 3; RGB) with its sample, see mmdet's DetLocalVisualizer."""
         factor = math.ceil(self.min_size / max(image.shape[:2]))
         if factor > 1:
             image = np.kron(image, np.ones((factor, factor, 1), image.dtype))
             data_sample = data_sample and _enlarge(data_sample, factor)
         if draw_pred and data_sample is not None and data_sample.get('pred_text'):
-            asked = [data_sample.question, *data_sample.get('history', ())][-1:] if 'question' in data_sample else []
-            image = write_below(image, [*asked, data_sample.pred_text])
+            question = [data_sample.question, *data_sample.get('history', ())][-1:] if 'question' in data_sample else []
+            image = write_below(image, [*question, data_sample.pred_text])
         super().add_datasample(name, image, data_sample, draw_gt, draw_pred, **kwargs)
 
     def draw_texts(
@@ -62,9 +62,9 @@ class InstructionVisualizer(DetLocalVisualizer):
         font_sizes: int | list[int] | None = None,
         **kwargs,
     ) -> 'InstructionVisualizer':
-        """Writes texts, see mmengine's Visualizer; names and scores as large as can be read on a large picture."""
+        """Writes texts, see mmengine's Visualizer; the font size of names and scores grows with the picture."""
         if isinstance(font_sizes, int):
-            # mmdet writes 6 pt on all that is smaller than 170 x 170 px, and 13 on the rest.
+            # mmdet uses 6 pt for objects smaller than 170 x 170 px, and 13 pt for the rest.
             font_sizes = max(font_sizes, min(13, round(min(self.height, self.width) / 50)))
         return super().draw_texts(texts, positions, font_sizes, **kwargs)
 
@@ -74,16 +74,16 @@ class InstructionVisualizer(DetLocalVisualizer):
         # The class set of an instruction may be longer than the data set's list of colors.
         if isinstance(palette, list) and len(instances):
             palette = list(islice(cycle(palette), int(instances.labels.max()) + 1))
-        # A dollar sign in a class name does not begin a formula, and an object may reach over the border.
+        # A dollar sign in a class name starts no formula, and an object may reach over the border.
         with matplotlib.rc_context({'text.parse_math': False}), warnings.catch_warnings():
             warnings.filterwarnings('ignore', message='.* is out of bounds')
-            drawn = super()._draw_instances(image, instances, classes, palette)
+            picture = super()._draw_instances(image, instances, classes, palette)
             if 'points' not in instances or 'masks' in instances or not len(instances):
-                return drawn
-            return self._draw_points(drawn, instances.points.flatten(0, 1).numpy())
+                return picture
+            return self._draw_points(picture, instances.points.flatten(0, 1).numpy())
 
     def _draw_points(self, image: np.ndarray, points: np.ndarray) -> np.ndarray:
-        """An image (H, W, 3) with points (n, 2) in px, of which NaN ones are left out."""
+        """Renders points (n, 2) in px on an image (H, W, 3); NaN points are left out."""
         self.set_image(image)
         radius = max(1.0, min(image.shape[:2]) / 100)
         points = points[~np.isnan(points).any(axis=1)]
@@ -98,7 +98,7 @@ class InstructionVisualizer(DetLocalVisualizer):
 
 
 def _enlarge(sample: DetDataSample, factor: int) -> DetDataSample:
-    """A copy whose instances fit an image that is so many times larger."""
+    """A copy whose instances fit an image that is larger by the factor."""
     sample = sample.clone()
     for name in ('pred_instances', 'gt_instances'):
         if name not in sample:
@@ -118,7 +118,7 @@ def write_below(image: np.ndarray, paragraphs: list[str]) -> np.ndarray:
 
     Args:
         image: (H, W, 3) uint8.
-        paragraphs: each begins a line; broken between words where they are wider than the image.
+        paragraphs: each starts on a new line; lines are broken between words at the width of the image.
 
     Returns:
         (H + h, W, 3) uint8; the first H rows are the image.

@@ -1,4 +1,4 @@
-"""Inference in Python, for every task, and what becomes of its answers elsewhere."""
+"""Inference in Python for every task, and export of its predictions."""
 
 from .exports import to_coco, to_detections, to_labelme, to_text
 from .inferencer import VisionLLMInferencer

@@ -1,4 +1,4 @@
-"""Predictions for people and other programs: text, COCO's data sets, LabelMe's files, arrays for supervision."""
+"""Exports predictions: text, COCO data sets, LabelMe files, arrays for supervision."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,11 +8,11 @@ from pycocotools import mask as coco_mask
 
 
 def to_text(prediction: dict, score_thr: float = 0.0) -> str:
-    """The answer as the LLM gave it: its words, or a line per object with name, score and tokens.
+    """The prediction as the LLM generated it: its text, or a line per object with name, score and tokens.
 
     Args:
-        prediction: of :class:`VisionLLMInferencer`.
-        score_thr: what is less sure is left out.
+        prediction: a prediction of :class:`VisionLLMInferencer`.
+        score_thr: objects with a lower score are left out.
     """
     if 'text' in prediction:
         return prediction['text']
@@ -22,14 +22,14 @@ def to_text(prediction: dict, score_thr: float = 0.0) -> str:
 
 
 def to_coco(predictions: Sequence[dict], score_thr: float = 0.0) -> dict:
-    """A COCO data set of what was found: ``images``, ``annotations`` with a ``score``, ``categories``, ``captions``.
+    """A COCO data set of predictions: ``images``, ``annotations`` with a ``score``, ``categories``, ``captions``.
 
     Categories are numbered from 1 in the order in which they occur, and those with named points list the names; COCO's
-    own tools read the result. Answers in words become captions of their images.
+    own tools read the result. Generated texts become captions of their images.
 
     Args:
-        predictions: of :class:`VisionLLMInferencer`.
-        score_thr: what is less sure is left out.
+        predictions: predictions of :class:`VisionLLMInferencer`.
+        score_thr: objects with a lower score are left out.
     """
     images, annotations, captions, categories = [], [], [], {}
     for image_id, prediction in enumerate(predictions, start=1):
@@ -75,16 +75,16 @@ def to_labelme(prediction: dict, score_thr: float = 0.0) -> dict:
     """The content of a LabelMe file beside its image: a polygon, or else a rectangle, per object; points have names.
 
     Args:
-        prediction: of :class:`VisionLLMInferencer`, for an image with a path.
-        score_thr: what is less sure is left out.
+        prediction: a prediction of :class:`VisionLLMInferencer`, for an image with a path.
+        score_thr: objects with a lower score are left out.
 
     Raises:
-        ValueError: for answers in words, which LabelMe has no place for, and images without a path.
+        ValueError: for generated text, which LabelMe files cannot hold, and images without a path.
     """
     if 'text' in prediction or not prediction['img_path']:
         raise ValueError(
             'LabelMe files hold shapes on an image file: this prediction '
-            f'{"is words" if "text" in prediction else "is of an array"}'
+            f'{"is text" if "text" in prediction else "is of an array"}'
         )
     height, width = prediction['ori_shape']
     shapes = []
@@ -92,8 +92,8 @@ def to_labelme(prediction: dict, score_thr: float = 0.0) -> dict:
         if score < score_thr:
             continue
         left, top, right, bottom = prediction['bboxes'][i]
-        outline = prediction['polygons'][i] if 'polygons' in prediction else [[left, top], [right, bottom]]
-        shapes.append(_shape(name, 'polygon' if 'polygons' in prediction else 'rectangle', outline, i, score))
+        vertices = prediction['polygons'][i] if 'polygons' in prediction else [[left, top], [right, bottom]]
+        shapes.append(_shape(name, 'polygon' if 'polygons' in prediction else 'rectangle', vertices, i, score))
         if 'keypoints' in prediction:
             points = zip(prediction['point_names'], prediction['keypoints'][i], strict=True)
             shapes += [_shape(f'{name} {part}', 'point', [point], i, score) for part, point in points]
@@ -113,16 +113,16 @@ def _shape(label: str, kind: str, points: list[list[float]], group: int, score: 
 
 
 def to_detections(prediction: dict) -> dict:
-    """Keyword arguments of ``supervision.Detections``: xyxy, confidence, class_id, data and, for outlines, mask.
+    """Keyword arguments of ``supervision.Detections``: xyxy, confidence, class_id, data and, for polygons, mask.
 
     Args:
-        prediction: of :class:`VisionLLMInferencer`, with boxes.
+        prediction: a prediction of :class:`VisionLLMInferencer`, with boxes.
 
     Raises:
-        ValueError: for an answer in words.
+        ValueError: for generated text.
     """
     if 'text' in prediction:
-        raise ValueError(f'an answer in words has no boxes: {prediction["text"]!r}')
+        raise ValueError(f'an answer in text has no boxes: {prediction["text"]!r}')
     found = dict(
         xyxy=np.array(prediction['bboxes'], dtype=np.float32).reshape(-1, 4),
         confidence=np.array(prediction['scores'], dtype=np.float32),

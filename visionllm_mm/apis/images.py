@@ -1,4 +1,4 @@
-"""Images as people bring them: files of any kind, arrays, PIL images, videos."""
+"""Input images: files of any format, arrays, PIL images, videos."""
 
 from pathlib import Path
 
@@ -11,20 +11,20 @@ VIDEO_SUFFIXES = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.web
 
 
 def is_video(path: str | Path) -> bool:
-    """Whether a path has the suffix of a video, whatever lies there."""
+    """Whether a path has the suffix of a video; the file is not read."""
     return Path(path).suffix.lower() in VIDEO_SUFFIXES
 
 
 def check_image_file(path: str | Path, max_pixels: int) -> str:
-    """The path of an image whose header was read; the rest is not. URLs are returned as they are.
+    """Checks an image file by its header and returns its path. URLs are returned unchecked.
 
     Args:
         path: a file, or a URL.
-        max_pixels: the most pixels, width times height, of an image that is taken.
+        max_pixels: the largest number of pixels, width times height, of an image.
 
     Raises:
         FileNotFoundError: when there is no such file.
-        ValueError: when it is not an image, or has more than ``max_pixels``. A video is none, see :func:`open_video`.
+        ValueError: when it is not an image, or has more than ``max_pixels``. Videos: :func:`open_video`.
     """
     if '://' in str(path):
         return str(path)
@@ -45,19 +45,19 @@ def check_image_file(path: str | Path, max_pixels: int) -> str:
 
 
 def to_array(image: np.ndarray | Image.Image, max_pixels: int) -> np.ndarray:
-    """(H, W, 3) uint8, BGR, of an array of that kind or of a PIL image, turned as its EXIF data say.
+    """An array or a PIL image as (H, W, 3) uint8, BGR; PIL images are rotated as their EXIF data state.
 
     Args:
         image: the array or PIL image.
-        max_pixels: the most pixels, width times height, of an image that is taken.
+        max_pixels: the largest number of pixels, width times height, of an image.
 
     Raises:
-        TypeError: for anything else.
+        TypeError: for other types.
         ValueError: for arrays of another shape or type, and for more than ``max_pixels``.
     """
     if isinstance(image, Image.Image):
         _check_size('the image', *image.size, max_pixels)
-        rgb = np.asarray(_eight_bits(ImageOps.exif_transpose(image)).convert('RGB'))
+        rgb = np.asarray(_to_eight_bits(ImageOps.exif_transpose(image)).convert('RGB'))
         return np.ascontiguousarray(rgb[..., ::-1])
     if not isinstance(image, np.ndarray):
         raise TypeError(f'an image is a path, an array (H, W, 3) or a PIL image, got {type(image).__name__}')
@@ -68,11 +68,11 @@ def to_array(image: np.ndarray | Image.Image, max_pixels: int) -> np.ndarray:
 
 
 def open_video(path: str | Path, max_pixels: int) -> VideoReader | None:
-    """Frames of a video file as a sequence of arrays (H, W, 3; uint8, BGR); None where the path is none.
+    """Frames of a video file as a sequence of arrays (H, W, 3; uint8, BGR); None where the path is not a video.
 
     Args:
-        path: a file, of any kind.
-        max_pixels: the most pixels, width times height, of a frame.
+        path: a file of any format.
+        max_pixels: the largest number of pixels, width times height, of a frame.
 
     Raises:
         FileNotFoundError: when there is no such file.
@@ -94,8 +94,8 @@ def _check_size(name: str, width: int, height: int, max_pixels: int) -> None:
         raise ValueError(f'{name} is too large: {width} x {height} are more than {max_pixels} pixels. Scale it down')
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Gray of 16 bits, which PIL would cut off at 255, as OpenCV reads it."""
+def _to_eight_bits(image: Image.Image) -> Image.Image:
+    """Converts gray images of 16 bits to 8 bits as OpenCV does; PIL would clip them at 255."""
     if not image.mode.startswith('I'):
         return image
     values = np.asarray(image, dtype=np.int64).clip(0, 65535)

@@ -1,4 +1,4 @@
-"""Every task on images, by instruction, as an mmdet inferencer."""
+"""An mmdet inferencer for all tasks, by instruction."""
 
 import math
 from collections import Counter
@@ -32,27 +32,28 @@ from .images import ImageInput, check_image_file, is_video, open_video, to_array
 
 
 class VisionLLMInferencer(DetInferencer):
-    """mmdet's DetInferencer that can be asked for anything, in the user's own words or by task.
+    """mmdet's DetInferencer for any instruction: written by the user, or by one of the methods for tasks.
 
     Images are paths, folders, arrays (H, W, 3; uint8, BGR as mmdet has them), PIL images, or lists of these, or the
     path of a video, whose frames are images. Every call returns mmdet's ``dict(predictions=[...],
     visualization=[...])``, one prediction per image: a plain dict with
 
     * ``img_path``, None for arrays, and ``ori_shape``, its height and width;
-    * ``instruction``, as it was asked, and ``output_format``, as it was read: ``<cls> <x1> <y1> <x2> <y2>``, ``<bos>``;
-    * for ``<bos>``: ``text``, the answer;
-    * else, best first: ``bboxes`` (xyxy, px of the original image), ``scores``, ``labels`` (positions in the class
-      set), ``label_names``, ``tokens`` (what the LLM said: ``<c0> <p-9> <p-12> <p9> <p12>``); for outlines
+    * ``instruction``, the text, and ``output_format``, as it was parsed: ``<cls> <x1> <y1> <x2> <y2>``, ``<bos>``;
+    * for ``<bos>``: ``text``, the generated text;
+    * else, best first: ``bboxes`` (xyxy, px of the original image), ``scores``, ``labels`` (indices into the class
+      set), ``label_names``, ``tokens`` (predicted by the LLM: ``<c0> <p-9> <p-12> <p9> <p12>``); for polygons
       ``polygons`` ([[x, y], ...], px) and ``masks`` (COCO's RLE), for named points ``point_names`` and ``keypoints``
       ([[x, y], ...], px).
 
     All calls take the keyword arguments of mmdet's ``DetInferencer.__call__``, such as ``batch_size``, ``out_dir``,
-    ``pred_score_thr`` (of what is drawn) and ``return_vis``. Pictures that are drawn into ``out_dir`` are returned as
-    well only with ``return_vis=True``: those of a video may not fit into memory. Without an instruction it is mmdet's
-    inferencer: it looks for ``texts='a . b', custom_entities=True``, or for the classes of the config.
+    ``pred_score_thr`` (the lowest score that is rendered) and ``return_vis``. Pictures that are rendered into
+    ``out_dir`` are returned only with ``return_vis=True``: those of a video may not fit into memory. Without an
+    instruction it works as mmdet's inferencer: it detects the classes of ``texts='a . b', custom_entities=True``, or
+    those of the config.
 
     Args:
-        model: config or its path.
+        model: config, or its path.
         weights: path of a checkpoint.
         device: such as ``cuda:0``; None: a GPU where there is one.
         args: see mmdet's DetInferencer.
@@ -60,7 +61,7 @@ class VisionLLMInferencer(DetInferencer):
         kwargs: see mmdet's DetInferencer.
 
     Raises:
-        ValueError: for a CUDA device where there is none, and what is no device.
+        ValueError: for a CUDA device where there is none, and for a string that names no device.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class VisionLLMInferencer(DetInferencer):
         max_pixels: int = 100_000_000,
         **kwargs,
     ) -> None:
-        if device is not None and _kind_of(device) == 'cuda' and not torch.cuda.is_available():
+        if device is not None and _device_type(device) == 'cuda' and not torch.cuda.is_available():
             raise ValueError(
                 f"device={device!r}, but PyTorch finds no CUDA GPU here: take device='cpu', or see to the "
                 'driver and a build of PyTorch with CUDA'
@@ -81,17 +82,17 @@ class VisionLLMInferencer(DetInferencer):
         self.max_pixels = max_pixels
 
     def __call__(self, inputs: ImageInput | Sequence[ImageInput], instruction: str | None = None, **kwargs) -> dict:
-        """Asks images what an instruction says.
+        """Gives images and an instruction to the model.
 
         Args:
             inputs: images.
-            instruction: text with ``<image>`` where the picture goes. It states the class set as
-                ``{"circle": <c0>, "red star": <c1>}`` and the format as ``(c, x1, y1, x2, y2)``, or asks for words.
+            instruction: text with ``<image>`` where the image tokens go. It states the class set as
+                ``{"circle": <c0>, "red star": <c1>}`` and the format as ``(c, x1, y1, x2, y2)``, or asks for text.
             kwargs: see mmdet's DetInferencer.
 
         Raises:
-            ValueError: when the instruction can't be read or is too long, an image is none, or the files of two images
-                would have one name in ``out_dir``.
+            ValueError: when the instruction can't be parsed or is too long, a file is no image, or the files of two
+                images would have one name in ``out_dir``.
             TypeError: for an image of another type.
             FileNotFoundError: when there is no such image.
         """
@@ -102,28 +103,28 @@ class VisionLLMInferencer(DetInferencer):
         return self._ask(inputs, dict(instruction=instruction), **kwargs)
 
     def detect(self, inputs: ImageInput | Sequence[ImageInput], classes: Sequence[str], **kwargs) -> dict:
-        """Boxes of the objects of a class set; asked for in groups where there are more than the model learned."""
-        write = DetectionInstruction(classes=classes, **self._tokens(True))
-        return self._ask(inputs, write({}), **kwargs)
+        """Boxes of the objects of a class set; a set larger than those of the training is asked for in groups."""
+        transform = DetectionInstruction(classes=classes, **self._transform_arguments(True))
+        return self._ask(inputs, transform({}), **kwargs)
 
     def segment(
         self, inputs: ImageInput | Sequence[ImageInput], classes: Sequence[str], num_points: int | None = None, **kwargs
     ) -> dict:
-        """Outlines of the objects of a class set, of ``num_points`` points (None: as many as the model has)."""
+        """Polygons of the objects of a class set, with ``num_points`` points (None: as many as the model has)."""
         count = self.model.vocabulary.max_points if num_points is None else num_points
-        write = SegmentationInstruction(num_points=count, classes=classes, **self._tokens(True))
-        return self._ask(inputs, write({}), **kwargs)
+        transform = SegmentationInstruction(num_points=count, classes=classes, **self._transform_arguments(True))
+        return self._ask(inputs, transform({}), **kwargs)
 
     def ground(self, inputs: ImageInput | Sequence[ImageInput], expression: str, **kwargs) -> dict:
-        """Boxes of what an expression describes; the first is the answer, the others are less likely."""
-        return self._ask(inputs, GroundingInstruction(**self._tokens())(dict(text=expression)), **kwargs)
+        """Boxes of the object that an expression describes, best first: the first one is the answer."""
+        return self._ask(inputs, GroundingInstruction(**self._transform_arguments())(dict(text=expression)), **kwargs)
 
     def keypoints(
         self, inputs: ImageInput | Sequence[ImageInput], classes: Sequence[str], point_names: Sequence[str], **kwargs
     ) -> dict:
         """Named points of the objects of a class set."""
-        write = KeypointInstruction(point_names=point_names, classes=classes, **self._tokens(True))
-        return self._ask(inputs, write({}), **kwargs)
+        transform = KeypointInstruction(point_names=point_names, classes=classes, **self._transform_arguments(True))
+        return self._ask(inputs, transform({}), **kwargs)
 
     def caption(self, inputs: ImageInput | Sequence[ImageInput], max_words: int | None = None, **kwargs) -> dict:
         """A sentence about each image, of at most ``max_words`` words."""
@@ -137,7 +138,7 @@ class VisionLLMInferencer(DetInferencer):
         Args:
             inputs: images.
             question: the first question.
-            history: its answer, the next question, ..., the question asked now.
+            history: the further turns: its answer, the next question, ..., the current question.
             kwargs: see mmdet's DetInferencer.
 
         Raises:
@@ -160,26 +161,26 @@ class VisionLLMInferencer(DetInferencer):
         fields = QuestionInstruction()(dict(question=question, history=tuple(history)))
         return self._ask(inputs, fields, **kwargs)
 
-    def _tokens(self, grouped: bool = False) -> dict:
-        """Arguments that instruction transforms need of the model."""
+    def _transform_arguments(self, grouped: bool = False) -> dict:
+        """Arguments of instruction transforms that depend on the model."""
         return dict(vocabulary=asdict(self.model.vocabulary), max_classes=self.max_classes if grouped else None)
 
     def preprocess(self, inputs: Sequence, batch_size: int = 1, **kwargs) -> Iterable:
-        """mmdet's batches, and how many there are, for the progress bar."""
+        """mmdet's batches, with their number for the progress bar."""
         if batch_size < 1:
             raise ValueError(f'batch_size must be at least 1, got {batch_size}')
-        return _Counted(super().preprocess(inputs, batch_size, **kwargs), math.ceil(len(inputs) / batch_size))
+        return _SizedIterable(super().preprocess(inputs, batch_size, **kwargs), math.ceil(len(inputs) / batch_size))
 
     def visualize(
         self, inputs: Sequence[str | np.ndarray], *args, return_vis: bool = False, **kwargs
     ) -> list[np.ndarray] | None:
-        """Draws predictions, see mmdet's; what is drawn into files alone is not kept."""
-        # mmdet takes arrays as BGR where it looks at them, and as RGB where it draws on them.
+        """Renders predictions, see mmdet's; pictures that are only written to files are not kept."""
+        # mmdet reads arrays as BGR for prediction, and as RGB for rendering.
         inputs = [image[..., ::-1] if isinstance(image, np.ndarray) else image for image in inputs]
         count = self.num_visualized_imgs
-        drawn = super().visualize(inputs, *args, return_vis=return_vis, **kwargs)
-        self.num_visualized_imgs = count + len(inputs)  # whether drawn or not: files of answers are numbered so, too
-        return drawn if return_vis else None
+        pictures = super().visualize(inputs, *args, return_vis=return_vis, **kwargs)
+        self.num_visualized_imgs = count + len(inputs)  # rendered or not: the files of predictions are numbered alike
+        return pictures if return_vis else None
 
     def _ask(self, inputs: ImageInput | Sequence[ImageInput], fields: dict, **kwargs) -> dict:
         texts = [fields['instruction'], *(text for text, _ in fields.get('class_groups', ()))]
@@ -195,11 +196,11 @@ class VisionLLMInferencer(DetInferencer):
                     f'files in {kwargs["out_dir"]} are named as the images, but several are called '
                     f'{twice[0]!r}: ask about them one after the other, with an out_dir each'
                 )
-        return super().__call__(_AskedImages(images, fields), **kwargs)
+        return super().__call__(_ImagesWithInstruction(images, fields), **kwargs)
 
     def _inputs_to_list(self, inputs: ImageInput | Sequence[ImageInput]) -> Sequence[str | np.ndarray]:
-        """Paths that were looked at, and arrays; frames of a video are read when they are needed."""
-        if isinstance(inputs, _AskedImages):
+        """Checked paths, and arrays; frames of a video are read when they are needed."""
+        if isinstance(inputs, _ImagesWithInstruction):
             return inputs
         if isinstance(inputs, str | Path):
             video = open_video(inputs, self.max_pixels)
@@ -219,19 +220,19 @@ class VisionLLMInferencer(DetInferencer):
         ]
 
     def _init_pipeline(self, cfg: Config) -> Compose:
-        """The test pipeline, whose own instruction is for samples that bring none."""
+        """The test pipeline; its own instruction transform serves samples without an instruction."""
         pipeline = super()._init_pipeline(cfg)
         sizes = [step.max_classes for step in pipeline.transforms if isinstance(step, SetInstruction)]
-        # Of the class tokens of a vocabulary, training may have used the first ones alone.
+        # Training may have used only the first class tokens of the vocabulary.
         self.max_classes = min(sizes, default=self.model.vocabulary.num_classes)
         pipeline.transforms = [
-            _UnlessAsked(step) if isinstance(step, SetInstruction | TextInstruction) else step
+            _UnlessInstructed(step) if isinstance(step, SetInstruction | TextInstruction) else step
             for step in pipeline.transforms
         ]
         return pipeline
 
     def _init_visualizer(self, cfg: Config) -> Visualizer:
-        """mmdet's, without LocalVisBackend, which asks for a folder: pictures go to the ``out_dir`` of each call."""
+        """mmdet's, without LocalVisBackend, which needs a folder: pictures go to the ``out_dir`` of each call."""
         backends = cfg.visualizer.get('vis_backends')
         if isinstance(backends, list):
             kept = [b for b in backends if b.get('type') != 'LocalVisBackend' or b.get('save_dir')]
@@ -239,7 +240,7 @@ class VisionLLMInferencer(DetInferencer):
         return super()._init_visualizer(cfg)
 
     def pred2dict(self, data_sample: DetDataSample, pred_out_dir: str = '') -> dict:
-        """A prediction as a plain dict, see the class; written to ``pred_out_dir`` as JSON."""
+        """A prediction as a plain dict, see the class; it is also written to ``pred_out_dir`` as JSON."""
         instruction = self.model.parse_instructions([data_sample])[0]
         result = dict(
             img_path=data_sample.get('img_path'),
@@ -253,7 +254,7 @@ class VisionLLMInferencer(DetInferencer):
             found = data_sample.pred_instances
             result |= {key: found[key].tolist() for key in ('bboxes', 'scores', 'labels')}
             result['label_names'] = list(found.label_names)
-            result['tokens'] = _spell(found.class_tokens.tolist(), found.offset_bins.flatten(1).tolist())
+            result['tokens'] = _write_tokens(found.class_tokens.tolist(), found.offset_bins.flatten(1).tolist())
             if instruction.point_names:
                 result['point_names'] = list(instruction.point_names)
             if 'points' in found:
@@ -268,20 +269,20 @@ class VisionLLMInferencer(DetInferencer):
         return result
 
 
-def _kind_of(device: str) -> str:
+def _device_type(device: str) -> str:
     try:
         return torch.device(device).type
     except RuntimeError as error:
         raise ValueError(f"device={device!r} is none, such as 'cpu' or 'cuda:0'") from error
 
 
-def _spell(class_tokens: list[int], offsets: list[list[int]]) -> list[str]:
-    """Answers as the LLM gives them, in added tokens."""
-    return [' '.join([f'<c{k}>', *(f'<p{i}>' for i in said)]) for k, said in zip(class_tokens, offsets, strict=True)]
+def _write_tokens(class_tokens: list[int], offsets: list[list[int]]) -> list[str]:
+    """The added tokens that the LLM predicted, one string per object."""
+    return [' '.join([f'<c{k}>', *(f'<p{i}>' for i in row)]) for k, row in zip(class_tokens, offsets, strict=True)]
 
 
-class _AskedImages(Sequence):
-    """Images with what is asked about them, as mmdet's loader takes them; frames are read one by one."""
+class _ImagesWithInstruction(Sequence):
+    """Images with their instruction, as mmdet's loader takes them; frames are read one by one."""
 
     def __init__(self, images: Sequence[str | np.ndarray], fields: dict) -> None:
         self.images = images
@@ -292,30 +293,30 @@ class _AskedImages(Sequence):
 
     def __getitem__(self, index: int) -> dict:
         image = self.images[index]
-        if image is None:  # videos may say that they have more frames than can be read
+        if image is None:  # the header of a video may state more frames than can be read
             raise IndexError(index)
         return dict(self.fields, **{'img_path' if isinstance(image, str) else 'img': image})
 
 
-class _Counted:
-    """Things that come one by one, of which it is known how many there are."""
+class _SizedIterable:
+    """An iterable with a known length."""
 
-    def __init__(self, things: Iterable, count: int) -> None:
-        self.things = things
+    def __init__(self, items: Iterable, count: int) -> None:
+        self.items = items
         self.count = count
 
     def __iter__(self) -> Iterator:
-        return iter(self.things)
+        return iter(self.items)
 
     def __len__(self) -> int:
         return self.count
 
 
-class _UnlessAsked(BaseTransform):
-    """Applies a transform that writes an instruction to samples that have none."""
+class _UnlessInstructed(BaseTransform):
+    """Applies an instruction transform to samples without an instruction."""
 
-    def __init__(self, write: BaseTransform) -> None:
-        self.write = write
+    def __init__(self, inner: BaseTransform) -> None:
+        self.inner = inner
 
     def transform(self, results: dict) -> dict:
-        return results if 'instruction' in results else self.write(results)
+        return results if 'instruction' in results else self.inner(results)

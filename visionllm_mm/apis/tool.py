@@ -1,8 +1,8 @@
 """VisionLLM as tools of a chat program: InternGPT's ConversationBot, LangChain, any loop that calls tools by name.
 
 InternGPT constructs each tool class with ``device=`` alone and takes from it the methods whose names begin with
-``inference``; their ``name`` and ``description`` tell its language model when to call them. Every method takes one
-string, "image path, request", and returns text or the path of a drawn image.
+``inference``. By their ``name`` and ``description`` its language model chooses them. Every method takes one string,
+"image path, request", and returns text or the path of a rendered image.
 """
 
 import contextlib
@@ -20,8 +20,8 @@ _CHECKOUT = Path(__file__).resolve().parents[2]
 _RELEASED = 'visionllm-tiny_miniscenes-multitask'
 
 
-def _described(name: str, purpose: str, request: str, result: str) -> Callable[[Callable], Callable]:
-    """Gives a method the name and the description by which a language model chooses it."""
+def _with_description(name: str, purpose: str, request: str, result: str) -> Callable[[Callable], Callable]:
+    """Sets the name and the description by which a language model chooses a method."""
 
     def describe(method: Callable) -> Callable:
         method.name = name
@@ -35,16 +35,16 @@ def _described(name: str, purpose: str, request: str, result: str) -> Callable[[
 
 
 class VisionLLMTool:
-    """Looks at images by instruction, for a language model that can call tools.
+    """Answers requests about images, for a language model that can call tools.
 
-    What can't be done is said in the returned text, so that the conversation goes on.
+    Errors are returned as text, so that the conversation goes on.
 
     Args:
         device: such as ``cuda:0``.
-        config: config of the model; None: the released small one's, in a checkout of this project.
-        weights: its weights.
-        out_dir: folder for drawn images.
-        score_thr: what is less sure is neither drawn nor told.
+        config: config of the model; None: that of the released small model, in a checkout of this project.
+        weights: weights of the model; None: those of the released small model.
+        out_dir: folder for rendered images.
+        score_thr: objects with a lower score are left out.
 
     Raises:
         FileNotFoundError: when config or weights are missing.
@@ -67,7 +67,7 @@ class VisionLLMTool:
         self.out_dir = Path(out_dir)
         self.score_thr = score_thr
 
-    @_described(
+    @_with_description(
         'Detect Objects In The Image',
         'to find all objects of some kinds in an image',
         'the names of the kinds',
@@ -75,23 +75,23 @@ class VisionLLMTool:
     )
     def inference_detect(self, inputs: str) -> str:
         """ "image path, star, red circle" -> path of the image with boxes."""
-        return self._draw(
+        return self._render(
             'detect', inputs, lambda path, request, **kwargs: self.model.detect(path, _names(request), **kwargs)
         )
 
-    @_described(
+    @_with_description(
         'Segment Objects In The Image',
-        'the outlines of all objects of some kinds in an image',
+        'the polygons around all objects of some kinds in an image',
         'the names of the kinds',
-        'the path of the image with the outlines',
+        'the path of the image with the polygons',
     )
     def inference_segment(self, inputs: str) -> str:
-        """ "image path, star, red circle" -> path of the image with outlines."""
-        return self._draw(
+        """ "image path, star, red circle" -> path of the image with polygons."""
+        return self._render(
             'segment', inputs, lambda path, request, **kwargs: self.model.segment(path, _names(request), **kwargs)
         )
 
-    @_described(
+    @_with_description(
         'Locate What Is Described',
         'to know where the object that a phrase describes is in an image',
         'the phrase',
@@ -108,34 +108,34 @@ class VisionLLMTool:
 
         return self._try(inputs, locate)
 
-    @_described('Describe The Image', 'to know what is inside an image', '', 'a sentence')
+    @_with_description('Describe The Image', 'to know what is inside an image', '', 'a sentence')
     def inference_caption(self, inputs: str) -> str:
         """ "image path" -> a sentence."""
         return self._try(inputs, lambda path, request: self.model.caption(path)['predictions'][0]['text'])
 
-    @_described(
+    @_with_description(
         'Answer A Question About The Image', 'an answer to a question about an image', 'the question', 'the answer'
     )
     def inference_answer(self, inputs: str) -> str:
         """ "image path, how many stars are there?" -> the answer."""
         return self._try(inputs, lambda path, request: self.model.answer(path, request)['predictions'][0]['text'])
 
-    @_described(
+    @_with_description(
         'Follow A Vision Instruction',
-        'something said in an exact instruction, which has the placeholder <image> and, '
+        'the result of an exact instruction, which has the placeholder <image> and, '
         'for objects, a category set such as {"star": <c0>} and a format such as (c, x1, y1, x2, y2)',
         'the instruction',
-        'words, or the path of the image with what was found',
+        'text, or the path of the image with the objects found',
     )
     def inference_instruction(self, inputs: str) -> str:
-        """ "image path, instruction" -> words, or the path of a drawn image."""
-        return self._draw(
+        """ "image path, instruction" -> text, or the path of a rendered image."""
+        return self._render(
             'instruction', inputs, lambda path, request, **kwargs: self.model(path, instruction=request, **kwargs)
         )
 
-    def _draw(self, task: str, inputs: str, ask: Callable[..., dict]) -> str:
+    def _render(self, task: str, inputs: str, ask: Callable[..., dict]) -> str:
 
-        def drawn(path: str, request: str) -> str:
+        def render(path: str, request: str) -> str:
             result = ask(path, request, return_vis=True, pred_score_thr=self.score_thr)
             if 'text' in result['predictions'][0]:
                 return result['predictions'][0]['text']
@@ -144,12 +144,12 @@ class VisionLLMTool:
             Image.fromarray(result['visualization'][0]).save(out)
             return str(out)
 
-        return self._try(inputs, drawn)
+        return self._try(inputs, render)
 
     def _new_name(self, path: str, task: str) -> str:
-        """A name in InternGPT's form, from which it reads which image is the latest, and of which one it is made."""
+        """A file name in InternGPT's form, from which it reads the latest image and the image that it comes from."""
         number = len(list(self.out_dir.glob('*.png'))) + 1
-        origin = re.sub(r'[^\w-]', '', Path(path).stem.split('_')[0])  # what follows the path in a text is none of it
+        origin = re.sub(r'[^\w-]', '', Path(path).stem.split('_')[0])  # without trailing punctuation of a text
         return f'{uuid.uuid4().hex[:3]}{number:03d}_{origin}_{task}.png'
 
     def _try(self, inputs: str, answer: Callable[[str, str], str]) -> str:
@@ -161,11 +161,11 @@ class VisionLLMTool:
 
 
 def _split(inputs: str) -> tuple[str, str]:
-    """Path and request; a path may hold commas where there is such a file."""
+    """Path and request; the path of an existing file may hold commas."""
     parts = inputs.split(',')
     for count in range(len(parts), 0, -1):
         path = ','.join(parts[:count]).strip().strip('"\'')
-        with contextlib.suppress(OSError):  # a name that is too long for a file is none
+        with contextlib.suppress(OSError):  # a name may be too long for a file
             if Path(path).is_file():
                 return path, ','.join(parts[count:]).strip()
     raise FileNotFoundError(f'no image {parts[0].strip()}')

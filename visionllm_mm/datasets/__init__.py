@@ -1,4 +1,4 @@
-"""What mmdet's data sets and pipelines lack."""
+"""Data sets, transforms and samplers that mmdet lacks."""
 
 from .captions import CaptionDataset
 from .coco_classes import read_class_names

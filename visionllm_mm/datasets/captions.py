@@ -16,18 +16,18 @@ class CaptionDataset(TextDataset):
     """One sample per image, from COCO's ``captions_*.json`` or Karpathy's ``dataset_coco.json``.
 
     (For lists of ``{"image", "caption"}``, as BLIP uses them, mmdet has CocoCaptionDataset.) Samples have
-    ``img_path``, ``img_id`` and ``gt_caption``, all captions of the image. Entries without text are left out, and so
-    are images that have no other; the log says how many.
+    ``img_path``, ``img_id`` and ``gt_caption``, all captions of the image. Captions without text
+    are left out, and so are images without any other caption; the log states how many.
 
     Args:
         args: see :class:`TextDataset`.
-        splits: of Karpathy's file, the splits to take, e.g. ``('train', 'restval')``; None: all.
+        splits: the splits of Karpathy's file to load, e.g. ``('train', 'restval')``; None: all.
         kwargs: see :class:`TextDataset`; ``data_prefix=dict(img=...)`` is the folder of the images. Karpathy's file
             has its own folders (``val2014``) below it.
 
     Raises:
         FileNotFoundError: when the annotation file is missing.
-        ValueError: when it has neither form, or no image of the splits.
+        ValueError: when it has neither format, or no image of the splits.
     """
 
     def __init__(self, *args, splits: Sequence[str] | None = None, **kwargs) -> None:
@@ -42,7 +42,8 @@ class CaptionDataset(TextDataset):
         images = content.get('images', []) if isinstance(content, dict) else []
         if not images:
             raise ValueError(f'{path} is neither a caption file of COCO nor one of Karpathy: it has no images')
-        samples = self._karpathy(images) if 'sentences' in images[0] else self._coco(images, content.get('annotations'))
+        karpathy = 'sentences' in images[0]
+        samples = self._read_karpathy(images) if karpathy else self._read_coco(images, content.get('annotations'))
         for sample in samples:
             sample['gt_caption'] = [text.strip() for text in sample['gt_caption'] if text and text.strip()]
         kept = [sample for sample in samples if sample['gt_caption']]
@@ -55,7 +56,7 @@ class CaptionDataset(TextDataset):
             raise ValueError(f'{path} has no image with a caption' + (f' in {self.splits}' if self.splits else ''))
         return self.with_objects(kept)
 
-    def _karpathy(self, images: list[dict]) -> list[dict]:
+    def _read_karpathy(self, images: list[dict]) -> list[dict]:
         folder = Path(self.data_prefix.get('img', ''))
         return [
             dict(
@@ -67,7 +68,7 @@ class CaptionDataset(TextDataset):
             if self.splits is None or image['split'] in self.splits
         ]
 
-    def _coco(self, images: list[dict], annotations: list[dict] | None) -> list[dict]:
+    def _read_coco(self, images: list[dict], annotations: list[dict] | None) -> list[dict]:
         if self.splits is not None:
             raise ValueError(f"splits={self.splits} are Karpathy's, but {self.ann_file} is a file of COCO")
         if annotations is None:

@@ -8,23 +8,23 @@ from torch.utils.data import Dataset
 
 
 def plain_datasets(dataset: Dataset) -> Iterator[Dataset]:
-    """The data sets that a ConcatDataset, a RepeatDataset or the like is made of, at any depth; else the one given."""
-    inner = getattr(dataset, 'datasets', None) or [part for part in [getattr(dataset, 'dataset', None)] if part]
-    if not inner:
+    """The data sets inside a ConcatDataset, a RepeatDataset or the like, at any depth; else the data set itself."""
+    parts = getattr(dataset, 'datasets', None) or [part for part in [getattr(dataset, 'dataset', None)] if part]
+    if not parts:
         yield dataset
-    for part in inner:
+    for part in parts:
         yield from plain_datasets(part)
 
 
 def read_class_names(ann_file: str | Path) -> tuple[str, ...]:
-    """Names of the categories of a COCO-format file, in the order in which mmdet numbers them.
+    """Category names of a COCO-format file, in the order in which mmdet numbers them.
 
     Args:
         ann_file: path of the file.
 
     Raises:
         FileNotFoundError: when there is no such file.
-        ValueError: when the file is no COCO-format JSON, or lists no category or one name twice.
+        ValueError: when the file is no COCO-format JSON, lists no category, or lists a name twice.
     """
     path = Path(ann_file)
     if not path.is_file():
@@ -44,18 +44,18 @@ def read_class_names(ann_file: str | Path) -> tuple[str, ...]:
 
 
 def has_class_names(dataset: Dataset) -> bool:
-    """Whether a data set, not a wrapped one, has class names and a JSON file to compare them with."""
+    """Whether a data set that wraps no other has class names and a JSON file to compare them with."""
     return str(getattr(dataset, 'ann_file', '')).endswith('.json') and 'classes' in dataset.metainfo
 
 
 def compare_class_names(dataset: Dataset) -> None:
-    """Compares the class names of COCO-format data sets, wrapped ones as well, with their annotation files.
+    """Compares the class names of COCO-format data sets, also of wrapped ones, with their annotation files.
 
     Args:
-        dataset: a data set; those of other formats are passed over.
+        dataset: a data set; other formats are skipped.
 
     Raises:
-        ValueError: when names are not in the file, or stand in another order.
+        ValueError: when names are not in the file, or are in another order.
     """
     for part in filter(has_class_names, plain_datasets(dataset)):
         names, in_file = list(part.metainfo['classes']), list(read_class_names(part.ann_file))

@@ -13,24 +13,24 @@ IMAGE_MARK = '<image>'
 
 @DATASETS.register_module()
 class ConversationDataset(TextDataset):
-    """Conversations: while training one sample each, in ``test_mode`` one per answer, with what was said before it.
+    """Conversations: one sample each while training; in ``test_mode`` one per answer, with the turns before it.
 
     The annotation file is a list of ``{"id", "image", "conversations": [{"from": "human", "value": "<image>\\n..."},
     {"from": "gpt", "value": "..."}, ...]}``; ``question_types``, one per answer, is optional.
 
-    Samples have ``img_path``, ``img_id`` (position of the conversation), the first ``question``, its ``history``: the
-    file's turns from its answer to the question asked now, (answer, question, ...), empty for the first; ``gt_caption``
-    ([answer]), ``question_type`` ('' where the file names none) and ``turn`` (0 for the first question).
+    Samples have ``img_path``, ``img_id`` (position of the conversation), the first ``question``, its ``history`` (the
+    file's turns from the first answer to the current question: (answer, question, ...), empty for the first question),
+    ``gt_caption`` ([answer]), ``question_type`` ('' where the file names none) and ``turn`` (0 for the first question).
 
     Args:
         args: see :class:`TextDataset`.
-        max_bad: how many bad conversations are left out, with a line in the log, before one is an error.
+        max_bad: number of invalid conversations that are left out, with a line in the log; one more is an error.
         kwargs: see :class:`TextDataset`.
 
     Raises:
         FileNotFoundError: when the annotation file is missing.
         ValueError: when a conversation has no image, no or more than one ``<image>``, an empty question or answer,
-            speakers that do not take turns, or another number of question types than of answers; the message names it.
+            speakers that do not take turns, or not as many question types as answers; the message names it.
     """
 
     def __init__(self, *args, max_bad: int = 0, **kwargs) -> None:
@@ -44,7 +44,7 @@ class ConversationDataset(TextDataset):
         samples, bad = [], []
         for number, entry in enumerate(json.loads(path.read_text())):
             try:
-                samples += self._turns(entry, number)
+                samples += self._make_samples(entry, number)
             except ValueError as error:
                 bad.append(str(error))
                 if len(bad) > self.max_bad:
@@ -53,7 +53,7 @@ class ConversationDataset(TextDataset):
             print_log(f'{path}: {len(bad)} bad conversations are left out; the first: {bad[0]}', logger='current')
         return self.with_objects(samples)
 
-    def _turns(self, entry: dict, number: int) -> list[dict]:
+    def _make_samples(self, entry: dict, number: int) -> list[dict]:
         name = entry.get('id', number)
         missing = [key for key in ('image', 'conversations') if key not in entry]
         if missing:
@@ -68,22 +68,22 @@ class ConversationDataset(TextDataset):
         marks = sum(turn['value'].count(IMAGE_MARK) for turn in turns)
         if marks != 1:
             raise ValueError(f'conversation {name!r} must hold {IMAGE_MARK} once, not {marks} times')
-        said = [turn['value'].replace(IMAGE_MARK, ' ').strip() for turn in turns]
-        if not all(said):
-            raise ValueError(f'conversation {name!r}: turn {said.index("")} is empty')
-        types = entry.get('question_types', [''] * (len(said) // 2))
-        if len(types) != len(said) // 2:
+        texts = [turn['value'].replace(IMAGE_MARK, ' ').strip() for turn in turns]
+        if not all(texts):
+            raise ValueError(f'conversation {name!r}: turn {texts.index("")} is empty')
+        types = entry.get('question_types', [''] * (len(texts) // 2))
+        if len(types) != len(texts) // 2:
             raise ValueError(
-                f'conversation {name!r} has {len(said) // 2} answers, but {len(types)} question_types: {types}'
+                f'conversation {name!r} has {len(texts) // 2} answers, but {len(types)} question_types: {types}'
             )
         image = str(Path(self.data_prefix.get('img', '')) / entry['image'])
         samples = [
             dict(
                 img_path=image,
                 img_id=number,
-                question=said[0],
-                history=tuple(said[1 : 2 * i + 1]),
-                gt_caption=[said[2 * i + 1]],
+                question=texts[0],
+                history=tuple(texts[1 : 2 * i + 1]),
+                gt_caption=[texts[2 * i + 1]],
                 question_type=kind,
                 turn=i,
             )

@@ -1,4 +1,4 @@
-"""COCO's keypoints, which mmdet's CocoDataset leaves out."""
+"""COCO's keypoints, which mmdet's CocoDataset does not load."""
 
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -8,18 +8,18 @@ from mmdet.registry import DATASETS, TRANSFORMS
 
 @DATASETS.register_module()
 class KeypointCocoDataset(CocoDataset):
-    """CocoDataset whose instances also have ``keypoints``, x, y and visibility of every point one after the other.
+    """CocoDataset whose instances also have ``keypoints``: x, y and visibility of every point, as a flat list.
 
     Raises:
-        ValueError: when an annotation has no keypoints; the message names it.
+        ValueError: when an annotation has no keypoints; the message names the annotation.
     """
 
     def parse_data_info(self, raw_data_info: dict) -> dict:
         info = super().parse_data_info(dict(raw_data_info, raw_ann_info=[]))
         for annotation in raw_data_info['raw_ann_info']:
-            # One at a time, as CocoDataset passes over some annotations.
-            alone = super().parse_data_info(dict(raw_data_info, raw_ann_info=[annotation]))
-            for instance in alone['instances']:
+            # One at a time, because CocoDataset skips some annotations.
+            parsed = super().parse_data_info(dict(raw_data_info, raw_ann_info=[annotation]))
+            for instance in parsed['instances']:
                 if 'keypoints' not in annotation:
                     raise ValueError(f'annotation {annotation.get("id")} of {self.ann_file} has no keypoints')
                 info['instances'].append(instance | dict(keypoints=annotation['keypoints']))
@@ -30,10 +30,10 @@ class KeypointCocoDataset(CocoDataset):
 class LoadKeypoints(BaseTransform):
     """Adds ``gt_keypoints`` (K, P, 3) float64, px of the image file, from the instances of KeypointCocoDataset.
 
-    Also ``gt_instances_ids``, their numbers, of which RandomCrop keeps those of the boxes that it keeps.
+    Also adds ``gt_instances_ids``, the indices of the instances; RandomCrop keeps those of the boxes that it keeps.
 
     Args:
-        num_points: P, for images without objects.
+        num_points: P of images without objects.
     """
 
     def __init__(self, num_points: int) -> None:

@@ -1,11 +1,11 @@
-"""Finds out which files of a config are missing before hours are spent, and says where to get them (docs/data.md)."""
+"""Checks before a run which files of a config are missing, and states where to get them (docs/data.md)."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
 
 _COCO = 'https://cocodataset.org/#download'
-# The first pattern that the end of the path matches.
+# Pattern of the end of a path -> source of the file; the first match counts.
 SOURCES = (
     ('annotations/*_norefcoco.json', 'python tools/remove_refcoco_images.py writes it'),
     ('annotations/instances_*2017.json', f'from annotations_trainval2017.zip of {_COCO}'),
@@ -29,13 +29,13 @@ def check_files(*parts) -> None:
     """Looks for the annotation files and image folders that parts of a config name.
 
     Args:
-        parts: dataloaders, evaluators or whatever holds them; None is passed over. Of every data set in it the
-            ``ann_file`` and the folders in ``data_prefix`` are looked for, of every metric the ``ann_file``. Other
-            storage than files (``backend_args``, addresses) is not looked into.
+        parts: dataloaders, evaluators or parts that contain them; None is skipped. Checked are the ``ann_file`` of
+            every data set and metric, and the folders in ``data_prefix`` of every data set. Storage other than files
+            (``backend_args``, URLs) is not checked.
 
     Raises:
         FileNotFoundError: when some are missing, or folders empty. The message lists all of them and
-            says where to get each.
+            states where to get each.
     """
     missing = [
         path
@@ -47,13 +47,13 @@ def check_files(*parts) -> None:
 
 
 def describe_missing(paths: Iterable[Path]) -> str:
-    """What is missing and where to get it, one line per path."""
+    """The missing files and where to get them, one line per path."""
     lines = [f'{path} is {"empty" if path.exists() else "missing"}{where_to_get(path)}' for path in paths]
     return '\n  '.join(['the data is not complete (docs/data.md shows the layout):', *lines])
 
 
 def where_to_get(path: Path) -> str:
-    """': ' and the source of a file or folder of known data, else nothing."""
+    """The source of a known file or folder, after ': '; else an empty string."""
     for pattern, source in SOURCES:
         if fnmatch(path.as_posix(), f'*/{pattern}') or fnmatch(path.as_posix(), pattern):
             return f': {source}'
@@ -63,7 +63,7 @@ def where_to_get(path: Path) -> str:
 def named_files(part, outer_root: str = '') -> Iterator[Path]:
     """Annotation files and folders that parts of a config name.
 
-    Files of ``objects`` lie in the folder of the data set that they are given to.
+    Files of ``objects`` are in the ``data_root`` of the data set that ``objects`` belongs to.
     """
     if isinstance(part, Mapping):
         root = part.get('data_root') or outer_root

@@ -1,4 +1,4 @@
-"""Data sets of texts about images, some of whose objects may be known (paper, section 4.1)."""
+"""Data sets of texts about images; the objects of the images may be annotated (paper, section 4.1)."""
 
 from pathlib import Path
 
@@ -12,13 +12,13 @@ MIN_IOU = 0.5
 
 
 def add_known_objects(samples: list[dict], objects: dict, data_root: str | None) -> None:
-    """Adds ``instances``, ``img_shape`` and ``object_names``, the names of their labels, to samples, in place.
+    """Adds ``instances``, ``img_shape`` and ``object_names`` (the names of their labels) to samples, in place.
 
     Args:
-        samples: each with an ``img_path``; images are told apart by the name of their file.
-        objects: arguments of mmdet's CocoDataset, whose file says what objects the images show (``ann_file``,
-            ``metainfo``).
-        data_root: of that file.
+        samples: each with an ``img_path``; images are identified by their file names.
+        objects: arguments of mmdet's CocoDataset (``ann_file``, ``metainfo``) for the file in which the objects of the
+            images are annotated.
+        data_root: folder of that file.
 
     Raises:
         ValueError: when an image is not in the file of objects.
@@ -40,14 +40,14 @@ def add_known_objects(samples: list[dict], objects: dict, data_root: str | None)
 
 
 class TextDataset(BaseDataset):
-    """Base of data sets of texts about images, some of whose objects may be known.
+    """Base class of data sets of texts about images; the objects of the images may be annotated.
 
     Args:
         args: of mmengine's BaseDataset.
-        objects: arguments of mmdet's CocoDataset, whose file says what objects the images show (``ann_file``,
-            ``metainfo``; ``data_root`` is this set's own). Samples then have ``instances`` and ``object_names``, the
-            names of their labels. They teach what the image tokens should describe; the texts say nothing of places.
-            None: nothing is known.
+        objects: arguments of mmdet's CocoDataset (``ann_file``, ``metainfo``; ``data_root`` is this set's own) for the
+            file in which the objects of the images are annotated. Samples then have ``instances`` and ``object_names``
+            (the names of their labels), which are targets of the image tokens. The texts give no such targets.
+            None: no annotations.
         kwargs: of mmengine's BaseDataset.
 
     Raises:
@@ -59,7 +59,7 @@ class TextDataset(BaseDataset):
         super().__init__(*args, **kwargs)
 
     def with_objects(self, samples: list[dict]) -> list[dict]:
-        """Adds what is known of their objects to samples with an ``img_path``."""
+        """Adds annotated objects, where there are any, to samples with an ``img_path``."""
         if self.objects is not None:
             add_known_objects(samples, self.objects, self.data_root)
         return samples
@@ -67,11 +67,10 @@ class TextDataset(BaseDataset):
 
 @DATASETS.register_module()
 class ReferringExpressionDataset(MDETRStyleRefCocoDataset):
-    """mmdet's MDETR-style RefCOCO data set whose samples also know the objects that are not described.
+    """mmdet's MDETR-style RefCOCO data set, with annotations of the objects that an expression does not describe.
 
-    Samples have all known objects as ``instances``, with ``object_names``, the names of their labels, and
-    ``described``, a tuple of bools: which of them the expression means. What an expression does not mean teaches as
-    much as what it does.
+    Samples have all annotated objects as ``instances``, with ``object_names`` (the names of their labels) and
+    ``described``, a tuple of bools: which objects the expression describes. The other objects are negative examples.
 
     Args:
         args: of mmdet's BaseDetDataset.
@@ -89,14 +88,15 @@ class ReferringExpressionDataset(MDETRStyleRefCocoDataset):
 
     def load_data_list(self) -> list[dict]:
         samples = super().load_data_list()
-        meant = [[instance['bbox'] for instance in sample['instances']] for sample in samples]
+        described_boxes = [[instance['bbox'] for instance in sample['instances']] for sample in samples]
         add_known_objects(samples, self.objects, self.data_root)
-        for sample, boxes in zip(samples, meant, strict=True):
-            sample['described'] = self._find(boxes, sample)
+        for sample, boxes in zip(samples, described_boxes, strict=True):
+            sample['described'] = self._match(boxes, sample)
         return samples
 
     @staticmethod
-    def _find(boxes: list, sample: dict) -> tuple[bool, ...]:
+    def _match(boxes: list, sample: dict) -> tuple[bool, ...]:
+        """Which annotated objects the described boxes belong to."""
         known = np.array([instance['bbox'] for instance in sample['instances']], dtype=np.float32).reshape(-1, 4)
         described = np.zeros(len(known), dtype=bool)
         for box in boxes:

@@ -1,4 +1,4 @@
-"""A pipeline for evaluations, which a sample that can't be loaded does not stop."""
+"""A pipeline for evaluations that goes on when a sample can't be loaded."""
 
 import traceback
 
@@ -12,10 +12,10 @@ _SIZE = 32
 
 
 class TolerantPipeline(Compose):
-    """The pipeline of a data set; where a transform fails, the sample says so in ``failure`` instead of raising.
+    """The pipeline of a data set; where a transform fails, it returns a sample with the key ``failure``.
 
-    Such a sample has a small black image and the keys that PackInstructionInputs packs, as far as they are known;
-    the loops answer it with nothing and report the failure, see :class:`TolerantValLoop`.
+    Such a sample has a small black image and the keys that PackInstructionInputs packs, as far as they are known. The
+    loops give it an empty prediction and report the failure, see :class:`TolerantValLoop`.
     """
 
     def __init__(self, pipeline: Compose) -> None:
@@ -26,9 +26,9 @@ class TolerantPipeline(Compose):
             packed = super().__call__(data)
             if packed is None:
                 raise ValueError('a transform of the pipeline returned None')
-        except Exception as error:  # whatever a file or an annotation may cause
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            packed = self._pack(data, f'{type(error).__name__}: {error} ({place.filename}:{place.lineno})')
+        except Exception as error:  # files and annotations may cause any error
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            packed = self._pack(data, f'{type(error).__name__}: {error} ({frame.filename}:{frame.lineno})')
         return packed
 
     @staticmethod

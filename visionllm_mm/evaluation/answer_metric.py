@@ -13,8 +13,8 @@ from .caption_metric import tokenize_simply
 class AnswerMetric(BaseMetric):
     """Share of questions whose ``pred_text`` is one of the answers in ``gt_caption``.
 
-    In all, per ``question_type``, and of the first questions alone (``turn`` 0), which no earlier answer can help. Case
-    and punctuation do not count. An empty answer is wrong.
+    Overall, per ``question_type``, and for the first questions alone (``turn`` 0), which follow no earlier answer. Case
+    and punctuation do not count. An empty text is wrong.
     """
 
     default_prefix = 'vqa'
@@ -22,15 +22,15 @@ class AnswerMetric(BaseMetric):
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         for sample in data_samples:
             answer = tokenize_simply(sample['pred_text'])
-            right = bool(answer) and answer in {tokenize_simply(text) for text in sample['gt_caption']}
-            self.results.append((sample.get('question_type', ''), sample.get('turn'), right))
+            correct = bool(answer) and answer in {tokenize_simply(text) for text in sample['gt_caption']}
+            self.results.append((sample.get('question_type', ''), sample.get('turn'), correct))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        right = defaultdict(list)
+        hits = defaultdict(list)
         for kind, turn, hit in results:
-            right['accuracy'].append(hit)
+            hits['accuracy'].append(hit)
             if turn == 0:
-                right['first_turn_accuracy'].append(hit)
+                hits['first_turn_accuracy'].append(hit)
             if kind:
-                right[f'{kind}_accuracy'].append(hit)
-        return {name: sum(hits) / len(hits) for name, hits in right.items()}
+                hits[f'{kind}_accuracy'].append(hit)
+        return {name: sum(values) / len(values) for name, values in hits.items()}

@@ -13,7 +13,7 @@ from mmengine.logging import print_log
 
 
 def tokenize_simply(text: str) -> str:
-    """Lower case, words and numbers only, of any script; for most captions what COCO's PTB tokenizer makes of them."""
+    """Words and numbers in lower case, in any script; for most captions the same as COCO's PTB tokenizer."""
     return ' '.join(re.findall(r"[^\W_]+(?:['-][^\W_]+)*", text.lower()))
 
 
@@ -21,17 +21,17 @@ def tokenize_simply(text: str) -> str:
 class CaptionMetric(BaseMetric):
     """BLEU-1 .. BLEU-4 and CIDEr of ``pred_text`` against all captions in ``gt_caption``.
 
-    Unlike mmdet's COCOCaptionMetric it can do without Java. Its results are named after the tokenizer where that is not
-    COCO's: ``CIDEr`` with Java, ``CIDEr (simple tokenizer)`` without. Images without a caption to compare with are left
-    out, and the log says how many.
+    Unlike mmdet's COCOCaptionMetric it also works without Java. The names of its results state the tokenizer where it
+    is not COCO's: ``CIDEr`` with Java, ``CIDEr (simple tokenizer)`` without. Images without a reference caption are
+    left out, and the log states how many.
 
     Args:
         tokenizer: ``ptb`` (COCO's; needs Java), ``simple``, or ``auto``: ptb where there is Java.
-        kwargs: of mmengine's BaseMetric.
+        kwargs: see mmengine's BaseMetric.
 
     Raises:
-        RuntimeError: when ``ptb`` is asked for and there is no Java.
-        ValueError: for an unknown tokenizer, or when no image has a caption to compare with.
+        RuntimeError: for ``ptb`` without Java.
+        ValueError: for an unknown tokenizer, or when no image has a reference caption.
     """
 
     default_prefix = 'caption'
@@ -44,7 +44,7 @@ class CaptionMetric(BaseMetric):
         if tokenizer == 'ptb' and not has_java:
             raise RuntimeError(
                 "COCO's tokenizer needs Java, which is not on the PATH: install a Java runtime, or set "
-                "tokenizer='simple' (its results are labelled so)"
+                "tokenizer='simple' (the names of its results state it)"
             )
         self.tokenizer = 'ptb' if has_java and tokenizer == 'auto' else tokenizer.replace('auto', 'simple')
 

@@ -1,4 +1,4 @@
-"""AP of groups of classes, such as those seen in training and those not."""
+"""AP of groups of classes, such as classes seen and not seen in training."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,9 +12,9 @@ class ClassGroupsMetric(CocoMetric):
     """mmdet's CocoMetric, and the mean AP of groups of classes: ``bbox_mAP_<group>`` (of the last of its metrics).
 
     Args:
-        args: of CocoMetric.
+        args: see mmdet's CocoMetric.
         groups: class names by group. Classes without an annotated object do not count.
-        kwargs: of CocoMetric.
+        kwargs: see mmdet's CocoMetric.
 
     Raises:
         ValueError: when a group names a class that the data set lacks.

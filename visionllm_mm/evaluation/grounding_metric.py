@@ -12,19 +12,19 @@ from pycocotools.coco import COCO
 
 @METRICS.register_module()
 class GroundingMetric(BaseMetric):
-    """Share of expressions whose best-scored box overlaps the true box, in all and per group of expressions.
+    """Share of expressions whose highest-scored box overlaps the true box, overall and per group of expressions.
 
     Unlike mmdet's RefExpMetric it takes predictions in any order, images without predictions (a miss), and
-    expressions without a true box (right when no prediction reaches ``score_thr``). A sample that could not be
-    answered, with a ``failure``, is a miss in any case.
+    expressions without a true box (correct when no prediction reaches ``score_thr``). A sample with the key
+    ``failure``, which could not be loaded or predicted, is always a miss.
 
     Args:
         ann_file: MDETR-style annotations.
-        iou_thr: overlap of a hit.
+        iou_thr: lowest IoU of a hit.
         group_key: field of the image entries that names the group, e.g. ``dataset_name``; images without it count in
             the total alone.
-        score_thr: score of a prediction that counts where there is nothing to find, in [0, 1].
-        kwargs: of mmengine's BaseMetric.
+        score_thr: lowest score of a prediction that counts where there is no true box, in [0, 1].
+        kwargs: see mmengine's BaseMetric.
     """
 
     default_prefix = 'grounding'

@@ -19,7 +19,7 @@ class KeypointMetric(BaseMetric):
         ann_file: COCO-format annotations with keypoints.
         sigmas: falloff of the similarity per point; one number: the same for all points. (COCO's person sigmas run from
             0.025 for the eyes to 0.107 for the hips.)
-        kwargs: of mmengine's BaseMetric.
+        kwargs: see mmengine's BaseMetric.
     """
 
     default_prefix = 'keypoints'
@@ -51,10 +51,10 @@ class KeypointMetric(BaseMetric):
                 image_id=image_id,
                 category_id=categories[label],
                 score=float(score),
-                keypoints=np.column_stack([outline, np.ones(len(outline))]).ravel().tolist(),
+                keypoints=np.column_stack([keypoints, np.ones(len(keypoints))]).ravel().tolist(),
             )
             for image_id, points, scores, labels in results
-            for outline, score, label in zip(points, scores, labels, strict=True)
+            for keypoints, score, label in zip(points, scores, labels, strict=True)
         ]
         if not entries:
             return dict(AP=0.0, AP50=0.0, AP75=0.0)

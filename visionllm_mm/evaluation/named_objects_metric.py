@@ -1,4 +1,4 @@
-"""Whether captions name all objects rightly."""
+"""Share of captions that name all annotated objects."""
 
 import re
 from collections import Counter
@@ -13,14 +13,14 @@ _NUMBERS = ('no', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight'
 
 @METRICS.register_module()
 class NamedObjectsMetric(BaseMetric):
-    """Share of captions in ``pred_text`` that name all annotated objects, each as often as it is there, and no others.
+    """Share of captions in ``pred_text`` that name all annotated objects, with the right counts, and no others.
 
-    ``a red star``, ``two red stars`` and ``2 red stars`` are read; order and other words do not count. A sample that
-    could not be answered, with a ``failure``, is a miss in any case.
+    ``a red star``, ``two red stars`` and ``2 red stars`` are counted; order and other words are ignored. A sample with
+    the key ``failure``, which could not be loaded or predicted, is always a miss.
 
     Args:
         ann_file: COCO-format annotations; categories such as ``red star`` are the names.
-        kwargs: of mmengine's BaseMetric.
+        kwargs: see mmengine's BaseMetric.
     """
 
     default_prefix = 'caption'
@@ -37,11 +37,11 @@ class NamedObjectsMetric(BaseMetric):
         self.results += [(sample['img_id'], sample['pred_text'], 'failure' in sample) for sample in data_samples]
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        right = [
+        hits = [
             not failed and self.count_named(text) == self._count_annotated(image_id)
             for image_id, text, failed in results
         ]
-        return dict(all_objects_named=sum(right) / len(right))
+        return dict(all_objects_named=sum(hits) / len(hits))
 
     def count_named(self, text: str) -> Counter:
         """How many objects of each name a text mentions."""

@@ -11,7 +11,7 @@ from .vocabulary import IMAGE_PLACEHOLDER, Vocabulary
 
 
 def check_class_names(class_names: Sequence[str], num_class_tokens: int) -> None:
-    """Refuses class sets that can't be asked for.
+    """Checks that an instruction can ask for a class set.
 
     Args:
         class_names: the set.
@@ -19,7 +19,7 @@ def check_class_names(class_names: Sequence[str], num_class_tokens: int) -> None
 
     Raises:
         TypeError: when a name is not a string.
-        ValueError: when the set or a name is empty, a name holds a token of ours or is listed twice, or there are more
+        ValueError: when the set or a name is empty, a name holds an added token or is listed twice, or there are more
             names than class tokens.
     """
     if not class_names:
@@ -34,15 +34,15 @@ def check_class_names(class_names: Sequence[str], num_class_tokens: int) -> None
 
 
 def check_names(names: Sequence[str], what: str) -> None:
-    """Refuses names that can't stand in an instruction.
+    """Checks that names can be written into an instruction.
 
     Args:
-        names: any number of them.
+        names: names of classes or points.
         what: how the message calls them, such as ``class names``.
 
     Raises:
-        TypeError: when one is not a string, or all are one string.
-        ValueError: when one is blank, holds a token of ours or is listed twice.
+        TypeError: when one is not a string, or ``names`` itself is a string.
+        ValueError: when one is blank, holds an added token or is listed twice.
     """
     if isinstance(names, str):
         raise TypeError(f'{what} must be a list of strings, got the string {names!r}: put it in a list')
@@ -67,16 +67,16 @@ def write_class_set(class_names: Sequence[str]) -> str:
 
 
 def write_tokens(output_format: Sequence[str]) -> list[str]:
-    """What an instruction writes for each token of an output format: ``['c', 'x1', 'y1', ...]``."""
+    """Each token of an output format as an instruction writes it: ``['c', 'x1', 'y1', ...]``."""
     return ['c' if token == '<cls>' else token.strip('<>') for token in output_format]
 
 
 def write_format(output_format: Sequence[str]) -> str:
-    """An output format as an instruction spells it: ``(c, x1, y1, x2, y2)``, ``(c, x1, y1, ..., x8, y8)``."""
-    words = write_tokens(output_format)
-    if len(words) > 7:
-        words[3:-2] = ['...']
-    return '(' + ', '.join(words) + ')'
+    """An output format as an instruction writes it: ``(c, x1, y1, x2, y2)``, ``(c, x1, y1, ..., x8, y8)``."""
+    tokens = write_tokens(output_format)
+    if len(tokens) > 7:
+        tokens[3:-2] = ['...']
+    return '(' + ', '.join(tokens) + ')'
 
 
 def build_instruction(
@@ -86,7 +86,7 @@ def build_instruction(
     vocabulary: Vocabulary,
     point_names: Sequence[str] | None = None,
 ) -> str:
-    """Fills a template.
+    """Fills in a template.
 
     Args:
         template: text with the placeholders ``<image>``, ``<class>``, ``<range>`` and ``<format>``, each once, and
@@ -94,20 +94,20 @@ def build_instruction(
         class_names: the category set, in the order of its class tokens.
         output_format: tokens such as ``('<cls>', '<x1>', '<y1>', '<x2>', '<y2>')``.
         vocabulary: gives the range and the number of class tokens.
-        point_names: names of the format's points, in order; None: points of an outline or a box.
+        point_names: names of the format's points, in order; None: points of a polygon or a box.
 
     Raises:
         TypeError, ValueError: see :func:`check_class_names`; also when a placeholder is missing or repeated, or there
             are not as many names as points.
     """
     check_class_names(class_names, vocabulary.num_classes)
-    named = [] if point_names is None else ['<points>']
-    if named and len(point_names) != (len(output_format) - 1) // 2:
+    point_placeholder = [] if point_names is None else ['<points>']
+    if point_placeholder and len(point_names) != (len(output_format) - 1) // 2:
         raise ValueError(
             f'the format {write_format(output_format)} has {(len(output_format) - 1) // 2} points, but '
             f'{len(point_names)} names are given: {list(point_names)}'
         )
-    for placeholder in (IMAGE_PLACEHOLDER, '<class>', '<range>', '<format>', *named):
+    for placeholder in (IMAGE_PLACEHOLDER, '<class>', '<range>', '<format>', *point_placeholder):
         if template.count(placeholder) != 1:
             raise ValueError(
                 f'the template must hold {placeholder} once, not {template.count(placeholder)} times: {template!r}'
@@ -115,18 +115,18 @@ def build_instruction(
     # Names go in last: a class may be called "<range>".
     text = template.replace('<range>', str(vocabulary.coord_range)).replace('<format>', write_format(output_format))
     before, after = text.split('<class>')
-    if named:
+    if point_placeholder:
         written = json.dumps(list(point_names), ensure_ascii=False)
         before, after = before.replace('<points>', written), after.replace('<points>', written)
     return before + write_class_set(class_names) + after
 
 
 def build_text_instruction(template: str, question: str | None = None) -> str:
-    """Fills a template that asks for words.
+    """Fills in a template that asks for text.
 
     Args:
-        template: text with the placeholder ``<image>`` and, where a question is asked, ``<question>``, each once.
-        question: the question, with what was said before where it is part of a conversation.
+        template: text with the placeholder ``<image>`` and, where there is a question, ``<question>``, each once.
+        question: the question; in a conversation the first one.
 
     Raises:
         ValueError: when a placeholder is missing or repeated, or the question is blank or holds ``<image>``.
@@ -140,7 +140,7 @@ def build_text_instruction(template: str, question: str | None = None) -> str:
         raise ValueError('the question is empty: ask something')
     if IMAGE_PLACEHOLDER in question:
         raise ValueError(
-            f'the question must not hold {IMAGE_PLACEHOLDER}, the template says where it goes: {question!r}'
+            f'the question must not hold {IMAGE_PLACEHOLDER}, the template states where it goes: {question!r}'
         )
     return template.replace('<question>', question.strip())
 
@@ -148,11 +148,11 @@ def build_text_instruction(template: str, question: str | None = None) -> str:
 def sample_class_set(
     num_classes: int, present: Sequence[int], rng: np.random.RandomState, *, subset_prob: float, max_classes: int
 ) -> list[int]:
-    """Draws the category set of one training image: a random subset in random order (paper, section 4.1).
+    """Samples the category set of one training image: a random subset in random order (paper, section 4.1).
 
     Args:
         num_classes: number of classes of the data set.
-        present: class indices that the image shows; they are favoured when not all classes fit into the set.
+        present: class indices that the image shows; they are favored when not all classes fit into the set.
         rng: source of randomness.
         subset_prob: probability in [0, 1] of a random subset of random size, whatever the image shows; else all classes
             are listed or, of more than ``max_classes``, those that the image shows and others.

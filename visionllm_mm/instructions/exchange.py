@@ -1,4 +1,4 @@
-"""Exchanging words in texts about images."""
+"""Exchange of words in texts about images."""
 
 import re
 from collections.abc import Mapping
@@ -6,27 +6,28 @@ from functools import lru_cache
 
 
 def exchange_words(text: str, words: Mapping[str, str]) -> str:
-    """Puts other words in the place of some, all at once, and mends the articles: "a red star" -> "an orange star".
+    """Replaces words, all at once, and corrects the articles: "a red star" -> "an orange star".
 
     Args:
-        text: in English; what is exchanged are whole words, at the beginning of a sentence, too.
-        words: word -> what stands in its place, in lower case.
+        text: English text; only whole words are replaced, capitalized ones included.
+        words: word -> its replacement, both in lower case.
     """
     if not words:
         return text
-    changed = _any_of(tuple(words)).sub(lambda found: _like(words[found[0].lower()], found[0]), text)
+    changed = _pattern_of(tuple(words)).sub(lambda match: _capitalize_like(words[match[0].lower()], match[0]), text)
     if changed == text:
         return text
     return re.sub(
-        r'\b([Aa])n? (?=([A-Za-z]))', lambda found: found[1] + ('n ' if found[2] in 'aeiouAEIOU' else ' '), changed
+        r'\b([Aa])n? (?=([A-Za-z]))', lambda match: match[1] + ('n ' if match[2] in 'aeiouAEIOU' else ' '), changed
     )
 
 
-def _like(word: str, model: str) -> str:
-    """Begins with a capital where the model does."""
-    return word.capitalize() if model[0].isupper() else word
+def _capitalize_like(word: str, original: str) -> str:
+    """The word, with a capital letter first where the original has one."""
+    return word.capitalize() if original[0].isupper() else word
 
 
 @lru_cache
-def _any_of(words: tuple[str, ...]) -> re.Pattern:
+def _pattern_of(words: tuple[str, ...]) -> re.Pattern:
+    """A pattern that matches any of the words."""
     return re.compile(r'\b(' + '|'.join(map(re.escape, words)) + r')\b', re.IGNORECASE)

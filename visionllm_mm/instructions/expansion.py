@@ -1,4 +1,4 @@
-"""More templates from an instruction-tuned LLM, self-instruct style (paper, section 3.2), and files of templates."""
+"""Expands templates with an instruction-tuned LLM, as self-instruct does (paper, section 3.2); loads template files."""
 
 import json
 import re
@@ -25,28 +25,28 @@ _VOCABULARY = Vocabulary()
 
 
 def check_template(template: str, task: str) -> None:
-    """Refuses templates that can't be filled in or would not be read as what they ask for.
+    """Checks that a template can be filled in and that the parser reads it as its task.
 
     Args:
-        template: the wording.
-        task: what it asks for, a key of ``PLACEHOLDERS``.
+        template: the template.
+        task: its task, a key of ``PLACEHOLDERS``.
 
     Raises:
-        ValueError: when placeholders are missing, repeated or strange, or the filled-in text is read otherwise.
+        ValueError: when placeholders are missing, repeated or unknown, or the parser reads another output.
     """
     found = sorted(re.findall(r'<[^<>\s]*>', template))
     if found != sorted(PLACEHOLDERS[task]):
         raise ValueError(
             f'a template for {task} needs {" ".join(PLACEHOLDERS[task])} once each, got {" ".join(found)}: {template!r}'
         )
-    # More than one way to fill it in: a template may spell out a format or a range that fits one of them.
+    # The template is filled in twice: it may itself contain a format or a range that agrees with one of the two.
     for number, vocabulary in ((2, _VOCABULARY), (3, replace(_VOCABULARY, coord_range=37))):
         if '<class>' in found:
             points = ('top', 'left', 'right')[:number] if '<points>' in found else None
             text = build_instruction(template, ['a', 'b'], point_format(number), vocabulary, points)
             expected = (number, ('a', 'b'), points or (), vocabulary.coord_range)
         else:
-            # Not every question has its mark.
+            # Not every question ends with a question mark.
             question = {2: 'Is it red?', 3: 'The colors of all stars.'}[number] if '<question>' in found else None
             text = build_text_instruction(template, question)
             expected = (0, (), (), vocabulary.coord_range)
@@ -59,8 +59,8 @@ def load_templates(path: str | Path, task: str) -> tuple[str, ...]:
     """Templates of a task from a JSON file ``{task: [template, ...]}``, as ``tools/expand_templates.py`` writes it.
 
     Args:
-        path: of the JSON file.
-        task: whose wordings are wanted, a key of the file.
+        path: path of the JSON file.
+        task: task of the templates, a key of the file.
 
     Raises:
         FileNotFoundError: when there is no such file.
@@ -77,14 +77,14 @@ def load_templates(path: str | Path, task: str) -> tuple[str, ...]:
 
 
 def choose_templates(task: str, templates: Sequence[str] | str | Path | None) -> tuple[str, ...]:
-    """Templates as given, out of a file of them, or the task's own."""
+    """The templates as given, those of a file, or by default the task's own."""
     if templates is None:
         return TASK_TEMPLATES[task]
     return load_templates(templates, task) if isinstance(templates, str | Path) else tuple(templates)
 
 
 def write_prompt(task: str, examples: Sequence[str]) -> str:
-    """What an LLM is asked, with some templates as examples."""
+    """The prompt that asks an LLM for templates, with some templates as examples."""
     listed = '\n'.join(f'{i}. {example}' for i, example in enumerate(examples, 1))
     return (
         f'Below are instructions for a vision model; the task is {task}. Write five more that mean the same in '
@@ -106,19 +106,19 @@ def expand_templates(
 
     Args:
         task: a key of ``TASK_TEMPLATES``.
-        count: new templates wanted.
+        count: number of new templates.
         generate: prompt -> text of the LLM, one template per line.
-        rng: draws the examples of each prompt.
-        known: templates besides ``TASK_TEMPLATES`` that are there already.
-        max_rounds: the most prompts.
+        rng: samples the examples of each prompt.
+        known: existing templates besides ``TASK_TEMPLATES``.
+        max_rounds: the largest number of prompts.
 
     Returns:
-        New templates, at most ``count``, and how many lines were refused or known.
+        New templates, at most ``count``, and the number of lines that were refused or known.
     """
     pool = [*TASK_TEMPLATES[task], *known]
-    taken, refused, start = {_letters(template) for template in pool}, 0, len(pool)
+    taken, refused, num_known = {_normalize(template) for template in pool}, 0, len(pool)
     for _ in range(max_rounds):
-        if len(pool) - start >= count:
+        if len(pool) - num_known >= count:
             break
         examples = [pool[i] for i in rng.permutation(len(pool))[:4]]
         for line in filter(str.strip, generate(write_prompt(task, examples)).splitlines()):
@@ -128,14 +128,14 @@ def expand_templates(
             except ValueError:
                 refused += 1
                 continue
-            if _letters(template) in taken:
+            if _normalize(template) in taken:
                 refused += 1
                 continue
-            taken.add(_letters(template))
+            taken.add(_normalize(template))
             pool.append(template)
-    return pool[start : start + count], refused
+    return pool[num_known : num_known + count], refused
 
 
-def _letters(template: str) -> tuple[str, ...]:
-    """What must differ between two templates."""
+def _normalize(template: str) -> tuple[str, ...]:
+    """Words and placeholders in lower case; two templates must differ in them."""
     return tuple(re.findall(r'<\w+>|\w+', template.lower()))

@@ -1,7 +1,7 @@
 """Reads an instruction by rules: its category set, output format and range.
 
-It serves any text that states the set as ``{"name": <c0>, ...}`` and the format as ``(c, x1, y1, ...)``, or that states
-neither and asks for words, not only the templates.
+The rules read any text, not only filled-in templates. The text states the set as ``{"name": <c0>, ...}`` and the format
+as ``(c, x1, y1, ...)``, or it states neither and asks for text.
 """
 
 import json
@@ -15,7 +15,7 @@ from .vocabulary import IMAGE_PLACEHOLDER, TEXT_START, Vocabulary, point_format
 _ENTRY = r'("(?:[^"\\]|\\.)*")\s*:\s*(<c\d+>)'
 _CLASS_SET = re.compile(r'\{\s*' + _ENTRY + r'(?:\s*,\s*' + _ENTRY + r')*\s*\}')
 FORMAT = re.compile(r'\(\s*c((?:\s*,\s*(?:[xy]\d+|\.\.\.|…))+)\s*\)', re.IGNORECASE)
-_WORDS_ASKED_FOR = re.compile(
+_ASKS_FOR_TEXT = re.compile(
     r'[?？؟]|\b(answer|captions?|captioning|describe|description|explain|list|name|reply|respond|say|sentences?|summari[sz]e|'
     r'tell|words?|write)\b',
     re.IGNORECASE,
@@ -31,13 +31,13 @@ class Instruction:
 
     Attributes:
         text: as written, ``<image>`` and ``<ck>`` included.
-        class_names: the category set; empty where the text states none, as most that ask for words.
+        class_names: the category set; empty where the text states none, as most instructions that ask for text.
         class_indices: k of the class token ``<ck>`` of each name.
-        output_format: tokens to answer with for every object, or ``('<bos>',)``: an answer in words.
+        output_format: tokens to predict for every object, or ``('<bos>',)``: text is generated.
         coord_range: range of the location tokens that the text states (default: the vocabulary's). Offsets are
-            decoded in the vocabulary's own bins, and told in this range.
+            decoded in the vocabulary's own bins, then scaled to this range.
         point_names: names of the points, written as ``["center", "top"]``; empty where they have none.
-        max_words: the most words of an answer in words, stated as "at most 12 words"; None: not stated.
+        max_words: the largest number of words of a generated text, stated as "at most 12 words"; None: not stated.
     """
 
     text: str
@@ -67,7 +67,7 @@ class Instruction:
 
     @property
     def language(self) -> str:
-        """The words alone, for the text encoder, which knows no added tokens."""
+        """The text without added tokens, for the text encoder, which has none."""
         return re.sub(r'<image>|:?\s*<c\d+>', '', self.text)
 
 
@@ -78,22 +78,22 @@ def parse_instruction(text: str, vocabulary: Vocabulary, output_format: tuple[st
     Args:
         text: the instruction.
         vocabulary: the added tokens.
-        output_format: the format where it is already known; None: read it off the text.
+        output_format: the format where it is already known; None: the text states it.
 
     Raises:
         ValueError: when ``<image>`` is missing or repeated; when the text states no category set, no output format,
             or two different ones; when a class name is no JSON string; when a class token is used twice, is not in
             the vocabulary, or is mentioned and not in the set; when the points are not numbered x1, y1, x2, y2, ...;
             when there are not as many names as points; when the range is larger than the vocabulary's; when it states
-            no or two numbers of words.
+            two numbers of words, or zero words.
     """
     count = text.count(IMAGE_PLACEHOLDER)
     if count != 1:
         raise ValueError(
-            f'an instruction needs {IMAGE_PLACEHOLDER} exactly once to say where the image goes, '
+            f'an instruction needs {IMAGE_PLACEHOLDER} exactly once to state where the image goes, '
             f'this one has it {count} times: {text!r}'
         )
-    asks_for_text = output_format == (TEXT_START,) or (output_format is None and _WORDS_ASKED_FOR.search(text))
+    asks_for_text = output_format == (TEXT_START,) or (output_format is None and _ASKS_FOR_TEXT.search(text))
     if asks_for_text and not re.search(r'<c\d+>', text) and not FORMAT.search(text):
         return Instruction(
             text=text,
@@ -113,11 +113,11 @@ def parse_instruction(text: str, vocabulary: Vocabulary, output_format: tuple[st
             coord_range=vocabulary.coord_range,
             max_words=_parse_max_words(text),
         )
-    rest = _CLASS_SET.sub('', text)  # a class may be called "range 9000", and so may a point
-    strangers = set(re.findall(r'<c\d+>', rest)) - {f'<c{index}>' for index in indices}
-    if strangers:
-        raise ValueError(f'{", ".join(sorted(strangers))} is mentioned, but not in the category set: {text!r}')
-    named, rest = rest, POINT_NAMES.sub('', rest)
+    rest = _CLASS_SET.sub('', text)  # a class or a point may have the name "range 9000"
+    unlisted = set(re.findall(r'<c\d+>', rest)) - {f'<c{index}>' for index in indices}
+    if unlisted:
+        raise ValueError(f'{", ".join(sorted(unlisted))} is mentioned, but not in the category set: {text!r}')
+    with_point_names, rest = rest, POINT_NAMES.sub('', rest)
     output_format = output_format or _parse_format(rest, vocabulary, text)
     return Instruction(
         text=text,
@@ -125,12 +125,12 @@ def parse_instruction(text: str, vocabulary: Vocabulary, output_format: tuple[st
         class_indices=indices,
         output_format=output_format,
         coord_range=_parse_range(rest, vocabulary, text),
-        point_names=_parse_point_names(named, output_format),
+        point_names=_parse_point_names(with_point_names, output_format),
     )
 
 
 def states_format(text: str) -> bool:
-    """Whether a text holds an output format or a list of point names in our notation, good or bad."""
+    """Whether a text holds an output format or a list of point names in this notation, valid or not."""
     rest = _CLASS_SET.sub('', text)
     return bool(FORMAT.search(rest) or POINT_NAMES.search(rest))
 

@@ -1,4 +1,4 @@
-"""Scrambled templates, from which the LLM learns to read formats whatever words stand around them (design 3.7)."""
+"""Scrambled instructions: the LLM learns to read formats in any text (docs/decisions.md#format-reading)."""
 
 import json
 import re
@@ -10,27 +10,27 @@ from .builder import write_format
 from .parser import FORMAT, POINT_NAMES
 from .vocabulary import point_format
 
-# What carries meaning for the format: sets and lists, formats, the image, the range's number, what asks for words.
+# The parts that determine the format: sets and lists, formats, the image, the range's number, question marks.
 _KEPT = re.compile(r'(\{.*\}|\[.*\]|\([^()]*\)|<image>|\brange\s+\d+|\?)', re.DOTALL)
 
 
 def separate_notation(text: str) -> str:
-    """The text with spaces around its class set, format, image and range, as scrambled texts have them.
+    """The text with spaces around its class set, format, image and range, as in scrambled texts.
 
-    A tokenizer may write "}," as one token, which scrambled texts don't hold: the LLM would read other tokens than it
-    has learned from.
+    A tokenizer may encode "}," as one token, which scrambled texts don't contain: the LLM would read tokens that it was
+    not trained on.
     """
     return ' '.join(piece.strip() for piece in _KEPT.split(text) if piece.strip())
 
 
 def scramble_instruction(text: str, words: Sequence[str], rng: np.random.RandomState, keep_prob: float = 0.7) -> str:
-    """Leaves out words, and puts others in their place or between them.
+    """Removes words at random, replaces some by distractor words and inserts others.
 
     Args:
         text: an instruction.
-        words: to draw from.
+        words: distractor words to sample from.
         rng: source of randomness.
-        keep_prob: probability of a word to stay, in [0, 1].
+        keep_prob: probability that a word stays, in [0, 1].
 
     Returns:
         The instruction with the same class set, formats, range and image, in the same order.
@@ -40,25 +40,25 @@ def scramble_instruction(text: str, words: Sequence[str], rng: np.random.RandomS
         if i % 2:
             pieces.append(piece)
             continue
-        said = []
+        kept = []
         for word in piece.split():
             if rng.random_sample() < keep_prob:
-                said.append(word)
+                kept.append(word)
             elif rng.random_sample() < 0.5:
-                said.append(words[rng.randint(len(words))])
+                kept.append(words[rng.randint(len(words))])
         if rng.random_sample() < 0.3:
-            said.insert(rng.randint(len(said) + 1), words[rng.randint(len(words))])
-        pieces.append(' '.join(said))
+            kept.insert(rng.randint(len(kept) + 1), words[rng.randint(len(words))])
+        pieces.append(' '.join(kept))
     return ' '.join(filter(None, pieces))
 
 
 def resample_format(text: str, num_points: int, words: Sequence[str], rng: np.random.RandomState) -> str:
-    """Asks for another number of points; where points have names, for as many other names.
+    """Changes the number of points; where points have names, they get as many other names.
 
     Args:
-        text: an instruction of ours that asks for objects; one without a format is returned as it is.
+        text: an instruction that states a format in the notation of this package; others are returned unchanged.
         num_points: N.
-        words: to draw names from.
+        words: words to sample names from.
         rng: source of randomness.
     """
     text = FORMAT.sub(write_format(point_format(num_points)), text)

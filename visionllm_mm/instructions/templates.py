@@ -1,8 +1,8 @@
-"""Templates of the instructions, ours (the paper's section 3.2 describes the kind, not the words).
+"""Templates of the instructions, written for this project (section 3.2 of the paper describes their kind alone).
 
 Placeholders: ``<image>`` where the image tokens go, ``<class>`` for the category set, ``<range>`` for the range of the
 location tokens, ``<format>`` for the output format, ``<points>`` for the names of keypoints, ``<question>`` for a
-question and what was said before it. The first template of a task is the one that evaluation uses; the image comes last
+question. The first template of a task is the one that evaluation uses; the image comes last
 in it, so that all of its text can be cached over a data set.
 """
 

@@ -1,6 +1,6 @@
 """The tokens that VisionLLM adds to the LLM's vocabulary (paper, section 3.3 and appendix).
 
-Added tokens have ids of their own, 0 .. ``size`` - 1, apart from the ids of the LLM's own words: the base model's
+Added tokens have ids of their own, 0 .. ``size`` - 1, apart from the ids of the LLM's own tokens: the base model's
 embedding table is never resized, so any frozen LLM can be used as it is.
 """
 
@@ -23,10 +23,10 @@ class Vocabulary:
     ``<x1> <y1> .. <x{max_points}> <y{max_points}>``.
 
     Args:
-        num_classes: number of class tokens, the most classes one instruction can name (paper: 512).
+        num_classes: number of class tokens, the largest number of classes in one instruction (paper: 512).
         coord_range: R; location tokens ``<p-R> .. <pR>`` stand for offsets i / R of the image's width or height from
             a token's center, so 2R + 1 bins (paper: R = 512).
-        max_points: the most points N an output format can have (paper: 24).
+        max_points: the largest number of points N of an output format (paper: 24).
 
     Raises:
         ValueError: when a size is not positive.
@@ -47,7 +47,7 @@ class Vocabulary:
 
     @property
     def none_id(self) -> int:
-        """Id of ``<none>``: the class answer of a token that describes nothing of the set."""
+        """Id of ``<none>``: the class of image tokens that describe no object of the set."""
         return self.num_classes
 
     @property
@@ -64,13 +64,13 @@ class Vocabulary:
         return self.format_start + 1 + 2 * self.max_points
 
     def token_id(self, token: str) -> int:
-        """Id of an added token as written, such as ``<c3>``, ``<p-17>``, ``<cls>`` or ``<x2>``.
+        """Id of an added token by its text, such as ``<c3>``, ``<p-17>``, ``<cls>`` or ``<x2>``.
 
         Args:
             token: the text, with its brackets.
 
         Raises:
-            ValueError: when this vocabulary has no such token; the message says what it has.
+            ValueError: when this vocabulary has no such token; the message states its tokens.
         """
         if token == CLASS_QUERY:
             return self.format_start
@@ -100,7 +100,7 @@ class Vocabulary:
 
         Args:
             offsets_norm: any shape; offsets from a center in units of the image's width or height. Values outside
-                [-1, 1] are clamped: a location token can't say more.
+                [-1, 1] are clamped: no location token stands for them.
 
         Returns:
             int64, same shape, values 0 .. 2R.

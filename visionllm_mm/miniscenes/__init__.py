@@ -1,4 +1,4 @@
-"""MiniScenes, the data set that the project makes by itself (docs/miniscenes.md)."""
+"""MiniScenes, the synthetic data set of this project (docs/miniscenes.md)."""
 
 from .annotations import CATEGORIES, KEYPOINTS, SKELETON, Instance
 from .examples import Example, make_example

@@ -1,4 +1,4 @@
-"""What is annotated of an object: visible mask, tight box, keypoints; and the COCO dicts."""
+"""Annotations of objects: visible mask, tight box, keypoints; and their COCO dicts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .vocabulary import COLORS, PAIRS, SHAPES
 KEYPOINTS: tuple[str, ...] = ('center', 'top', 'right', 'bottom', 'left')
 # COCO counts keypoints from 1 here: every extreme point is joined to the center.
 SKELETON: tuple[tuple[int, int], ...] = ((1, 2), (1, 3), (1, 4), (1, 5))
-# Polygons stay within this distance of the outline, in fine pixels (0.3 px). Less would keep the
+# Largest distance of a polygon from the mask's contour, in fine pixels (0.3 px). A smaller one would keep the
 # steps of the fine pixels: twice the vertices at 0.25 px, for 0.001 of mask IoU.
 _POLYGON_TOLERANCE = 0.3 * SUPERSAMPLE
 _MIN_FRAGMENT = SUPERSAMPLE**2  # fine px; smaller islands and holes (under 1 px^2) are dropped
@@ -24,7 +24,7 @@ _MIN_FRAGMENT = SUPERSAMPLE**2  # fine px; smaller islands and holes (under 1 px
 
 @dataclass(frozen=True)
 class Instance:
-    """An annotated object; all of it describes the visible part only.
+    """An annotated object; all attributes describe its visible part only.
 
     Attributes:
         color, shape: Names from the vocabulary.
@@ -69,7 +69,7 @@ def annotate_object(obj: SceneObject, size: int) -> Instance:
 def _segment(visible: np.ndarray, size: int) -> tuple[list | dict, dict]:
     """COCO segmentation of a fine mask, and the RLE that pycocotools makes of it.
 
-    The RLE defines mask, area and box, so what a reader decodes agrees with them to the pixel.
+    The RLE defines mask, area and box, so a decoded segmentation agrees with them to the pixel.
     """
     outer, holes = _trace_pixel_edges(visible)
     if any(cv2.contourArea(hole) >= _MIN_FRAGMENT for hole in holes):
@@ -89,7 +89,7 @@ def _trace_pixel_edges(mask: np.ndarray) -> tuple[list[np.ndarray], list[np.ndar
     """Outer borders and borders of holes of a mask, along the edges of its pixels.
 
     OpenCV's contours run through the centers of the border pixels and so lose half a pixel on
-    every side. In an image of three times the size, the thirds of a pixel tell its edges apart.
+    every side. In an image of three times the size, a third of a pixel identifies each edge.
 
     Returns:
         Contours of (points, 1, 2) int32, x and y of pixel corners: pixel column j is j..j+1.

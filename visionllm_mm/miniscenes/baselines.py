@@ -1,4 +1,4 @@
-"""What is reached without looking at the images; to be published beside every result."""
+"""Trivial baselines, which do not use the images; to be published beside every result."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def measure_baselines(root: Path) -> dict:
         root: folder of the data set.
 
     Returns:
-        ``most_frequent_answer``: accuracy per question type, and over all questions, of always
-        giving the answer that is the most frequent to its type in training.
-        ``random_object``: grounding P@0.5 of one of the image's true boxes drawn at random, per
+        ``most_frequent_answer``: accuracy per question type, and over all questions, of the
+        answer that is the most frequent of its type in training.
+        ``random_object``: grounding P@0.5 of one of the image's true boxes, sampled at random, per
         type of expression and over all. ``random_boxes_ap``: box AP of random boxes and classes.
     """
     folder = root / 'annotations'

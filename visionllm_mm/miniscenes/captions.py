@@ -43,7 +43,7 @@ def sample_captions(rng: np.random.Generator, objects: Sequence[Instance], size:
 def _describe(rng: np.random.Generator, objects: Sequence[Instance]) -> str:
     """All objects, equal ones counted together: 'two red stars, a ring and a green cross'.
 
-    In the order from left to right, or from large to small, as the first of each kind stands.
+    In the order from left to right, or from large to small, of the first object of each kind.
     """
     key = _x if rng.random() < 0.5 else _minus_area
     counts = Counter(_kind_of(obj) for obj in sorted(objects, key=key))
@@ -60,7 +60,7 @@ def _count_of(n: int) -> str:
 
 
 def _are_side_by_side(objects: Sequence[Instance], size: int) -> bool:
-    """Whether the order from left to right is beyond doubt."""
+    """Whether the order from left to right is unambiguous."""
     return bool(np.diff(sorted(map(_x, objects))).min() >= POSITION_MARGIN * size)
 
 

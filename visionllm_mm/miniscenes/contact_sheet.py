@@ -1,4 +1,4 @@
-"""A sheet of the first validation scenes with their annotations, drawn from the written files."""
+"""A sheet of the first validation scenes with their annotations, rendered from the written files."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _INK, _PAPER = (25, 25, 25), (255, 255, 255)
 
 
 def draw_contact_sheet(root: Path) -> np.ndarray:
-    """Draw up to ``COLUMNS * MAX_ROWS`` validation scenes of a written data set.
+    """Render up to ``COLUMNS * MAX_ROWS`` validation scenes of a written data set.
 
     Args:
         root: folder of the data set.
 
     Returns:
-        (H, W, 3) uint8, RGB; under each scene a caption, an expression (its object has the thick
+        (H, W, 3) uint8, RGB; below each scene a caption, an expression (its object has the thick
         box) and a question with its answer.
     """
     folder = root / 'annotations'
@@ -43,15 +43,15 @@ def draw_contact_sheet(root: Path) -> np.ndarray:
     conversations = json.loads((folder / 'conversations_val.json').read_text())
 
     tiles = []
-    for position, (image, conversation) in enumerate(zip(images, conversations, strict=False)):
+    for index, (image, conversation) in enumerate(zip(images, conversations, strict=False)):
         of_image = expressions[image['id']]
         # Another type of expression and another turn on each tile, so that the sheet shows all.
-        expression = of_image[position % len(of_image)] if of_image else None
-        turn = position % len(conversation['question_types'])
+        expression = of_image[index % len(of_image)] if of_image else None
+        turn = index % len(conversation['question_types'])
         question, answer = (t['value'] for t in conversation['conversations'][2 * turn : 2 * turn + 2])
         pixels = cv2.imread(str(root / 'val' / image['file_name']))[..., ::-1]
         tiles.append(
-            _draw_tile(
+            _render_tile(
                 pixels,
                 objects[image['id']],
                 target=targets[expression['id']] if expression else None,
@@ -79,14 +79,14 @@ def _join_tiles(tiles: list[np.ndarray]) -> np.ndarray:
     return np.vstack(rows)
 
 
-def _draw_tile(pixels: np.ndarray, objects: list[dict], target: dict | None, paragraphs: list[str]) -> np.ndarray:
+def _render_tile(pixels: np.ndarray, objects: list[dict], target: dict | None, paragraphs: list[str]) -> np.ndarray:
     tile = np.full((_TILE_HEIGHT, _TILE_WIDTH, 3), _PAPER, np.uint8)
     scale = _IMAGE_SIDE / pixels.shape[0]
     scene = cv2.resize(pixels, (_IMAGE_SIDE, _IMAGE_SIDE), interpolation=cv2.INTER_NEAREST)
     for obj in objects:
         is_target = target is not None and obj['bbox'] == target['bbox']
         _draw_object(scene, obj, scale, thickness=3 if is_target else 1)
-    for obj in objects:  # after all boxes, which would cross them
+    for obj in objects:  # after all boxes, which would cross the labels
         _draw_label(scene, obj, scale)
     tile[_MARGIN : _MARGIN + _IMAGE_SIDE, _MARGIN : _MARGIN + _IMAGE_SIDE] = scene
     y = _IMAGE_SIDE + _MARGIN
@@ -114,7 +114,7 @@ def _draw_label(scene: np.ndarray, obj: dict, scale: float) -> None:
     (width, height), _ = cv2.getTextSize(text, _FONT, 0.4, 1)
     x, y, _, box_height = (round(v * scale) for v in obj['bbox'])
     x = max(0, min(x, _IMAGE_SIDE - width - 4))
-    # Above the box, or under it where the image ends above.
+    # Above the box, or below it at the upper border of the image.
     bottom = y - 1 if y >= height + 8 else min(y + box_height + height + 8, _IMAGE_SIDE)
     cv2.rectangle(scene, (x, bottom - height - 6), (x + width + 4, bottom), (0, 0, 0), -1)
     light = tuple((255 + channel) // 2 for channel in PALETTE[color])  # legible on black

@@ -1,4 +1,4 @@
-"""One example: an image with everything that is annotated and said about it."""
+"""One example: an image with its annotations and texts."""
 
 from __future__ import annotations
 

@@ -19,8 +19,8 @@ from .relations import (
     superlative,
 )
 
-# Type of expression -> the RefCOCO set that it goes by, since mmdet's RefExpMetric knows no other
-# names: RefCOCO has positions, RefCOCO+ forbids them, RefCOCOg has the long phrases.
+# Type of expression -> name of a RefCOCO set; mmdet's RefExpMetric knows no other names.
+# RefCOCO has positions, RefCOCO+ forbids them, RefCOCOg has the long phrases.
 DATASET_NAMES: dict[str, str] = {
     'attribute': 'refcoco+',
     'comparison': 'refcoco+',
@@ -44,7 +44,7 @@ class Expression(NamedTuple):
 
 
 def sample_expressions(rng: np.random.Generator, objects: Sequence[Instance], size: int) -> list[Expression]:
-    """At most one expression of each type, each about an object drawn uniformly."""
+    """At most one expression of each type, each about an object sampled uniformly."""
     chosen = []
     for find in (_attributes, _comparisons, _positions, _relations):
         candidates = list(find(objects, size))

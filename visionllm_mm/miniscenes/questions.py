@@ -45,7 +45,7 @@ def sample_conversation(
 ) -> list[Question]:
     """Between ``MIN_TURNS`` and ``MAX_TURNS`` questions of different types.
 
-    Within a type the answer is drawn uniformly from those that the scene offers, and only then the
+    Within a type the answer is sampled uniformly from those that the scene offers, and then the
     question, so that "no" and "1" do not prevail.
 
     Args:
@@ -86,7 +86,7 @@ def _what_shape(scene: _Scene) -> Iterator[tuple[str, str]]:
 
 
 def _described_objects(scene: _Scene, without: str) -> Iterator[tuple[str, int]]:
-    """Phrases for one object each that do not tell its ``without``, with its index."""
+    """Phrases for one object each that do not state its ``without``, with its index."""
     for kind, target in named_objects(scene.objects):
         if getattr(kind, without) is None:
             yield kind.singular, target
@@ -108,7 +108,7 @@ def _how_many_in_direction(scene: _Scene) -> Iterator[tuple[str, str]]:
     for anchor_kind, anchor in named_objects(scene.objects):
         for kind in kinds_in(scene.objects):
             if select(scene.objects, kind) == [anchor]:
-                continue  # nothing but the anchor itself to be counted
+                continue  # nothing to count but the anchor itself
             for relation in DIRECTIONS:
                 found = in_direction(scene.objects, kind, relation, anchor, scene.size)
                 if found is not None:
@@ -122,7 +122,7 @@ def _is_there(scene: _Scene) -> Iterator[tuple[str, str]]:
 
 
 def _askable_kinds(scene: _Scene) -> list[Kind]:
-    """All colors and shapes, and the pairs that a scene could well have: half of it is there."""
+    """All colors and shapes, and the pairs whose color or shape is in the scene."""
     colors = {obj.color for obj in scene.objects}
     shapes = {obj.shape for obj in scene.objects}
     near = [Kind(c, s) for c, s in scene.pairs if c in colors or s in shapes]
@@ -170,7 +170,7 @@ def _yes_no(verdict: bool) -> str:
     return 'yes' if verdict else 'no'
 
 
-# Type -> forms of question; a form is drawn uniformly from those that the scene allows.
+# Type -> forms of question; a form is sampled uniformly from those that the scene allows.
 QUESTION_TYPES = {
     'color': (_what_color,),
     'shape': (_what_shape,),

@@ -1,4 +1,4 @@
-"""When a phrase is true of annotated objects; three-valued, so that close calls are never asked.
+"""Whether a phrase is true of annotated objects: yes, no, or a close call, which is never asked.
 
 Everything here is decided from boxes and mask areas alone, so that every sentence of the data set
 can be checked against the annotation files.

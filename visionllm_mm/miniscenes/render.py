@@ -19,7 +19,7 @@ _MAX_SHADING = 0.12  # relative brightness at the edge of an object against its 
 
 
 def render_scene(rng: np.random.Generator, objects: list[SceneObject], size: int) -> np.ndarray:
-    """Draw a scene.
+    """Render a scene.
 
     Args:
         rng: Source of all randomness.
@@ -29,7 +29,7 @@ def render_scene(rng: np.random.Generator, objects: list[SceneObject], size: int
     Returns:
         (size, size, 3) uint8, RGB.
     """
-    image = _draw_background(rng, [obj.color for obj in objects], size)
+    image = _render_background(rng, [obj.color for obj in objects], size)
     for obj in objects:
         rows, columns = find_pixels(obj.mask)
         part = image[rows, columns]
@@ -52,7 +52,7 @@ def _shaded_color(rng: np.random.Generator, name: str, height: int, width: int) 
     return color * (1 + np.float32(rng.uniform(0, _MAX_SHADING)) * ramp)
 
 
-def _draw_background(rng: np.random.Generator, object_colors: list[str], size: int) -> np.ndarray:
+def _render_background(rng: np.random.Generator, object_colors: list[str], size: int) -> np.ndarray:
     """A texture between two colors, (size, size, 3) float32, 0..255."""
     first, second = _sample_background_colors(rng, object_colors)
     texture = _TEXTURES[rng.integers(len(_TEXTURES))](rng, size)[..., None]
@@ -72,7 +72,7 @@ def _sample_background_colors(rng: np.random.Generator, object_colors: list[str]
     targets = np.float32([PALETTE[c] for c in object_colors])
     gaps = _to_lab(mixtures.reshape(-1, 1, 3)) - _to_lab(targets)
     contrast = np.linalg.norm(gaps, axis=-1).reshape(n, -1).min(1)
-    # The first that is good enough keeps the choice wide; the best is the way out.
+    # The first sufficient one keeps the choice wide; without any, the best is taken.
     best = int(np.argmax(contrast > MIN_CONTRAST)) if contrast.max() > MIN_CONTRAST else int(np.argmax(contrast))
     return ends[best, 0], ends[best, 1]
 

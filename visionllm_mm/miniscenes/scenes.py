@@ -1,4 +1,4 @@
-"""Layout of a scene: which objects stand where, and what of each stays visible."""
+"""Layout of a scene: its objects, their positions, and their visible parts."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ MAX_OBJECTS = 6
 EMPTY_SCENE_PROBABILITY = 0.03
 # Diameters of the circumscribed circle as parts of the image side: 22..64 px at 128 px.
 MIN_DIAMETER, MAX_DIAMETER = 22 / 128, 64 / 128
-# Shapes stand upright, give or take this angle in radians.
+# Largest rotation of a shape from its upright pose, in radians.
 MAX_ROTATION = np.pi / 6
-# An object of which less is visible, behind others or beyond the border, is placed anew or dropped.
+# An object with a smaller visible share, behind others or beyond the border, is placed again or dropped.
 MIN_VISIBLE = 0.75
-# An object takes over the color, or the shape, of an earlier one this often. Without it hardly any
-# scene would have two circles, of which "the largest circle" or a count could be asked.
+# Probability that an object takes the color, or the shape, of an earlier one. Without it hardly any
+# scene would have two circles, for "the largest circle" or for a count.
 REPEAT_PROBABILITY = 0.3
 _PLACEMENT_ATTEMPTS = 12
 
 
 @dataclass
 class SceneObject:
-    """An object as laid out.
+    """An object of a layout.
 
     Attributes:
         color, shape: Names from the vocabulary.
         center_xy, diameter: Circumscribed circle, px.
         full_area: Area of the whole shape, px^2, hidden parts included.
         mask: (fine, fine) uint8 of ``SUPERSAMPLE`` times the image's resolution; 255 means that
-            the shape, in front of or behind others, covers the place.
-        visible: Same, 255 only where no later object lies over it.
+            the shape, in front of or behind others, covers the pixel.
+        visible: Same, 255 only where no later object covers it.
     """
 
     color: str

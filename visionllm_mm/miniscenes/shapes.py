@@ -1,11 +1,11 @@
-"""The eight shapes of MiniScenes as outlines, and their drawing as supersampled masks."""
+"""The eight shapes of MiniScenes as outlines, and their supersampled masks."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-# Masks are drawn this many times finer than the image and averaged down: antialiased edges, and
+# Masks are rendered at this many times the resolution of the image and averaged down: antialiased edges, and
 # polygons with sub-pixel vertices.
 SUPERSAMPLE = 4
 # fillPoly takes vertices as fixed-point numbers with this many fractional bits.
@@ -94,7 +94,7 @@ def outline_area(outlines: list[np.ndarray]) -> float:
 
 
 def draw_fine_mask(outlines: list[np.ndarray], size: int) -> np.ndarray:
-    """Draw outlines (px of the image) as a mask of ``SUPERSAMPLE`` times the resolution.
+    """Render outlines (px of the image) as a mask of ``SUPERSAMPLE`` times the resolution.
 
     Args:
         outlines: Outlines in px of an image of ``size`` x ``size`` px.

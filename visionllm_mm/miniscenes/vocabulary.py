@@ -20,7 +20,7 @@ PALETTE: dict[str, tuple[int, int, int]] = {
 }
 COLORS: tuple[str, ...] = tuple(PALETTE)
 PAIRS: tuple[tuple[str, str], ...] = tuple((c, s) for c in COLORS for s in SHAPES)
-# These (color, shape) pairs never occur in the training images nor in the training text. Every
+# These (color, shape) pairs never occur in the training images or in the training texts. Every
 # color and every shape is in exactly one of them, so both stay uniformly distributed in training.
 HELD_OUT_PAIRS: tuple[tuple[str, str], ...] = (
     ('red', 'star'),

@@ -1,4 +1,4 @@
-"""Mixing of tasks: every batch comes from one data set, the same on all processes."""
+"""Mixes tasks: every batch comes from one data set, the same on all processes."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,22 +10,22 @@ from torch.utils.data import ConcatDataset, Sampler
 
 @DATA_SAMPLERS.register_module()
 class OneTaskSampler(Sampler):
-    """Draws for each batch one of the joined data sets by its ratio, then images of it without repetition.
+    """Samples for each batch one of the concatenated data sets by its ratio, then images of it without repetition.
 
-    Within an epoch a data set that is used up is shuffled anew, so small ones are seen several times and large ones in
-    part; over epochs every image comes up.
+    Within an epoch a data set that is used up is shuffled again. So small data sets are seen several times and large
+    ones in part; over several epochs every image is seen.
 
     Args:
         dataset: a ConcatDataset, one data set per task.
-        batch_size: images per batch and process; as the dataloader's.
-        ratios: how often each data set is drawn, relative to the others, > 0; None: by their sizes.
-        num_batches: batches per epoch and process; None: as many as the joined data sets fill.
-        seed: seed of all draws; None: one that all processes share.
-        alone: whether one process draws all of it, since the others do not take part.
+        batch_size: images per batch and process, equal to the dataloader's.
+        ratios: how often each data set is sampled, relative to the others, > 0; None: proportional to their sizes.
+        num_batches: batches per epoch and process; None: as many as the concatenated data sets fill.
+        seed: random seed; None: a seed that all processes share.
+        alone: whether this process yields all indices, because the others do not take part.
 
     Raises:
         TypeError: when the data set is no ConcatDataset.
-        ValueError: when the ratios do not fit, or a data set is empty.
+        ValueError: when there is not one positive ratio per data set, or a data set is empty.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class OneTaskSampler(Sampler):
         ratios = self.sizes if ratios is None else ratios
         if len(ratios) != len(self.sizes) or min(ratios) <= 0:
             raise ValueError(f'ratios must be {len(self.sizes)} positive numbers, one per data set, got {list(ratios)}')
-        self.starts = np.cumsum([0, *self.sizes[:-1]])
+        self.first_indices = np.cumsum([0, *self.sizes[:-1]])
         self.probabilities = np.array(ratios, dtype=float) / sum(ratios)
         self.batch_size = batch_size
         self.seed = sync_random_seed() if seed is None else seed
@@ -63,12 +63,13 @@ class OneTaskSampler(Sampler):
 
     def __iter__(self) -> Iterator[int]:
         rng = np.random.default_rng((self.seed, self.epoch))
-        streams = [self._shuffled_for_ever(size, rng) for size in self.sizes]
+        permutations = [self._endless_permutations(size, rng) for size in self.sizes]
         for task in rng.choice(len(self.sizes), self.num_batches, p=self.probabilities):
-            drawn = [next(streams[task]) for _ in range(self.batch_size * self.world_size)]
-            yield from (int(self.starts[task] + i) for i in drawn[self.rank :: self.world_size])
+            sampled = [next(permutations[task]) for _ in range(self.batch_size * self.world_size)]
+            yield from (int(self.first_indices[task] + i) for i in sampled[self.rank :: self.world_size])
 
     @staticmethod
-    def _shuffled_for_ever(size: int, rng: np.random.Generator) -> Iterator[int]:
+    def _endless_permutations(size: int, rng: np.random.Generator) -> Iterator[int]:
+        """Indices below ``size`` in random order, shuffled again and again."""
         while True:
             yield from rng.permutation(size)

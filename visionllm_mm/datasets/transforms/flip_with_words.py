@@ -1,4 +1,4 @@
-"""Other samples from texts about images: things with other names, and mirrored images whose texts stay true."""
+"""Flips of images whose texts mention directions, and changes of all texts of a sample."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -8,11 +8,12 @@ from mmdet.structures.bbox import autocast_box_type
 
 from ...instructions import exchange_words
 
-# What samples of texts hold, see CaptionDataset, ConversationDataset and ReferringExpressionDataset.
+# Keys of samples that hold texts, see CaptionDataset, ConversationDataset and ReferringExpressionDataset.
 _TEXTS = ('text', 'question', 'history', 'gt_caption', 'object_names')
 
 
 def change_texts(results: dict, change: Callable[[str], str]) -> None:
+    """Applies a function to all texts of a sample, in place."""
     for key in _TEXTS:
         value = results.get(key)
         if isinstance(value, str):
@@ -23,11 +24,11 @@ def change_texts(results: dict, change: Callable[[str], str]) -> None:
 
 @TRANSFORMS.register_module()
 class RandomFlipWithWords(RandomFlip):
-    """mmdet's RandomFlip for images that texts are about, or that texts describe: left and right change places in them.
+    """mmdet's RandomFlip for images with texts: words such as left and right are exchanged in the texts.
 
     Args:
-        words: direction -> pairs of words that change places, such as ``dict(horizontal=(('left', 'right'),))``; of
-            a ``diagonal`` flip, those of both others do.
+        words: direction -> pairs of words to exchange, such as ``dict(horizontal=(('left', 'right'),))``; a
+            ``diagonal`` flip exchanges those of both other directions.
         kwargs: see mmdet's RandomFlip.
     """
 

@@ -1,4 +1,4 @@
-"""Loading of images, with errors that name the file."""
+"""Loads images; errors name the file."""
 
 from pathlib import Path
 
@@ -14,12 +14,12 @@ _END_MARKERS = {b'\xff\xd8': b'\xff\xd9', b'\x89PNG': b'IEND'}
 
 @TRANSFORMS.register_module(name='LoadImageFromFile')
 class LoadImageFromFile(McvLoadImageFromFile):
-    """mmcv's LoadImageFromFile; unreadable and truncated files give an error instead of a crash or half an image.
+    """mmcv's LoadImageFromFile; unreadable and truncated files raise an error that names them.
 
-    It has mmcv's name in mmdet's registry, because mmdet's inference API looks for that name.
+    It is registered under mmcv's name, because mmdet's inference API looks for that name.
 
     Raises:
-        FileNotFoundError: when there is no such file; the message says where those of public data sets come from.
+        FileNotFoundError: when there is no such file; for public data sets the message states the source.
         ValueError: when the file is empty, truncated or no image.
     """
 

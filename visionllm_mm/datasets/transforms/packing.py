@@ -1,4 +1,4 @@
-"""Packing of what the instructions add."""
+"""Packs the keys that instruction transforms add."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Outlines of all objects in an image, whatever its instruction asks for."""
+"""Polygons of all objects in an image, independent of its instruction."""
 
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -9,14 +9,14 @@ from ...instructions import encode_polygon
 
 @TRANSFORMS.register_module()
 class AddPolygons(BaseTransform):
-    """Writes down the outline of every object, for training with ``loss_outline``.
+    """Adds the polygon of every object, for training with ``loss_outline``.
 
-    Required keys: ``gt_masks`` (LoadAnnotations with ``with_mask=True``), as all transforms before have left them; so
-    it stands behind the instruction. Added keys: ``gt_polygons`` (K, N, 2), float32 px, see :func:`encode_polygon`;
-    NaN where a mask has vanished.
+    Required keys: ``gt_masks`` (LoadAnnotations with ``with_mask=True``). It follows the instruction transform,
+    which may remove objects. Added keys: ``gt_polygons`` (K, N, 2), float32 px, see :func:`encode_polygon`; NaN where a
+    mask is empty.
 
     Args:
-        num_points: fewest and most points N; which of them is drawn at random for every sample.
+        num_points: lowest and highest number of points N; it is sampled at random for every sample.
 
     Raises:
         ValueError: when there are no masks, or ``num_points`` is no range of at least 3.
@@ -34,9 +34,9 @@ class AddPolygons(BaseTransform):
         low, high = self.num_points
         num_points = np.random.randint(low, high + 1)
         masks = results['gt_masks'].to_ndarray()
-        outlines = np.full((len(masks), num_points, 2), np.nan, dtype=np.float32)
-        for outline, mask in zip(outlines, masks, strict=True):
+        polygons = np.full((len(masks), num_points, 2), np.nan, dtype=np.float32)
+        for polygon, mask in zip(polygons, masks, strict=True):
             if mask.any():
-                outline[:] = encode_polygon(mask, num_points)
-        results['gt_polygons'] = outlines
+                polygon[:] = encode_polygon(mask, num_points)
+        results['gt_polygons'] = polygons
         return results

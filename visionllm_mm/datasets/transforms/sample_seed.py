@@ -1,4 +1,4 @@
-"""Randomness that depends on the image and the epoch alone."""
+"""Random seeds that depend on the image and the epoch alone."""
 
 import random
 import zlib
@@ -11,11 +11,11 @@ from mmdet.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class SeedBySample(BaseTransform):
-    """Seeds Python's and NumPy's generators from (seed, epoch, image id); put it first in a training pipeline.
+    """Seeds Python's and NumPy's generators from (seed, epoch, image id); the first transform of a training pipeline.
 
-    So templates, class sets and augmentations are the same however many processes and workers load the data, and a
-    resumed run draws what the interrupted one would have drawn. :class:`SampleSeedHook` sets the epoch. Adds
-    ``noise_seed``, int, for noise that the model draws.
+    Templates, class sets and augmentations then do not depend on the number of processes and workers, and a resumed run
+    samples the same values as the uninterrupted one. :class:`SampleSeedHook` sets the epoch. Adds ``noise_seed``, int,
+    for noise that the model samples.
 
     Args:
         seed: base seed.

@@ -1,4 +1,4 @@
-"""Scrambled copies of the instructions, from which the LLM learns to read output formats."""
+"""Scrambled copies of instructions, which train the LLM to read output formats."""
 
 import re
 
@@ -8,7 +8,7 @@ from mmdet.registry import TRANSFORMS
 
 from ...instructions import TASK_TEMPLATES, resample_format, scramble_instruction
 
-_WORDS = sorted(
+_DISTRACTOR_WORDS = sorted(
     {
         word
         for templates in TASK_TEMPLATES.values()
@@ -19,21 +19,21 @@ _WORDS = sorted(
 
 
 RESAMPLE_PROB = 0.5
-"""Share of the copies that ask for another number of points."""
+"""Share of the copies with another number of points."""
 
 
 @TRANSFORMS.register_module()
 class ScrambleInstruction(BaseTransform):
-    """Adds ``scrambled_instruction``: the instruction with other words around its class set and format.
+    """Adds ``scrambled_instruction``: the instruction with distractor words around its class set and format.
 
-    Copies that ask for objects may ask for another number of points, so that the LLM learns them all. Few points are as
-    likely as many, on a logarithmic scale, since polygons ask for many anyhow.
+    Copies that ask for objects may state another number of points, so that the LLM learns all numbers. The number is
+    sampled on a logarithmic scale, because instructions for polygons state many points anyway.
 
-    ``VisionLLM`` takes it for its format loss alone, see :class:`visionllm_mm.models.FormatLoss`; all other
-    losses use the instruction as it is.
+    Only the format loss of ``VisionLLM`` uses the copy, see :class:`visionllm_mm.models.FormatLoss`; all other losses
+    use the instruction itself.
 
     Args:
-        max_points: the most points of a format, at most the vocabulary's.
+        max_points: the largest number of points of a format, at most the vocabulary's.
         prob: share of the samples that get a scrambled copy, in [0, 1].
     """
 
@@ -46,6 +46,6 @@ class ScrambleInstruction(BaseTransform):
             text = results['instruction']
             if np.random.random_sample() < RESAMPLE_PROB:
                 num_points = int((self.max_points + 1) ** np.random.random_sample())
-                text = resample_format(text, num_points, _WORDS, np.random)
-            results['scrambled_instruction'] = scramble_instruction(text, _WORDS, np.random)
+                text = resample_format(text, num_points, _DISTRACTOR_WORDS, np.random)
+            results['scrambled_instruction'] = scramble_instruction(text, _DISTRACTOR_WORDS, np.random)
         return results

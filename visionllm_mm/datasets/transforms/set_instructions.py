@@ -1,4 +1,4 @@
-"""Instructions that ask for objects, and their targets."""
+"""Instructions that ask for the objects of a class set, and their targets."""
 
 import re
 from abc import abstractmethod
@@ -23,27 +23,27 @@ from ...instructions import (
 class SetInstruction(BaseTransform):
     """Writes an instruction that asks for all objects of a class set, each as a class and points.
 
-    Required keys: ``text`` where the class set comes with the sample: a sequence of names (CocoDataset with
+    Required keys: ``text``, where the sample brings its class set: a sequence of names (CocoDataset with
     ``return_classes=True``) or, with ``custom_entities=True``, names joined by `` . `` as mmdet's inference API takes
     them. While training also ``gt_bboxes``, ``gt_bboxes_labels`` and ``gt_ignore_flags``.
 
     Added keys: ``instruction``, ``class_names`` and ``class_labels`` (the data set's label of each class,
-    in the instruction's order). While training, labels become positions in the set, or -1 for objects that the
+    in the instruction's order). While training, labels become indices into the set, or -1 for objects that the
     instruction does not ask for, and ``gt_points`` (K, N, 2), float32 px, holds the points of each object. While
     evaluating, ``class_groups`` holds (instruction, class_labels) pairs where there are more classes than
     ``max_classes``; the keys above are those of the first pair.
 
     Args:
         vocabulary: arguments of :class:`Vocabulary`, the model's.
-        classes: class set where a sample brings none.
-        training: whether templates, subset and order are drawn at random and targets are made.
+        classes: class set of samples that bring none.
+        training: whether templates, subset and order are sampled at random and targets are added.
         templates: templates, or a file of them as ``tools/expand_templates.py`` writes it; None: the task's own.
-            Evaluation uses the one with number ``template_index``.
-        template_index: template of evaluation.
+            Evaluation uses the one with index ``template_index``.
+        template_index: index of the template for evaluation.
         subset_prob: probability of a random subset while training, in [0, 1].
-        shuffle: whether the set is in random order while training; off: in the data set's.
-        max_classes: the most classes per instruction; where a data set has more, evaluation asks for them in groups,
-            and training for a random group. None: one instruction asks for all of them.
+        shuffle: whether the set is in random order while training; else it is in the data set's order.
+        max_classes: the largest number of classes per instruction; where a data set has more, evaluation asks for them
+            in groups, and training for a random group. None: one instruction asks for all of them.
         plain_names: whether names are written without underscores and brackets, LVIS's ``bow_(weapon)`` as
             ``bow weapon``.
 
@@ -54,7 +54,7 @@ class SetInstruction(BaseTransform):
     task: str
     point_names: Sequence[str] | None = None
     num_points: tuple[int, int]
-    """Fewest and most points N of an instruction."""
+    """Lowest and highest number of points N of an instruction."""
 
     def __init__(
         self,
@@ -85,10 +85,10 @@ class SetInstruction(BaseTransform):
 
     @abstractmethod
     def make_points(self, results: dict, num_points: int) -> np.ndarray:
-        """Points of all objects, (K, N, 2) float32 px; may take out objects that have none."""
+        """Points of all objects, (K, N, 2) float32 px; may remove objects without points."""
 
     def transform(self, results: dict) -> dict:
-        names = self._written(self._class_names(results))
+        names = self._write_names(self._class_names(results))
         template, chosen = self.templates[self.template_index], list(range(len(names)))
         if self.training:
             present = [label for label in np.unique(results['gt_bboxes_labels']).tolist() if label >= 0]
@@ -115,15 +115,15 @@ class SetInstruction(BaseTransform):
             results['class_groups'] = list(zip(texts, groups, strict=True))
         if self.training:
             results['gt_points'] = self.make_points(results, num_points)
-            position = {label: i for i, label in enumerate(chosen)}
+            set_index = {label: i for i, label in enumerate(chosen)}
             results['gt_bboxes_labels'] = np.array(
-                [position.get(label, -1) for label in results['gt_bboxes_labels']], dtype=np.int64
+                [set_index.get(label, -1) for label in results['gt_bboxes_labels']], dtype=np.int64
             )
         return results
 
     def longest_instructions(self, names: Sequence[str]) -> list[str]:
-        """What is asked for of these classes; while training, every template with those of the most letters."""
-        names = self._written(names)
+        """The instructions for these classes; while training, every template with the longest class names."""
+        names = self._write_names(names)
         groups = [names[i : i + self.max_classes] for i in range(0, len(names), self.max_classes)]
         templates = self.templates[self.template_index : self.template_index + 1]
         if self.training:
@@ -134,7 +134,7 @@ class SetInstruction(BaseTransform):
             for group in groups
         ]
 
-    def _written(self, names: Sequence[str]) -> list[str]:
+    def _write_names(self, names: Sequence[str]) -> list[str]:
         return [re.sub(r'[_()\s]+', ' ', name).strip() if self.plain_names else name for name in names]
 
     def _class_names(self, results: dict) -> list[str]:
@@ -168,11 +168,12 @@ class DetectionInstruction(SetInstruction):
 
 @TRANSFORMS.register_module()
 class GroundingInstruction(DetectionInstruction):
-    """Asks for the box of what an expression describes: detection with the set ``{expression: <c0>}``.
+    """Asks for the box of the object that an expression describes: detection with the set ``{expression: <c0>}``.
 
-    ``text`` is the expression, as mmdet's MDETRStyleRefCocoDataset gives it; every annotated box of the sample is what
-    it describes, whatever its category, and there may be none. Where ``described`` says which objects are meant, see
-    :class:`ReferringExpressionDataset`, the others are not asked for, and ``object_labels`` keeps what they all are.
+    ``text`` is the expression, as mmdet's MDETRStyleRefCocoDataset gives it; every annotated box of the sample is a
+    described object, whatever its category, and there may be none. Where the key ``described`` states which objects are
+    described (:class:`ReferringExpressionDataset`), the others get the label -1, and ``object_labels`` keeps the labels
+    of all.
     Arguments: see :class:`SetInstruction`.
     """
 
@@ -196,14 +197,14 @@ class GroundingInstruction(DetectionInstruction):
 
 @TRANSFORMS.register_module()
 class SegmentationInstruction(SetInstruction):
-    """Asks for outlines of N boundary points.
+    """Asks for polygons of N points.
 
-    While training it also needs ``gt_masks`` (LoadAnnotations with ``with_mask=True``). An object whose mask has
-    vanished, by resizing or cropping, is no target and no distractor.
+    While training it also needs ``gt_masks`` (LoadAnnotations with ``with_mask=True``). An object whose mask became
+    empty, by resizing or cropping, is removed.
 
     Args:
         vocabulary: see :class:`SetInstruction`.
-        num_points: N, or while training (lowest, highest) of a random one; 3 .. the vocabulary's ``max_points``.
+        num_points: N, or while training the range (lowest, highest) of N; 3 .. the vocabulary's ``max_points``.
         kwargs: see :class:`SetInstruction`.
 
     Raises:
@@ -226,11 +227,11 @@ class SegmentationInstruction(SetInstruction):
 
     def make_points(self, results: dict, num_points: int) -> np.ndarray:
         masks = results['gt_masks'].to_ndarray()
-        seen = masks.any(axis=(1, 2))
+        visible = masks.any(axis=(1, 2))
         for key in ('gt_bboxes', 'gt_bboxes_labels', 'gt_ignore_flags', 'gt_masks'):
-            results[key] = results[key][seen]
-        outlines = [encode_polygon(mask, num_points) for mask in masks[seen]]
-        return np.array(outlines, dtype=np.float32).reshape(-1, num_points, 2)
+            results[key] = results[key][visible]
+        polygons = [encode_polygon(mask, num_points) for mask in masks[visible]]
+        return np.array(polygons, dtype=np.float32).reshape(-1, num_points, 2)
 
 
 @TRANSFORMS.register_module()
@@ -238,13 +239,13 @@ class KeypointInstruction(SetInstruction):
     """Asks for named keypoints, as (c, x1, y1, ..., xK, yK) with the names in the instruction.
 
     While training it needs ``gt_keypoints`` (K, P, 3), x and y in px of the image file and COCO's visibility, from
-    KeypointCocoDataset, and before it, of the transforms that move objects, no others than Resize and RandomCrop: after
-    a flip, left points would be called right. Points that are not labelled
-    (visibility 0) or cropped off are no targets; an object without a labelled point is none either.
+    KeypointCocoDataset. Of the transforms that move objects, only Resize and RandomCrop may precede it: a flip would
+    exchange left and right points. Points that are not labeled (visibility 0) or cropped off are no targets; an object
+    without a labeled point is removed.
 
     Args:
         vocabulary: see :class:`SetInstruction`.
-        point_names: names of the points, in the data set's order.
+        point_names: names of the points, in the order of the data set.
         kwargs: see :class:`SetInstruction`.
 
     Raises:
@@ -282,14 +283,14 @@ class KeypointInstruction(SetInstruction):
                 f'{len(results["gt_bboxes"])} boxes: of the transforms that remove boxes only RandomCrop '
                 'can be in the pipeline, after LoadKeypoints'
             )
-        # mmdet's record of what Resize and RandomCrop did to the image; mmcv's own Resize leaves only the scale.
+        # mmdet records in it what Resize and RandomCrop did to the image; mmcv's own Resize records the scale alone.
         matrix = results.get('homography_matrix', np.diag([*results.get('scale_factor', (1.0, 1.0)), 1.0]))
         points = keypoints[..., :2] @ matrix[:2, :2].T + matrix[:2, 2]
         height, width = results['img_shape'][:2]
-        labelled = (keypoints[..., 2] > 0) & ((points >= 0) & (points <= (width, height))).all(axis=-1)
-        known = labelled.any(axis=1)
+        labeled = (keypoints[..., 2] > 0) & ((points >= 0) & (points <= (width, height))).all(axis=-1)
+        known = labeled.any(axis=1)
         for key in ('gt_bboxes', 'gt_bboxes_labels', 'gt_ignore_flags', 'gt_masks'):
             if key in results:
                 results[key] = results[key][known]
-        points[~labelled] = np.nan
+        points[~labeled] = np.nan
         return points[known].astype(np.float32)

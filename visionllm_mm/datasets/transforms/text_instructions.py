@@ -1,4 +1,4 @@
-"""Instructions that ask for words, and their answers."""
+"""Instructions that ask for text, and their answers."""
 
 from collections.abc import Sequence
 
@@ -10,16 +10,16 @@ from ...instructions import build_text_instruction, choose_templates
 
 
 class TextInstruction(BaseTransform):
-    """Writes an instruction that asks for words.
+    """Writes an instruction that asks for text.
 
-    Added keys: ``instruction`` and, while training, ``answer``, the turns behind it: words to say, and, in a
-    conversation, further questions and what to say to them.
+    Added keys: ``instruction`` and, while training, ``answer``: a tuple of the text to generate and, in a conversation,
+    the further questions and answers.
 
     Args:
-        training: whether the template is drawn at random and an answer is needed.
+        training: whether the template is sampled at random and an answer is required.
         templates: templates, or a file of them as ``tools/expand_templates.py`` writes it; None: the task's own.
-            Evaluation uses the one with number ``template_index``.
-        template_index: template of evaluation.
+            Evaluation uses the one with index ``template_index``.
+        template_index: index of the template for evaluation.
     """
 
     task: str
@@ -34,7 +34,7 @@ class TextInstruction(BaseTransform):
         self.template_index = template_index
 
     def question(self, results: dict) -> str | None:
-        """What goes into the template."""
+        """The question to fill in; None: the template has no placeholder for one."""
         return None
 
     def transform(self, results: dict) -> dict:
@@ -52,16 +52,16 @@ class TextInstruction(BaseTransform):
 
 
 LIMIT_PROB = 0.3
-"""Share of the training captions whose instruction states the most words, which the caption keeps to."""
+"""Share of the training captions whose instruction states a largest number of words, which the caption keeps."""
 
 
 @TRANSFORMS.register_module()
 class CaptionInstruction(TextInstruction):
-    """Asks for a caption. While training it needs ``gt_caption``, captions of which one is drawn at random.
+    """Asks for a caption. While training it needs ``gt_caption``, captions of which one is sampled at random.
 
     Args:
         args: see :class:`TextInstruction`.
-        max_words: the most words of the caption while evaluating; None: any number.
+        max_words: the largest number of words of the caption while evaluating; None: any number.
         kwargs: see :class:`TextInstruction`.
     """
 
@@ -87,15 +87,15 @@ class CaptionInstruction(TextInstruction):
 
 @TRANSFORMS.register_module()
 class QuestionInstruction(TextInstruction):
-    """Asks ``question``. While training it needs ``gt_caption``, the right answers, of which one is drawn at random.
+    """Asks ``question``. While training it needs ``gt_caption``, correct answers of which one is sampled at random.
 
-    Where there is a ``history``, what was said since that question and the question asked now, the right answers are
-    those to the latter; while training all of its answers are to be said, too.
+    ``history`` holds the turns of a conversation from the first answer to the current question. Where it is given, the
+    correct answers are those to the current question; while training all answers of the history are targets, too.
 
     Args:
         args: see :class:`TextInstruction`.
-        shuffle_turns: whether the questions of a conversation are in random order while training; for those that do
-            not depend on each other.
+        shuffle_turns: whether the questions of a conversation are in random order while training. They must not depend
+            on each other.
         kwargs: see :class:`TextInstruction`.
     """
 
@@ -122,7 +122,7 @@ class QuestionInstruction(TextInstruction):
         return results
 
     def longest_instructions(self, questions: Sequence[str]) -> list[str]:
-        """Every template that may be drawn, with each of these questions."""
+        """Every template that may be used, with each of these questions."""
         templates = self.templates if self.training else self.templates[self.template_index : self.template_index + 1]
         return [build_text_instruction(template, question) for template in templates for question in questions]
 

@@ -1,4 +1,4 @@
-"""Refuses data whose classes or instructions don't fit before hours are spent."""
+"""Checks before a run that classes and instructions fit the model."""
 
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
@@ -14,19 +14,19 @@ from ...instructions import check_class_names
 
 @HOOKS.register_module()
 class CheckClassNamesHook(Hook):
-    """Compares the class names of every COCO-format data set with its annotation file, and their length with the model.
+    """Compares the class names of COCO-format data sets with their annotation files, and instructions with the model.
 
-    mmdet numbers classes in the order of the file, whatever the order of ``classes``, and passes silently over names
-    that the file lacks; both would teach a model that reads names the wrong ones.
+    mmdet numbers classes in the order of the file, whatever the order of ``classes``, and silently skips names that the
+    file lacks. In both cases a model that reads names would learn wrong ones.
 
     Checkpoints of a training on several data sets keep the names of the first one: mmengine would keep a list, which
-    mmdet's inference API does not read.
+    mmdet's inference API can't read.
 
     Raises:
         ValueError: before training or testing starts, when names are missing from the file, are in another order, or
-            are more than the model has class tokens; or when a template with its longest class set is longer than the
-            text encoder or the LLM can read, or one with the longest question or expression of the training; or when
-            batches would be of several tasks.
+            are more than the model has class tokens; or when a template with its longest class set, or with the longest
+            question or expression of the training, is too long for the text encoder or the LLM; or when batches would
+            mix tasks.
     """
 
     def before_train(self, runner: Runner) -> None:
@@ -60,7 +60,7 @@ class CheckClassNamesHook(Hook):
 
     @staticmethod
     def _check_texts(model: nn.Module, dataset) -> None:
-        """Texts of a single sample; while evaluating, one that is too long counts as a failure."""
+        """Checks the texts that samples bring; while evaluating, a text that is too long counts as a failure."""
         for transform in getattr(getattr(dataset, 'pipeline', None), 'transforms', ()):
             key = {GroundingInstruction: 'text', QuestionInstruction: 'question'}.get(type(transform))
             texts = (
@@ -79,5 +79,5 @@ class CheckClassNamesHook(Hook):
             check_class_names(names, len(names) if grouped else model.vocabulary.num_classes)
         for transform in transforms:
             if isinstance(transform, SetInstruction):
-                asked = names if getattr(dataset, 'return_classes', False) else transform.classes
-                model.check_instructions(transform.longest_instructions(asked) if asked else [])
+                class_names = names if getattr(dataset, 'return_classes', False) else transform.classes
+                model.check_instructions(transform.longest_instructions(class_names) if class_names else [])

@@ -1,4 +1,4 @@
-"""Drawing of predictions in evaluations that go on past bad images."""
+"""Renders predictions in evaluations that go on after images that can't be loaded."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from mmengine.runner import Runner
 
 @HOOKS.register_module()
 class TolerantVisualizationHook(DetVisualizationHook):
-    """mmdet's DetVisualizationHook, which reads images again; samples that could not be loaded are not drawn."""
+    """mmdet's DetVisualizationHook, which reads images again; samples that could not be loaded are left out."""
 
     def after_val_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict, outputs: Sequence[DetDataSample]
