@@ -108,9 +108,3 @@ def test_links_lead_somewhere():
         for target in re.findall(r'\]\(([^)#\s]+)(?:#[^)]*)?\)', page.read_text()):
             if '://' not in target:
                 assert (page.parent / target).exists(), f'{page.name}: {target}'
-
-
-def test_the_readme_repeats_the_tables_of_the_results():
-    rows = re.findall(r'^\|.+\|$', (ROOT / 'README.md').read_text(), re.MULTILINE)
-    known = (ROOT / 'docs/results.md').read_text()
-    assert len(rows) > 20 and [row for row in rows if row not in known] == []

@@ -37,7 +37,7 @@ def test_long_texts_are_broken_between_words():
     assert write_below(IMAGE, []).shape[1] == 100 and write_below(IMAGE, ['x' * 200]).shape[1] == 100
 
 
-def test_named_points_are_drawn_and_outlines_are_not_drawn_twice(tmp_path):
+def test_named_points_are_drawn_and_polygons_are_not_drawn_twice(tmp_path):
     sample = DetDataSample()
     points = torch.tensor([[[20.0, 30.0], [70.0, 40.0]]])
     sample.pred_instances = InstanceData(

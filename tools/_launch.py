@@ -224,10 +224,16 @@ def require_weights(cfg: Config) -> None:
 
 
 def build_runner(cfg: Config):
-    """Build a Runner, or the runner class that the config names."""
+    """Build a Runner, or the runner class that the config names, without the hooks that are None in ``default_hooks``.
+
+    mmengine takes None for its own hooks alone.
+    """
     from mmengine.registry import RUNNERS
     from mmengine.runner import Runner
 
+    hooks, own = cfg.get('default_hooks') or {}, ('timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
+    for name in [name for name, hook in hooks.items() if hook is None and name not in own]:
+        del hooks[name]
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
 
 

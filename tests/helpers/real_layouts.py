@@ -151,7 +151,7 @@ def _mask(picture: Picture, segmentation: list | dict) -> np.ndarray:
 
 
 def _polygons(picture: Picture, segmentation: list | dict) -> list[list[float]]:
-    """COCO's polygons know no holes: of a mask with one, the outlines."""
+    """COCO's polygons know no holes: of a mask with one, the outer polygons."""
     if isinstance(segmentation, list):
         return segmentation
     contours, _ = cv2.findContours(_mask(picture, segmentation), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)

@@ -58,7 +58,7 @@ def make_coco_folder(root: Path, num_train: int = 8, num_val: int = 4, size: int
 
 
 def add_outlines(ann_file: Path) -> None:
-    """Gives the objects of an annotation file their boxes as outlines."""
+    """Gives the objects of an annotation file their boxes as polygons."""
     content = json.loads(ann_file.read_text())
     for annotation in content['annotations']:
         x, y, w, h = annotation['bbox']
@@ -83,9 +83,14 @@ def small_config(monkeypatch, data: Path, work_dir: Path, epochs: int = 1) -> Co
     cfg.train_cfg.update(max_epochs=epochs, val_interval=epochs)
     cfg.default_hooks.checkpoint = dict(type='CheckpointHook', interval=1)
     cfg.default_hooks.logger.interval = 1
-    cfg.custom_hooks[2].update(num_iters=2, batch_size=2, cache_dir=str(work_dir / 'warmup'))
+    cfg.default_hooks.warmup.update(num_iters=2, batch_size=2, cache_dir=str(work_dir / 'warmup'))
     cfg.param_scheduler = []
     return cfg
+
+
+def warmups(cfg: Config) -> list[dict]:
+    """Configs of the hooks that warm the task decoder up, in their order."""
+    return [hook for hook in cfg.default_hooks.values() if hook and str(hook.type).endswith('WarmupHook')]
 
 
 def narrow_multitask_config() -> Config:
@@ -99,9 +104,9 @@ def narrow_multitask_config() -> Config:
 def small_multitask_config(work_dir: Path) -> Config:
     """The same with little of everything."""
     cfg = narrow_multitask_config()
-    for hook in cfg.custom_hooks[2:]:
+    for hook in warmups(cfg):
         hook.update(num_iters=2, batch_size=4, cache_dir=str(work_dir / 'warmup'))
-    cfg.model.test_cfg.words.max_length = 5
+    cfg.model.test_cfg.text.max_length = 5
     cfg.update(work_dir=str(work_dir), load_from=None, param_scheduler=[], experiment_name=work_dir.name)
     cfg.train_dataloader.update(batch_size=2, num_workers=0, persistent_workers=False)
     cfg.train_dataloader.sampler.update(batch_size=2, num_batches=12)

@@ -1,6 +1,6 @@
 """Runs a tool as ``python`` would, with few images and steps: ``python tests/helpers/short_run.py tools/train.py ...``.
 
-MiniScenes have eight images, warm-ups two steps, and epochs of drawn batches two. All else is as the command says.
+MiniScenes have eight images, warm-ups two steps, and epochs of sampled tasks two. All else is as the command says.
 """
 
 import runpy
@@ -14,8 +14,8 @@ _FROM_FILE = Config.fromfile
 
 def _shortened(*args, **kwargs) -> Config:
     cfg = _FROM_FILE(*args, **kwargs)
-    for hook in cfg.get('custom_hooks', []):
-        if str(hook['type']).endswith('WarmupHook'):
+    for hook in cfg.get('default_hooks', {}).values():
+        if hook and str(hook['type']).endswith('WarmupHook'):
             hook['num_iters'] = 2
     sampler = cfg.get('train_dataloader', {}).get('sampler', {})
     if sampler.get('type') == 'OneTaskSampler':

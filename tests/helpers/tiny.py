@@ -20,14 +20,12 @@ from visionllm_mm.instructions import (
 )
 from visionllm_mm.models import (
     CausalLM,
-    NoHints,
     OpenEndedTaskDecoder,
     TextEncoder,
     TokenProjector,
     VisionLLM,
 )
 from visionllm_mm.models.layers.added_tokens import AddedTokens
-from visionllm_mm.small_llm import SmallLLMHints
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / 'configs/visionllm/visionllm-tiny_miniscenes-det.py'
@@ -52,14 +50,23 @@ LLM = dict(
 LORA = dict(r=4, lora_alpha=8, target_modules=['q_proj', 'k_proj', 'v_proj', 'o_proj'])
 
 
+def assemble_decoder(llm: CausalLM, hints: dict | None = None, **added_tokens) -> OpenEndedTaskDecoder:
+    """A task decoder with its initial weights; ``hints`` are arguments of SmallLLMHints, the rest of AddedTokens."""
+    vocabulary = Vocabulary(**VOCABULARY)
+    hints = dict(type='NoHints') if hints is None else dict(hints, type='SmallLLMHints')
+    return OpenEndedTaskDecoder(
+        llm=llm,
+        vocabulary=vocabulary,
+        added_tokens=AddedTokens.for_llm(llm, vocabulary, **added_tokens),
+        projector=TokenProjector(token_dims=16, llm_dims=llm.embed_dims, word_norm=llm.word_norm),
+        hints=MODELS.build(dict(hints, llm=llm, vocabulary=vocabulary)),
+    )
+
+
 def build_decoder(seed: int = 0, hints: dict | None = None, **llm) -> OpenEndedTaskDecoder:
     """A task decoder with weights large enough for answers to differ; ``hints`` are arguments of SmallLLMHints."""
     torch.manual_seed(seed)
-    base, vocabulary = CausalLM(**(LLM | llm)), Vocabulary(**VOCABULARY)
-    tokens = AddedTokens.for_llm(base, vocabulary)
-    projector = TokenProjector(token_dims=16, llm_dims=base.embed_dims, word_norm=base.word_norm)
-    hints = NoHints() if hints is None else SmallLLMHints(base, vocabulary, **hints)
-    decoder = OpenEndedTaskDecoder(base, vocabulary, tokens, projector, hints)
+    decoder = assemble_decoder(CausalLM(**(LLM | llm)), hints)
     decoder.block_chunk = 3
     for parameter in decoder.parameters():
         if parameter.dim() > 1:

@@ -10,6 +10,7 @@ from tests.helpers.scenes import (
     make_coco_folder,
     small_config,
     small_multitask_config,
+    warmups,
 )
 from visionllm_mm.miniscenes import DatasetArguments, write_dataset
 
@@ -46,15 +47,15 @@ def test_two_processes_learn_all_tasks_as_one(tmp_path, monkeypatch):
     # AdamW makes a full step of a gradient that is zero but for rounding; SGD does not. And this loss is each
     # process's own mean, over phrases of which one may have more.
     cfg.optim_wrapper.optimizer = dict(type='SGD', lr=0.01)
-    cfg.model.criterion.loss_asked = None
+    cfg.model.auxiliary.phrases = None
     warm_ups = {}
     for name, batch_size, processes in (('one', 4, 1), ('two', 2, 2)):
         cfg.train_dataloader.batch_size = cfg.train_dataloader.sampler.batch_size = batch_size
-        for hook in cfg.custom_hooks[2:]:
+        for hook in warmups(cfg):
             hook.cache_dir = str(tmp_path / name / 'warmup')
         launch(cfg, tmp_path / name, processes)
         files = sorted((tmp_path / name / 'warmup').iterdir(), key=lambda path: path.stat().st_mtime_ns)
-        assert len(files) == len(cfg.custom_hooks[2:])
+        assert len(files) == len(warmups(cfg))
         warm_ups[name] = torch.load(files[-1], weights_only=True)
     worst = max(float((value - warm_ups['two'][key]).abs().max()) for key, value in warm_ups['one'].items())
     assert worst < 1e-3, worst

@@ -1,4 +1,4 @@
-"""Fine-tuning the released weights on a small COCO-format folder, boxes and outlines."""
+"""Fine-tuning the released weights on a small COCO-format folder, boxes and polygons."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def test_released_weights_are_fine_tuned(name, metric, tmp_path, monkeypatch):
         for step in loader.dataset.pipeline:
             step.update({key: (64, 64) for key in ('scale', 'crop_size') if key in step})
     cfg.train_cfg.update(max_epochs=2, val_interval=2)
-    cfg.custom_hooks[2].cache_dir = str(tmp_path / 'warmup')
+    cfg.default_hooks.warmup.cache_dir = str(tmp_path / 'warmup')
     runner, losses = train(cfg)
     assert len(losses) == 8 and np.isfinite(losses).all() and np.mean(losses[-3:]) < losses[0]
     assert runner.message_hub.get_scalar(f'val/{metric}').current() >= 0

@@ -26,7 +26,8 @@ def _config(monkeypatch, folders, work_dir, epochs):
     cfg = small_config(monkeypatch, data, work_dir, epochs)
     cfg.model.llm = dict(type='CausalLM', path=str(llama), lora=LORA, dtype='bfloat16', gradient_checkpointing=True)
     cfg.optim_wrapper.update(constructor='TrainedPartsOptimWrapperConstructor')
-    cfg.custom_hooks[2] = dict(type='EMAHook', ema_type='TrainedPartsEMA', momentum=0.1)
+    del cfg.default_hooks['warmup']
+    cfg.default_hooks.ema = dict(type='EMAHook', ema_type='TrainedPartsEMA', momentum=0.1)
     cfg.default_hooks.optimizer_file = dict(type='OptimizerFileHook')
     cfg.log_processor.window_size = 1
     # One size of image: what a batch is padded to reaches the features through the backbone's borders.
@@ -82,7 +83,7 @@ def test_resumed_run_goes_on_as_the_whole_one(folders, tmp_path, monkeypatch):
 
 def test_another_llm_stops_the_run(folders, tmp_path, monkeypatch):
     cfg = _config(monkeypatch, folders, tmp_path / 'work', epochs=1)
-    del cfg.custom_hooks[2]  # the average is made when training starts
+    del cfg.default_hooks['ema']  # the average is made when training starts
     cfg.load_from = str(tmp_path / 'checkpoint.pth')
     torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict()), cfg.load_from)
     Runner.from_cfg(cfg).load_or_resume()

@@ -54,10 +54,10 @@ def test_batches_are_of_one_task(cfg):
     loader = Runner.build_dataloader(cfg.train_dataloader)
     kinds = set()
     for batch in loader:
-        asked = {
+        requests = {
             ('answer' in sample, getattr(sample.gt_instances, 'points', np.zeros((0, 0))).shape[1:])
             for sample in batch['data_samples']
         }
-        assert len({words for words, _ in asked}) == 1
-        kinds |= {words for words, _ in asked}
+        assert len({is_text for is_text, _ in requests}) == 1
+        kinds |= {is_text for is_text, _ in requests}
     assert kinds == {True, False}

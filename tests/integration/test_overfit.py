@@ -8,7 +8,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.runner import Runner
 
 from tests.helpers.scenes import make_coco_folder, small_config
-from visionllm_mm.small_llm.warmups import warm_up
+from visionllm_mm.small_llm.warmups import warm_up_on_text
 
 
 @pytest.mark.slow
@@ -18,7 +18,7 @@ def test_overfits_one_batch(tmp_path, monkeypatch):
     cfg.test_dataloader.dataset.update(ann_file='train.json', data_prefix=dict(img='train/'))
     runner = Runner.from_cfg(cfg)
     model = runner.model.train()
-    warm_up(model.task_decoder, num_tokens=10, num_iters=150, batch_size=8, lr=1e-3, noise=0.5, seed=0)
+    warm_up_on_text(model.task_decoder, num_tokens=10, num_iters=150, batch_size=8, lr=1e-3, noise=0.5, seed=0)
     dataset = Runner.build_dataloader(cfg.train_dataloader).dataset
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-3, total_steps=800, pct_start=0.1)

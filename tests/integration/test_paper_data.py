@@ -51,17 +51,17 @@ def paper_config(coco, tmp_path, monkeypatch):
         monkeypatch.setenv('COCO_ROOT', str(coco))
         # Writing these long configs out takes longer than all else here.
         monkeypatch.setattr(Config, 'pretty_text', '')
-        cfg = Config.fromfile(BASE / f'{name}.py')
+        cfg = Config.fromfile(BASE / f'datasets/{name}.py')
         test_cfg = cfg.get('test_cfg', dict(type='TestLoop'))
-        for base in ('schedule_short', 'default_runtime'):
+        for base in ('schedules/schedule_2e', 'default_runtime'):
             cfg.merge_from_dict(dict(Config.fromfile(BASE / f'{base}.py').items()))
-        model = Config.fromfile(BASE / 'visionllm_tiny.py').model
+        model = Config.fromfile(BASE / 'models/visionllm_tiny.py').model
         narrow(model)
         model.vocabulary = cfg.vocabulary
         # The built-in tokenizer cuts words into more pieces than BERT's does.
         model.text_encoder.config.max_position_embeddings = 2048
         model.llm.config.max_position_embeddings = 4096
-        model.test_cfg.words = dict(max_length=5)
+        model.test_cfg.text = dict(max_length=5)
         cfg.update(model=model, test_cfg=test_cfg, param_scheduler=[], work_dir=str(tmp_path), visualizer=None)
         cfg.train_cfg.update(max_epochs=1, val_interval=1)
         cfg.default_hooks.checkpoint = dict(type='CheckpointHook', interval=1)
@@ -104,7 +104,7 @@ def test_the_papers_own_configs(coco, tmp_path, monkeypatch, name):
     if cfg.model.backbone.type == 'InternImage':
         cfg.model.backbone.arch, cfg.model.neck.in_channels = 'T', [128, 256, 512]
     cfg.model.image_tokenizer.num_tokens = 10
-    cfg.merge_from_dict({'model.test_cfg.words.max_length': 5})
+    cfg.merge_from_dict({'model.test_cfg.text.max_length': 5})
     cfg.train_cfg.update(max_epochs=1, val_interval=1)
     cfg.optim_wrapper = dict(
         type='OptimWrapper', **{key: cfg.optim_wrapper[key] for key in ('constructor', 'optimizer', 'clip_grad')}
@@ -125,7 +125,7 @@ def test_the_papers_own_configs(coco, tmp_path, monkeypatch, name):
 
 
 def test_stage_1(paper_config):
-    cfg = paper_config('coco_detection_visionllm')
+    cfg = paper_config('coco_detection')
     cfg.train_dataloader.batch_size = 3  # of the five images that RefCOCO does not test on
     runner, losses = train(cfg)
     assert len(losses) == 2 and np.isfinite(losses).all()
@@ -135,7 +135,7 @@ def test_stage_1(paper_config):
 
 @pytest.mark.slow
 def test_stage_2(paper_config):
-    cfg = paper_config('coco_multitask_visionllm')
+    cfg = paper_config('coco_multitask')
     cfg.train_dataloader.batch_size = cfg.train_dataloader.sampler.batch_size = 2
     cfg.train_dataloader.sampler.num_batches = 2
     cfg.test_cfg.tasks.caption.evaluator.tokenizer = 'simple'
@@ -155,12 +155,12 @@ def test_stage_2(paper_config):
 
 @pytest.mark.slow
 def test_lvis(paper_config):
-    cfg = paper_config('lvis_v1_detection_visionllm')
+    cfg = paper_config('lvis_v1_detection')
     cfg.train_cfg.val_interval = 2  # the test is the same
     runner, losses = train(cfg)
     assert len(losses) == 2 and np.isfinite(losses).all()
-    asked = runner.train_dataloader.dataset[0]['data_samples']
-    assert len(asked.class_labels) == 70 and (asked.gt_instances.labels >= 0).all(), 'what is shown is asked for'
-    asked = runner.test_dataloader.dataset[0]['data_samples'].class_groups
-    assert len(asked) == 16 and [len(labels) for _, labels in asked] == [80] * 15 + [3]
+    sample = runner.train_dataloader.dataset[0]['data_samples']
+    assert len(sample.class_labels) == 70 and (sample.gt_instances.labels >= 0).all(), 'what is shown is asked for'
+    groups = runner.test_dataloader.dataset[0]['data_samples'].class_groups
+    assert len(groups) == 16 and [len(labels) for _, labels in groups] == [80] * 15 + [3]
     assert 'lvis/bbox_AP' in evaluate(cfg)

@@ -70,7 +70,7 @@ def test_resumed_run_continues_the_same_losses(data, tmp_path, monkeypatch):
     whole = small_config(monkeypatch, data, tmp_path / 'whole', epochs=3)
     _, expected = train(whole)
     first = small_config(monkeypatch, data, tmp_path / 'parts', epochs=3)
-    first.custom_hooks[2].cache_dir = whole.custom_hooks[2].cache_dir
+    first.default_hooks.warmup.cache_dir = whole.default_hooks.warmup.cache_dir
     stopped = copy.deepcopy(first)
     stopped.train_cfg.max_epochs = 1
     _, before = train(stopped)

@@ -162,7 +162,7 @@ def test_mim_trains_and_tests(python_with_wheel, repo_root, tmp_path):
     run(prepare, '--out', tmp_path / 'data', '--num-train', 8, '--num-val', 4, '--seed', 0)
 
     few = ('train_cfg.max_epochs=1', 'train_cfg.val_interval=1', 'train_dataloader.batch_size=4')
-    short_warmup = 'custom_hooks.2.num_iters=2'
+    short_warmup = 'default_hooks.warmup.num_iters=2'
     mim = ('-m', 'mim')
     output = run(
         *(*mim, 'train', 'visionllm-mmdet', CONFIG, '--gpus', 0, '--work-dir', tmp_path / 'run'),

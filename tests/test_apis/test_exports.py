@@ -91,7 +91,7 @@ def test_detections():
     assert found['mask'][0].sum() == 100
     nothing = to_detections(_prediction(bboxes=[], scores=[], labels=[], label_names=[], polygons=[], masks=[]))
     assert nothing['xyxy'].shape == (0, 4) and 'mask' not in nothing
-    with pytest.raises(ValueError, match='an answer in words has no boxes'):
+    with pytest.raises(ValueError, match='an answer in text has no boxes'):
         to_detections(WORDS)
 
 

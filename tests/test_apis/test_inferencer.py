@@ -57,9 +57,9 @@ def test_each_task_answers_in_its_format(inferencer, image):
     assert [['box', 'star', 'ring'][label] for label in boxes['labels']] == boxes['label_names']
     assert boxes['scores'] == sorted(boxes['scores'], reverse=True) and 'polygons' not in boxes
 
-    outlines = _one(inferencer.segment(image, ['box'], num_points=8))
-    assert np.shape(outlines['polygons']) == (len(outlines['scores']), 8, 2)
-    assert outlines['masks'][0]['size'] == [64, 64] and isinstance(outlines['masks'][0]['counts'], str)
+    polygons = _one(inferencer.segment(image, ['box'], num_points=8))
+    assert np.shape(polygons['polygons']) == (len(polygons['scores']), 8, 2)
+    assert polygons['masks'][0]['size'] == [64, 64] and isinstance(polygons['masks'][0]['counts'], str)
     assert len(_one(inferencer.segment(image, ['box']))['polygons'][0]) == 24
 
     expression = _one(inferencer.ground(image, 'the box on the left'))

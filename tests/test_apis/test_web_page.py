@@ -14,7 +14,7 @@ from PIL import Image
 
 from tests.helpers.scenes import NAMES, make_coco_folder, save_untrained, small_config
 from visionllm_mm.apis import VisionLLMInferencer
-from visionllm_mm.apis.web_page import _Desk, build_page
+from visionllm_mm.apis.web_page import _SharedInferencer, build_page
 
 
 @pytest.fixture(scope='module')
@@ -124,8 +124,8 @@ def test_pictures_of_other_kinds_and_many_classes(client, folder, tmp_path):
 
 
 def test_old_answers_are_deleted(inferencer, folder, tmp_path, monkeypatch):
-    monkeypatch.setattr('visionllm_mm.apis.web_page._MOST_ANSWERS', 2)
-    desk = _Desk(inferencer, tmp_path)
+    monkeypatch.setattr('visionllm_mm.apis.web_page._MAX_ANSWERS', 2)
+    desk = _SharedInferencer(inferencer, tmp_path)
     for _ in range(4):
         desk.answer(str(folder / 'val/1.png'), lambda path, **kwargs: inferencer.detect(path, ['box'], **kwargs), 0.3)
     assert len(list(tmp_path.rglob('answer.json'))) == 2

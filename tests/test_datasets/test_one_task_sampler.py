@@ -36,9 +36,9 @@ def test_every_batch_is_of_one_task_and_draws_are_as_asked():
 
 def test_an_epoch_repeats_no_image_before_all_were_seen():
     sampler = OneTaskSampler(JOINED, batch_size=4, ratios=(1, 3, 1), seed=1)
-    drawn = [index for batch in _batches(sampler) for index in batch]
+    sampled = [index for batch in _batches(sampler) for index in batch]
     for low, high in ((0, 40), (40, 48), (48, 168)):
-        part = [index for index in drawn if low <= index < high]
+        part = [index for index in sampled if low <= index < high]
         size = high - low
         for start in range(0, len(part), size):
             assert len(set(part[start : start + size])) == len(part[start : start + size])

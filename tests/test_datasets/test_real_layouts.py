@@ -15,8 +15,8 @@ from tests.helpers.tiny import ROOT
 from visionllm_mm.datasets.required_files import check_files
 from visionllm_mm.instructions import Vocabulary, parse_instruction
 
-BASE = ROOT / 'configs/_base_'
-STAGE_1, STAGE_2, LVIS = (f'{name}_visionllm' for name in ('coco_detection', 'coco_multitask', 'lvis_v1_detection'))
+BASE = ROOT / 'configs/_base_/datasets'
+STAGE_1, STAGE_2, LVIS = 'coco_detection', 'coco_multitask', 'lvis_v1_detection'
 TRAIN = ('train_dataloader', 'val_dataloader', 'val_evaluator')
 TEST = ('test_dataloader', 'test_evaluator', 'test_cfg')
 

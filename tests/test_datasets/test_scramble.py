@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from visionllm_mm.datasets import ScrambleInstruction
+from visionllm_mm.datasets.transforms import scramble
 from visionllm_mm.instructions import Vocabulary, parse_instruction
 
 TEXT = 'Please find {"star": <c0>, "ring": <c1>} in <image> as (c, x1, y1, x2, y2) within range 64.'
@@ -22,11 +23,13 @@ def _numbers_of_points(**kwargs):
     ]
 
 
-@pytest.mark.parametrize('redraw_prob, share', [(0.0, 1.0), (0.5, 0.56), (1.0, 0.13)])
-def test_the_share_of_other_formats(redraw_prob, share):
-    numbers = _numbers_of_points(prob=1.0, redraw_prob=redraw_prob)
+@pytest.mark.parametrize('resample_prob, share', [(0.0, 1.0), (None, 0.56), (1.0, 0.13)])
+def test_the_share_of_other_formats(monkeypatch, resample_prob, share):
+    if resample_prob is not None:
+        monkeypatch.setattr(scramble, 'RESAMPLE_PROB', resample_prob)
+    numbers = _numbers_of_points(prob=1.0)
     assert len(numbers) == 400 and np.mean(np.array(numbers) == 2) == pytest.approx(share, abs=0.06)
-    assert redraw_prob == 0 or set(numbers) == set(range(1, 25))
+    assert resample_prob == 0 or set(numbers) == set(range(1, 25))
 
 
 def test_a_share_of_the_samples_has_a_copy():

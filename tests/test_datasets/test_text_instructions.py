@@ -8,6 +8,7 @@ from visionllm_mm.datasets import (
     PackInstructionInputs,
     QuestionInstruction,
 )
+from visionllm_mm.datasets.transforms import text_instructions
 from visionllm_mm.instructions import (
     CAPTION_TEMPLATES,
     QUESTION_TEMPLATES,
@@ -20,17 +21,19 @@ def _sample(**more):
     return dict(img=np.zeros((8, 8, 3), np.uint8), img_shape=(8, 8), img_path='a.png', img_id=1) | more
 
 
-def test_captions_are_drawn_while_training():
+def test_captions_are_sampled_while_training(monkeypatch):
     np.random.seed(0)
-    transform = CaptionInstruction(training=True, length_prob=0.0)
-    drawn = [transform(_sample(gt_caption=['a star', 'one star ', ' '])) for _ in range(150)]
-    assert {result['answer'] for result in drawn} == {('a star',), ('one star',)}
-    assert {result['instruction'] for result in drawn} == set(CAPTION_TEMPLATES)
+    monkeypatch.setattr(text_instructions, 'LIMIT_PROB', 0.0)
+    transform = CaptionInstruction(training=True)
+    sampled = [transform(_sample(gt_caption=['a star', 'one star ', ' '])) for _ in range(150)]
+    assert {result['answer'] for result in sampled} == {('a star',), ('one star',)}
+    assert {result['instruction'] for result in sampled} == set(CAPTION_TEMPLATES)
 
 
-def test_stated_lengths_are_true_of_the_captions():
+def test_stated_lengths_are_true_of_the_captions(monkeypatch):
     np.random.seed(0)
-    transform = CaptionInstruction(training=True, length_prob=0.5)
+    monkeypatch.setattr(text_instructions, 'LIMIT_PROB', 0.5)
+    transform = CaptionInstruction(training=True)
     limits = []
     for _ in range(60):
         result = transform(_sample(gt_caption=['a star', 'a big red star']))
@@ -44,7 +47,7 @@ def test_stated_lengths_are_true_of_the_captions():
         CaptionInstruction(max_words=0)
 
 
-def test_evaluation_uses_one_wording_and_no_answer():
+def test_evaluation_uses_one_template_and_no_answer():
     result = CaptionInstruction()(_sample(gt_caption=['a star']))
     assert result['instruction'] == CAPTION_TEMPLATES[0] and 'answer' not in result
     asked = QuestionInstruction(template_index=2)(_sample(question='Is there a star?'))

@@ -147,7 +147,7 @@ def test_texts_of_single_samples_too_long_for_the_model_are_refused(tmp_path):
 
 @pytest.mark.parametrize('part', ['llm', 'text_encoder'])
 @pytest.mark.parametrize('where', ['train', 'val'])
-def test_wordings_too_long_for_the_model_are_refused_before_anything_runs(tmp_path, monkeypatch, part, where):
+def test_templates_too_long_for_the_model_are_refused_before_anything_runs(tmp_path, monkeypatch, part, where):
     cfg = small_config(monkeypatch, make_coco_folder(tmp_path / 'coco', 2, 2), tmp_path / 'work')
     cfg.experiment_name = f'long-{part}-{where}'
     long = '<image> Find <class> as <format>, range <range>' + ' and so on' * 120 + '.'

@@ -20,7 +20,7 @@ def cfg(data, tmp_path, monkeypatch):
     cfg.default_hooks.checkpoint = dict(type='CheckpointHook', interval=1, max_keep_ckpts=2)
     cfg.default_hooks.optimizer_file = dict(type='OptimizerFileHook')
     cfg.train_cfg.val_interval = 100
-    del cfg.custom_hooks[2]  # the warm-up
+    cfg.default_hooks.pop('warmup')
     return cfg
 
 

@@ -31,13 +31,13 @@ def test_epoch_reaches_seeders_in_wrapped_and_joined_data_sets():
 
 
 def test_epochs_draw_differently_and_again_alike():
-    seeder, drawn = SeedBySample(), {}
+    seeder, sampled = SeedBySample(), {}
     for epoch in (0, 1, 0):
         _start(_dataset(seeder), epoch)
         seeder(dict(img_id=1))
         value = np.random.rand(), torch.rand(1).item()  # in the pipeline, and in the model
-        assert drawn.setdefault(epoch, value) == value
-    assert all(len(set(values)) == 2 for values in zip(*drawn.values(), strict=True))
+        assert sampled.setdefault(epoch, value) == value
+    assert all(len(set(values)) == 2 for values in zip(*sampled.values(), strict=True))
 
 
 def test_data_without_seeder_is_left_alone():

@@ -1,21 +1,28 @@
-"""An evaluation goes on past samples that can't be answered."""
+"""An evaluation goes on past samples that can't be loaded or answered."""
 
 import re
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from mmdet.models.detectors import DeformableDETR
+from mmdet.structures import DetDataSample
+from mmengine.config import Config
+from mmengine.dataset import BaseDataset
+from mmengine.evaluator import Evaluator
 from mmengine.runner import Runner
 
 from tests.helpers.scenes import add_outlines, make_coco_folder, small_config
-from visionllm_mm.engine.hooks import ReportFailuresHook, report_failures_hook
+from tests.helpers.tiny import ROOT
+from visionllm_mm.engine import tolerant_loops
+from visionllm_mm.engine.tolerant_loops import TolerantTestLoop, TolerantValLoop
 
 
 def test_failures_are_counted_and_listed(tmp_path, monkeypatch, capsys):
     cfg = small_config(monkeypatch, make_coco_folder(tmp_path / 'coco', 1, 3), tmp_path / 'work')
     cfg.experiment_name = 'failures'
     runner = Runner.from_cfg(cfg)
-    assert any(isinstance(hook, ReportFailuresHook) for hook in runner.hooks)
+    assert type(runner.test_loop) is TolerantTestLoop and type(runner.val_loop) is TolerantValLoop
     parse, images = runner.model.parse_instructions, []
 
     def fail_on_the_second(samples):
@@ -29,7 +36,7 @@ def test_failures_are_counted_and_listed(tmp_path, monkeypatch, capsys):
     assert 'coco/bbox_mAP' in metrics and len(set(images)) == 3
     log = capsys.readouterr()
     assert '1 of the samples could not be answered' in log.out + log.err and 'no format' in log.out + log.err
-    assert runner.model.failures is None
+    assert runner.test_loop.failures == [(str(tmp_path / 'coco/val/2.png'), 'no format')]
 
 
 def _spoil(data: Path) -> None:
@@ -39,16 +46,16 @@ def _spoil(data: Path) -> None:
     (data / 'val/3.png').unlink()
 
 
-@pytest.mark.parametrize('workers, outlines', [(0, False), (1, False), (0, True)])
+@pytest.mark.parametrize('workers, polygons', [(0, False), (1, False), (0, True)])
 def test_unreadable_images_are_counted_and_the_others_evaluated_and_drawn(
-    tmp_path, monkeypatch, capsys, workers, outlines
+    tmp_path, monkeypatch, capsys, workers, polygons
 ):
     data = make_coco_folder(tmp_path / 'coco', 1, 4)
     cfg = small_config(monkeypatch, data, tmp_path / 'work')
-    cfg.experiment_name = f'unreadable{workers}{outlines}'
+    cfg.experiment_name = f'unreadable{workers}{polygons}'
     cfg.test_dataloader.num_workers = workers
     cfg.test_evaluator.metric = ['bbox']
-    if outlines:
+    if polygons:
         add_outlines(data / 'val.json')
         next(t for t in cfg.test_dataloader.dataset.pipeline if t.type == 'DetectionInstruction').update(
             type='SegmentationInstruction', num_points=4
@@ -57,7 +64,7 @@ def test_unreadable_images_are_counted_and_the_others_evaluated_and_drawn(
     cfg.default_hooks.visualization.update(draw=True, test_out_dir=str(tmp_path / 'shown'))
     _spoil(data)
     metrics = Runner.from_cfg(cfg).test()
-    assert 'coco/bbox_mAP' in metrics and ('coco/segm_mAP' in metrics) == outlines
+    assert 'coco/bbox_mAP' in metrics and ('coco/segm_mAP' in metrics) == polygons
     log = ''.join(capsys.readouterr())
     assert '2 of the samples could not be answered' in log
     assert re.search('1.png: ValueError: .*truncated', log) and re.search('3.png: FileNotFoundError', log)
@@ -91,19 +98,79 @@ def test_a_wrong_folder_is_an_error_long_before_the_last_image(tmp_path, monkeyp
         Runner.from_cfg(cfg).test()
 
 
-def test_failures_of_all_processes_are_counted(monkeypatch):
-    log, model = [], SimpleNamespace(failures=[('a.png', 'no format')])
-    runner = SimpleNamespace(model=model, logger=SimpleNamespace(log=lambda level, text: log.append(text)))
-    gathered = [([('a.png', 'no format')], 1), ([], 4), ([('b.png', 'no set'), ('c.png', 'no set')], 4)]
-    monkeypatch.setattr(report_failures_hook, 'all_gather_object', lambda mine: gathered)
-    ReportFailuresHook().after_test_epoch(runner)
+def test_other_detectors_are_evaluated_past_a_bad_image_too(tmp_path, monkeypatch, capsys):
+    data = make_coco_folder(tmp_path / 'coco', 1, 4)
+    monkeypatch.setenv('DATA_ROOT', str(data))
+    cfg = Config.fromfile(ROOT / 'configs/baselines/deformable-detr_r18_custom-coco.py')
+    cfg.update(work_dir=str(tmp_path / 'work'), experiment_name='other-detector')
+    cfg.model.backbone.base_channels, cfg.model.neck.in_channels = 8, [16, 32, 64]
+    cfg.test_dataloader.update(batch_size=4, num_workers=0, persistent_workers=False)
+    next(t for t in cfg.test_dataloader.dataset.pipeline if t.type == 'Resize').scale = (64, 64)
+    _spoil(data)
+    runner = Runner.from_cfg(cfg)
+    assert isinstance(runner.model, DeformableDETR)
+    metrics = runner.test()
+    assert 'coco/bbox_mAP' in metrics
+    assert '2 of the samples could not be answered' in ''.join(capsys.readouterr())
+    assert [Path(path).name for path, _ in runner.test_loop.failures] == ['1.png', '3.png']
+
+
+class _Model:
+    """Answers samples with their number and notes which it was asked for; one of them it can't answer."""
+
+    def __init__(self, bad: int) -> None:
+        self.bad, self.calls = bad, []
+
+    def test_step(self, data_batch: dict) -> list[DetDataSample]:
+        samples = data_batch['data_samples']
+        assert data_batch['inputs'] == [sample.img_id for sample in samples]
+        self.calls.append(data_batch['inputs'])
+        if self.bad in data_batch['inputs']:
+            raise RuntimeError('no format')
+        for sample in samples:
+            sample.set_metainfo(dict(answer=sample.img_id))
+        return samples
+
+    val_step = test_step
+
+
+def _loop(cls, model=None, log=None):
+    """A loop of which the batches are given by hand; ``log`` gets the lines that are logged."""
+    runner = SimpleNamespace(
+        model=model,
+        call_hook=lambda *args, **kwargs: None,
+        logger=SimpleNamespace(log=lambda level, text: log.append(text)),
+        visualizer=SimpleNamespace(),
+    )
+    dataset = BaseDataset(pipeline=[], lazy_init=True)
+    evaluator = Evaluator([])
+    evaluator.process = lambda data_samples, data_batch: runner.outputs.extend(data_samples)
+    runner.outputs = []
+    return cls(runner, SimpleNamespace(dataset=dataset), evaluator)
+
+
+@pytest.mark.parametrize('cls', [TolerantValLoop, TolerantTestLoop])
+@pytest.mark.parametrize('bad', [0, 5, 7])
+def test_a_batch_that_fails_is_halved(cls, bad):
+    model = _Model(bad)
+    loop = _loop(cls, model)
+    samples = [DetDataSample(metainfo=dict(img_id=i, img_path=f'{i}.png', ori_shape=(8, 8))) for i in range(8)]
+    loop.run_iter(0, dict(inputs=list(range(8)), data_samples=samples))
+    # All, then both halves of 4, of 2 and of 1: each sample but the bad one is answered once.
+    assert len(model.calls) == 7 < 1 + len(samples)
+    assert sorted(i for asked in model.calls if bad not in asked for i in asked) == [i for i in range(8) if i != bad]
+    assert [sample.img_id for sample in loop.runner.outputs] == list(range(8))
+    assert [sample.get('answer') for sample in loop.runner.outputs] == [i if i != bad else None for i in range(8)]
+    assert loop.failures == [(f'{bad}.png', 'no format')] and loop.num_seen == 8
+    assert len(loop.runner.outputs[bad].pred_instances) == 0 and loop.runner.outputs[bad].failure == 'no format'
+
+
+@pytest.mark.parametrize('cls', [TolerantValLoop, TolerantTestLoop])
+def test_failures_of_all_processes_are_counted(monkeypatch, cls):
+    log = []
+    loop = _loop(cls, log=log)
+    loop.failures, loop.num_seen = [('a.png', 'no format')], 1
+    gathered = [(loop.failures, loop.num_seen), ([], 4), ([('b.png', 'no set'), ('c.png', 'no set')], 4)]
+    monkeypatch.setattr(tolerant_loops, 'all_gather_object', lambda mine: gathered if mine == gathered[0] else None)
+    loop._report()
     assert '3 of the samples' in log[0] and 'c.png: no set' in log[0]
-
-
-def test_other_detectors_are_left_alone():
-    class Other:
-        model = object()
-
-    hook = ReportFailuresHook()
-    hook.before_test_epoch(Other())
-    hook.after_test_epoch(Other())

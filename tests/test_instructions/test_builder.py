@@ -64,45 +64,45 @@ def test_as_many_classes_as_tokens_pass():
     check_class_names(('a', 'b'), 2)
 
 
-def _draws(count=2000, seed=0, **kwargs):
+def _samples(count=2000, seed=0, **kwargs):
     rng = np.random.RandomState(seed)
     return [sample_class_set(rng=rng, **kwargs) for _ in range(count)]
 
 
 def test_every_class_may_stand_anywhere():
-    first = Counter(drawn[0] for drawn in _draws(num_classes=5, present=[2], subset_prob=0.0, max_classes=8))
+    first = Counter(sampled[0] for sampled in _samples(num_classes=5, present=[2], subset_prob=0.0, max_classes=8))
     assert all(300 < first[k] < 500 for k in range(5))
 
 
 def test_subsets_have_every_size_alike_whatever_is_shown():
-    drawn = _draws(num_classes=5, present=[2], subset_prob=1.0, max_classes=4)
-    sizes = Counter(map(len, drawn))
+    sampled = _samples(num_classes=5, present=[2], subset_prob=1.0, max_classes=4)
+    sizes = Counter(map(len, sampled))
     assert set(sizes) == {1, 2, 3, 4} and all(400 < sizes[k] < 600 for k in sizes)
-    held = Counter(k for chosen in drawn for k in chosen)
+    held = Counter(k for chosen in sampled for k in chosen)
     assert max(held.values()) - min(held.values()) < 200
 
 
 def test_subset_probability_is_met():
-    drawn = _draws(num_classes=6, present=[], subset_prob=0.3, max_classes=6)
+    sampled = _samples(num_classes=6, present=[], subset_prob=0.3, max_classes=6)
     # One subset in six is the whole set.
-    assert 0.2 < np.mean([len(chosen) < 6 for chosen in drawn]) < 0.3
+    assert 0.2 < np.mean([len(chosen) < 6 for chosen in sampled]) < 0.3
 
 
 def test_shown_classes_come_first_where_not_all_fit():
-    for chosen in _draws(200, num_classes=50, present=[7, 7, 42], subset_prob=0.0, max_classes=5):
+    for chosen in _samples(200, num_classes=50, present=[7, 7, 42], subset_prob=0.0, max_classes=5):
         assert {7, 42} <= set(chosen) and len(set(chosen)) == len(chosen) == 5
     held = Counter(
-        k for chosen in _draws(num_classes=50, present=range(10), subset_prob=0.0, max_classes=5) for k in chosen
+        k for chosen in _samples(num_classes=50, present=range(10), subset_prob=0.0, max_classes=5) for k in chosen
     )
     assert set(held) == set(range(10)) and all(800 < count < 1200 for count in held.values())
 
 
 @pytest.mark.parametrize('subset_prob', [0.0, 1.0])
-def test_one_class_is_always_drawn(subset_prob):
-    assert _draws(20, num_classes=1, present=[], subset_prob=subset_prob, max_classes=8) == [[0]] * 20
+def test_one_class_is_always_sampled(subset_prob):
+    assert _samples(20, num_classes=1, present=[], subset_prob=subset_prob, max_classes=8) == [[0]] * 20
 
 
 def test_same_seed_same_sets():
     settings = dict(num_classes=9, present=[1], subset_prob=0.5, max_classes=8)
-    assert _draws(50, **settings) == _draws(50, **settings) != _draws(50, seed=1, **settings)
-    assert all(type(k) is int for chosen in _draws(50, **settings) for k in chosen)
+    assert _samples(50, **settings) == _samples(50, **settings) != _samples(50, seed=1, **settings)
+    assert all(type(k) is int for chosen in _samples(50, **settings) for k in chosen)

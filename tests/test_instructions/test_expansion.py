@@ -10,7 +10,7 @@ from visionllm_mm.instructions.expansion import PLACEHOLDERS, check_template, wr
 
 
 @pytest.mark.parametrize('task', TASK_TEMPLATES)
-def test_our_own_wordings_pass(task):
+def test_our_own_templates_pass(task):
     for template in TASK_TEMPLATES[task]:
         check_template(template, task)
 
@@ -33,12 +33,12 @@ def test_our_own_wordings_pass(task):
         ('question', '<image> <question>', 'category set'),
     ],
 )
-def test_bad_wordings_are_refused(task, template, problem):
+def test_bad_templates_are_refused(task, template, problem):
     with pytest.raises(ValueError, match=problem):
         check_template(template, task)
 
 
-def test_new_wordings_are_kept_once_and_become_examples():
+def test_new_templates_are_kept_once_and_become_examples():
     prompts = []
 
     def generate(prompt):

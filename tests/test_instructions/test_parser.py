@@ -86,7 +86,7 @@ def test_points_may_have_names():
     text = f'<image> {SET} (c, x1, y1, x2, y2, x3, y3) are ["top", "range 9000", "\\u0061 \\"b\\""], range 8'
     instruction = _parse(text)
     assert instruction.point_names == ('top', 'range 9000', 'a "b"') and instruction.coord_range == 8
-    assert not instruction.asks_for_outlines and _parse(f'<image> {SET} (c, x1, y1, ..., x3, y3)').asks_for_outlines
+    assert not instruction.asks_for_polygons and _parse(f'<image> {SET} (c, x1, y1, ..., x3, y3)').asks_for_polygons
     for names in ('["top", "low"]', '["a", "b", "c", "d"]', '["a", "b", "c"] or ["d", "e", "f"]'):
         with pytest.raises(ValueError, match='format has 3 points, but the instruction names'):
             _parse(f'<image> {SET} (c, x1, y1, ..., x3, y3) {names}')
@@ -108,7 +108,7 @@ def test_bad_ranges_are_named(template, message):
 @pytest.mark.parametrize(
     'text, message',
     [
-        (f'{SET} {FORMAT}', 'exactly once to say where the image goes, .* 0 times'),
+        (f'{SET} {FORMAT}', 'exactly once to state where the image goes, .* 0 times'),
         (f'<image> {SET} {FORMAT} <image>', '2 times'),
         (f'<image> {SET}', 'one output format such as .* this one has 0'),
         (f'<image> {SET} {FORMAT} or (c, x1, y1)', 'this one has 2'),

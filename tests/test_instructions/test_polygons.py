@@ -1,4 +1,4 @@
-"""Outlines as boundary points."""
+"""Masks as polygons."""
 
 import numpy as np
 import pytest
@@ -62,7 +62,7 @@ def test_smallest_and_largest_masks(box):
     assert (points >= (left, top)).all() and (points <= (left + width, top + height)).all()
 
 
-def test_what_has_no_outline_is_an_error():
+def test_what_has_no_polygon_is_an_error():
     with pytest.raises(ValueError, match='empty mask'):
         encode_polygon(np.zeros((4, 4)), 8)
     with pytest.raises(ValueError, match='at least 3 points, got 2'):

@@ -52,7 +52,7 @@ def test_image_stands_at_different_places(templates):
 
 
 @pytest.mark.parametrize('template', [template for task in WORDS for template in task])
-def test_wordings_that_ask_for_text_are_read_so(template):
+def test_templates_that_ask_for_text_are_read_so(template):
     marks = ['<image>', '<question>'] if template in QUESTION_TEMPLATES else ['<image>']
     assert sorted(re.findall('<[^>]*>', template)) == marks
     instruction = parse_instruction(template.replace('<question>', 'Is there a star?'), Vocabulary())

@@ -68,10 +68,10 @@ def test_sizes_must_be_positive(name):
 
 
 def test_class_tokens_have_an_end():
-    assert Vocabulary(num_classes=4).encode_class(3) == '<c3>'
+    assert Vocabulary(num_classes=4).token_id('<c3>') == 3
     for index in (4, -1):
         with pytest.raises(ValueError, match=f"'<c{index}>' is not in the vocabulary, which has <c0> .. <c3>"):
-            Vocabulary(num_classes=4).encode_class(index)
+            Vocabulary(num_classes=4).token_id(f'<c{index}>')
 
 
 def test_equal_vocabularies_share_parsed_instructions():

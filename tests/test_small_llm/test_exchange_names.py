@@ -8,7 +8,7 @@ from visionllm_mm.small_llm import ExchangeNames
 GROUP = (('red', 'star', 'stars'), ('green', 'heart', 'hearts'), ('blue', 'ring', 'rings'))
 
 
-def _told():
+def _texts():
     return dict(
         question='Is the red heart left of the stars?',
         history=('yes', 'What shape is it?'),
@@ -22,7 +22,7 @@ def test_names_take_each_others_places_in_all_texts():
     transform, seen = ExchangeNames(GROUP), set()
     colors, shapes = ({words[i]: words for words in GROUP} for i in (0, 1))
     for _ in range(60):
-        result = transform(_told())
+        result = transform(_texts())
         first, second = (name.split() for name in result['object_names'])
         assert result['question'] == f'Is the {first[0]} {first[1]} left of the {shapes[second[1]][2]}?'
         assert result['gt_caption'] == [second[1]] and result['history'] == ('yes', 'What shape is it?')
@@ -34,6 +34,6 @@ def test_names_take_each_others_places_in_all_texts():
 
 def test_images_keep_their_names():
     with pytest.raises(ValueError, match='a.png is loaded'):
-        ExchangeNames(GROUP)(_told() | dict(img=np.zeros((4, 4, 3)), img_path='a.png'))
+        ExchangeNames(GROUP)(_texts() | dict(img=np.zeros((4, 4, 3)), img_path='a.png'))
     with pytest.raises(ValueError, match='the same number of words'):
         ExchangeNames([('red', 'star'), ('green',)])

@@ -1,4 +1,4 @@
-"""The warm-ups on described images and on output formats as steps of a run."""
+"""The warm-ups on simulated image tokens and on output formats as steps of a run."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 from tests.helpers.tiny import NAMES, VOCABULARY, build_model
-from visionllm_mm.models.losses import FormatLoss
+from visionllm_mm.models import FormatLoss
 from visionllm_mm.small_llm import FormatWarmupHook, SimulatedTokensWarmupHook
 
 
@@ -76,23 +76,26 @@ def elsewhere(tmp_path, monkeypatch):
 
 def _run(datasets, model, iteration=0, hook=SimulatedTokensWarmupHook, **kwargs):
     init_default_scope('mmdet')
-    said = []
+    logged = []
     runner = SimpleNamespace(
-        iter=iteration, model=model, build_dataloader=Runner.build_dataloader, logger=SimpleNamespace(info=said.append)
+        iter=iteration,
+        model=model,
+        build_dataloader=Runner.build_dataloader,
+        logger=SimpleNamespace(info=logged.append),
     )
     settings = dict(num_iters=100, batch_size=2) | kwargs
     hook(datasets, ratios=(1,) * len(datasets), **settings).before_train(runner)
-    return said
+    return logged
 
 
 def test_the_task_decoder_alone_learns(datasets):
     model = build_model().train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    said = _run(datasets, model)
+    logged = _run(datasets, model)
     changed = {name.split('.')[0] for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {'task_decoder'} and model.training
-    assert said[0] == 'warm-up of the task decoder on described images: 100 steps'
-    assert said[1].startswith('warm-up on described images [100/100]  loss: ')
+    assert logged[0] == 'warm-up of the task decoder on simulated image tokens: 100 steps'
+    assert logged[1].startswith('warm-up on simulated image tokens [100/100]  loss: ')
 
 
 def test_a_run_that_goes_on_is_not_warmed_up_again(datasets):
@@ -106,9 +109,11 @@ def test_a_run_that_goes_on_is_not_warmed_up_again(datasets):
 def test_the_result_is_kept_with_all_that_it_depends_on(datasets, tmp_path):
     first, second = build_model().train(), build_model().train()
     assert len(_run(datasets, first, num_iters=3)) == 2
-    np.random.seed(7)  # what is drawn outside neither changes the result nor is changed
-    said = _run(datasets, second, num_iters=3)
-    assert len(said) == 1 and said[0].startswith('task decoder warmed up, SimulatedTokensWarmupHook: work_dirs/warmup/')
+    np.random.seed(7)  # what is sampled outside neither changes the result nor is changed
+    logged = _run(datasets, second, num_iters=3)
+    assert len(logged) == 1 and logged[0].startswith(
+        'task decoder warmed up, SimulatedTokensWarmupHook: work_dirs/warmup/'
+    )
     for name, value in first.state_dict().items():
         assert torch.equal(value, second.state_dict()[name]), name
     kept = Path('work_dirs/warmup')
@@ -129,12 +134,13 @@ def test_the_result_is_kept_with_all_that_it_depends_on(datasets, tmp_path):
 
 def test_fewer_tokens_and_no_formats(datasets, monkeypatch):
     model, seen = build_model().train(), []
-    monkeypatch.setattr(model, 'format_loss', lambda samples: pytest.fail('formats are read'))
+    model.auxiliary['formats'] = FormatLoss()
+    monkeypatch.setattr(FormatLoss, 'loss', lambda *args: pytest.fail('formats are read'))
     read = model.task_decoder.embed_prefix
     monkeypatch.setattr(
         model.task_decoder,
         'embed_prefix',
-        lambda asked, tokens, **kwargs: seen.append(tokens.shape[1]) or read(asked, tokens, **kwargs),
+        lambda texts, tokens, **kwargs: seen.append(tokens.shape[1]) or read(texts, tokens, **kwargs),
     )
     _run(datasets, model, num_tokens=3, read_formats=False)
     assert set(seen) == {3}
@@ -142,12 +148,12 @@ def test_fewer_tokens_and_no_formats(datasets, monkeypatch):
 
 def test_formats_are_learnt(datasets):
     model = build_model().train()
-    model.loss_format = FormatLoss()
-    datasets[0]['pipeline'].insert(-1, dict(type='ScrambleInstruction', max_points=2, prob=1.0, redraw_prob=1.0))
+    model.auxiliary['formats'] = FormatLoss()
+    datasets[0]['pipeline'].insert(-1, dict(type='ScrambleInstruction', max_points=2, prob=1.0))
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    said = _run(datasets[:1], model, hook=FormatWarmupHook, batch_size=8)
-    losses = [float(line.split()[-1]) for line in said[1:3]]
-    assert [line.split('  ')[0] for line in said[:3]] == [
+    logged = _run(datasets[:1], model, hook=FormatWarmupHook, batch_size=8)
+    losses = [float(line.split()[-1]) for line in logged[1:3]]
+    assert [line.split('  ')[0] for line in logged[:3]] == [
         'warm-up of the task decoder on output formats: 100 steps',
         'warm-up on output formats [50/100]',
         'warm-up on output formats [100/100]',
@@ -159,5 +165,5 @@ def test_formats_are_learnt(datasets):
 
 
 def test_formats_need_their_loss(datasets):
-    with pytest.raises(ValueError, match=r'FormatWarmupHook needs .*: set criterion\.loss_format'):
+    with pytest.raises(ValueError, match=r'FormatWarmupHook needs .*: set auxiliary=dict\(formats='):
         _run(datasets[:1], build_model(), hook=FormatWarmupHook)

@@ -6,11 +6,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from tests.helpers.tiny import LORA, VOCABULARY, build_decoder, save_llama
-from visionllm_mm.instructions import Vocabulary
-from visionllm_mm.models import CausalLM, OpenEndedTaskDecoder
+from tests.helpers.tiny import LORA, assemble_decoder, build_decoder, save_llama
+from visionllm_mm.models import CausalLM
 from visionllm_mm.small_llm import TextWarmupHook
-from visionllm_mm.small_llm.warmups import warm_up
+from visionllm_mm.small_llm.warmups import warm_up_on_text
 
 
 def _runner(decoder, **kwargs):
@@ -42,13 +41,7 @@ def test_a_frozen_llm_learns_by_its_adapters(tmp_path):
     save_llama(tmp_path / 'llm')
     settings = dict(num_iters=2, batch_size=2, cache_dir=str(tmp_path / 'cache'))
     first, second = (
-        OpenEndedTaskDecoder(
-            llm=CausalLM(path=str(tmp_path / 'llm'), lora=LORA),
-            vocabulary=Vocabulary(**VOCABULARY),
-            token_dims=16,
-            class_words=True,
-        )
-        for _ in range(2)
+        assemble_decoder(CausalLM(path=str(tmp_path / 'llm'), lora=LORA), class_words=True) for _ in range(2)
     )
     second.load_state_dict(first.state_dict())
     before = first.state_dict()['llm.base.model.layers.0.self_attn.q_proj.lora_B.default.weight'].clone()
@@ -93,5 +86,5 @@ def test_warm_up_learns_to_look_names_up():
     init_default_scope('mmdet')
     torch.manual_seed(0)
     decoder = MODELS.build(Config.fromfile(CONFIG).model).task_decoder
-    accuracy = warm_up(decoder, num_tokens=20, num_iters=400, batch_size=16, lr=1e-3, noise=0.5, seed=0)
+    accuracy = warm_up_on_text(decoder, num_tokens=20, num_iters=400, batch_size=16, lr=1e-3, noise=0.5, seed=0)
     assert accuracy > 0.9

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.helpers.tiny import build_decoder
-from visionllm_mm.small_llm.warmups import warm_up
+from visionllm_mm.small_llm.warmups import warm_up_on_text
 
 SETTINGS = dict(num_tokens=3, num_iters=2, batch_size=2, lr=1e-3, noise=0.5, seed=0)
 
@@ -17,7 +17,7 @@ def test_same_seed_same_weights():
     results = []
     for seed in (0, 0, 1):
         decoder = build_decoder()
-        warm_up(decoder, **SETTINGS | dict(seed=seed))
+        warm_up_on_text(decoder, **SETTINGS | dict(seed=seed))
         results.append(_weights(decoder))
     first, again, other = results
     for name in first:
@@ -30,14 +30,14 @@ def test_random_numbers_of_the_training_are_not_touched():
     expected = torch.rand(3)
     decoder = build_decoder()
     torch.manual_seed(7)
-    warm_up(decoder, **SETTINGS)
+    warm_up_on_text(decoder, **SETTINGS)
     torch.testing.assert_close(torch.rand(3), expected)
 
 
 def test_frozen_weights_stay_as_they_are():
     decoder = build_decoder(freeze=True)
     before = _weights(decoder)
-    warm_up(decoder, **SETTINGS)
+    warm_up_on_text(decoder, **SETTINGS)
     changed = {name for name, p in decoder.named_parameters() if not torch.equal(p, before[name])}
     assert 'added_tokens.embedding.weight' in changed
     assert not [name for name in changed if name.startswith('llm.')]
@@ -46,7 +46,7 @@ def test_frozen_weights_stay_as_they_are():
 
 def test_progress_is_reported_every_fifty_steps():
     reports = []
-    accuracy = warm_up(
+    accuracy = warm_up_on_text(
         build_decoder(),
         **SETTINGS | dict(num_iters=100, batch_size=1, num_tokens=1),
         report=lambda *values: reports.append(values),
@@ -57,4 +57,4 @@ def test_progress_is_reported_every_fifty_steps():
 
 @pytest.mark.parametrize('num_iters', [0, 1])
 def test_hardly_any_step_is_no_error(num_iters):
-    assert 0 <= warm_up(build_decoder(), **SETTINGS | dict(num_iters=num_iters)) <= 1
+    assert 0 <= warm_up_on_text(build_decoder(), **SETTINGS | dict(num_iters=num_iters)) <= 1

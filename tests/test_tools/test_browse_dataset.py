@@ -39,7 +39,7 @@ def test_a_picture_per_task(run, tmp_path, monkeypatch):
     for i in range(7):
         picture = np.asarray(Image.open(tmp_path / f'out/{i:03d}.png'))
         assert picture.shape[1] == 512 and picture.shape[0] > 560  # text below 512 px of image
-    # What is drawn at random is drawn alike again.
+    # What is random is the same again.
     assert [line for line in run(config, '--number', '7', '--out-dir', 'again') if '.png: ' in line] == shown
 
 

@@ -21,7 +21,7 @@ from tests.helpers.conversion import (
 from tests.helpers.tiny import batch, model_config
 from visionllm_mm.convert.detector import convert_detector
 
-POINTS = SMALL | dict(proposals=False, query_selection=False, refine_sizes=False)
+POINTS = SMALL | dict(as_two_stage=False)
 NEVER_LOADED = ('image_tokenizer.fusions.', 'image_tokenizer.text_projection.', 'image_tokenizer.objectness_heads.')
 
 
@@ -171,7 +171,7 @@ def test_report_tells_counts_and_reasons(convert, tmp_path, capsys):
     said = capsys.readouterr().out
     neck = sum(value.numel() for value in detector.neck.state_dict().values())
     assert f'neck                  12          ({neck:,})       0' in said
-    assert '--detector: 4 tensors not used, bbox_head.cls_branches.0.weight ...: says which class' in said
+    assert '--detector: 4 tensors not used, bbox_head.cls_branches.0.weight ...: predicts a class' in said
     assert 'loaded  image_tokenizer.level_embed 512 detector\n' in said
     assert 'unused  bbox_head.cls_branches.1.bias of --detector\n' in said
     assert report['tensors']['image_tokenizer.level_embed'] == dict(

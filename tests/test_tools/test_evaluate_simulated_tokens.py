@@ -1,4 +1,4 @@
-"""tools/evaluate_descriptions.py: the LLM alone, on scenes that it is told of."""
+"""tools/evaluate_simulated_tokens.py: the LLM alone, on image tokens simulated from annotations."""
 
 import importlib
 import re
@@ -15,7 +15,7 @@ from tests.helpers.scenes import narrow_multitask_config
 from tests.helpers.tiny import ROOT
 from visionllm_mm.miniscenes import DatasetArguments, write_dataset
 
-TOOL = ROOT / 'tools/evaluate_descriptions.py'
+TOOL = ROOT / 'tools/evaluate_simulated_tokens.py'
 _run = partial(run_tool, TOOL.name)
 
 
@@ -24,7 +24,7 @@ def cfg(tmp_path, monkeypatch):
     write_dataset(tmp_path / 'data', DatasetArguments(num_train=1, num_val=6))
     monkeypatch.setenv('MINISCENES_ROOT', str(tmp_path / 'data'))
     cfg = narrow_multitask_config()
-    cfg.model.test_cfg.words.max_length = 4  # random weights find no end
+    cfg.model.test_cfg.text.max_length = 4  # random weights find no end
     init_default_scope('mmdet')
     return cfg
 
@@ -38,20 +38,20 @@ def test_both_tasks_are_measured(cfg, tmp_path):
     assert {'grounding/P@0.5', 'vqa/accuracy'} <= set(values) and all(float(value) <= 1 for value in values.values())
 
 
-def test_tokens_stand_for_the_objects_that_are_told(cfg, monkeypatch):
+def test_tokens_stand_for_the_annotated_objects(cfg, monkeypatch):
     monkeypatch.syspath_prepend(str(TOOL.parent))
-    answer = importlib.import_module('evaluate_descriptions').answer
-    dataset = DATASETS.build(cfg.told_tasks.grounding)
+    answer = importlib.import_module('evaluate_simulated_tokens').answer
+    dataset = DATASETS.build(cfg.simulated_tasks.grounding)
     samples = [dataset[i]['data_samples'] for i in range(4)]
     with torch.no_grad():
         answer(MODELS.build(cfg.model).eval(), samples, ['tree'], noise=0.0, generator=torch.Generator().manual_seed(0))
     for sample in samples:
-        told = np.unique(sample.gt_instances.bboxes.numpy().round(3), axis=0)
+        annotated = np.unique(sample.gt_instances.bboxes.numpy().round(3), axis=0)
         found = sample.pred_instances.bboxes
-        np.testing.assert_allclose(np.unique(found[found.any(dim=1)].numpy().round(3), axis=0), told, atol=0.01)
+        np.testing.assert_allclose(np.unique(found[found.any(dim=1)].numpy().round(3), axis=0), annotated, atol=0.01)
         assert len(sample.pred_instances.scores) == 10
 
 
-def test_config_without_told_tasks(tmp_path):
+def test_config_without_simulated_tasks(tmp_path):
     done = _run(ROOT / 'configs/visionllm/visionllm-tiny_miniscenes-det.py', TOOL)
-    assert done.returncode == 1 and 'has no told_tasks' in done.stderr
+    assert done.returncode == 1 and 'has no simulated_tasks' in done.stderr

@@ -23,7 +23,7 @@ def formats(monkeypatch):
 
 
 @pytest.mark.parametrize('name', ['heldout_templates.txt', 'heldout_templates_2.txt'])
-def test_held_out_wordings_are_a_hundred_that_training_does_not_know(formats, name):
+def test_held_out_templates_are_a_hundred_that_training_does_not_know(formats, name):
     templates = formats.read_templates(TOOLS / name)
     known = {template for templates in TASK_TEMPLATES.values() for template in templates}
     assert len(templates) == len(set(templates)) == 100 and not known & set(templates)
