@@ -139,6 +139,8 @@ def read_config(path: str, options: Sequence[str] | None = None) -> Config:
     """Read the config and override its settings by KEY=VALUE strings."""
     from mmengine.config import Config
 
+    from visionllm_mm.compat.renamed import old_types
+
     try:
         cfg = Config.fromfile(path)
     except (FileNotFoundError, ValueError) as error:  # of a file that the config reads, such as the class names
@@ -147,6 +149,9 @@ def read_config(path: str, options: Sequence[str] | None = None) -> Config:
     # (The argument of fromfile for this has an effect in mmengine 0.10 only for configs of the newer style.)
     object.__setattr__(cfg, '_format_python_code', False)
     cfg.merge_from_dict(parse_options(options))
+    if found := old_types(cfg.to_dict()):
+        names = '; '.join(found)
+        sys.exit(f'{Path(sys.argv[0]).name}: {path} is of an earlier checkout: {names} (CHANGELOG.md has all names)')
     return cfg
 
 

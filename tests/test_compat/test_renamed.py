@@ -5,7 +5,12 @@ from mmdet.registry import MODELS
 from mmengine.registry import init_default_scope
 
 from tests.helpers.tiny import build_model, model_config
-from visionllm_mm.compat.renamed import refuse_old_options, refuse_old_weights, rename_weight
+from visionllm_mm.compat.renamed import (
+    old_types,
+    refuse_old_options,
+    refuse_old_weights,
+    rename_weight,
+)
 
 
 @pytest.mark.parametrize(
@@ -51,3 +56,27 @@ def test_a_model_refuses_a_checkpoint_with_old_names():
     state['task_decoder.asked_words.attention'] = state['task_decoder.projector.scale']
     with pytest.raises(ValueError, match='of an earlier checkout: .*asked_words.attention.*tools/publish_weights.py'):
         model.load_state_dict(state, strict=False)
+
+
+def test_old_registered_names_are_found_at_any_depth():
+    hooks = dict(failures=dict(type='ReportFailuresHook'), other=None)
+    pipeline = [dict(type='Resize'), dict(type='AddOutlines'), dict(type='AddOutlines')]
+    found = old_types(dict(default_hooks=hooks, loader=dict(dataset=dict(pipeline=(pipeline,)))))
+    assert found == [
+        'ReportFailuresHook is now TolerantValLoop and TolerantTestLoop, types of val_cfg and test_cfg',
+        'AddOutlines is now AddPolygons',
+    ]
+    assert old_types(dict(type='VisionLLM', a=[1, 'x'])) == []
+
+
+@pytest.mark.parametrize(
+    'parts, message',
+    [
+        (dict(image_tokenizer=dict(refine_sizes=True)), 'image_tokenizer.refine_sizes is now image_tokenizer.as_two'),
+        (dict(test_cfg=dict(words=dict())), 'test_cfg.words is now test_cfg.text'),
+        (dict(criterion=dict(loss_asked=None)), 'criterion.loss_asked is now auxiliary=dict.phrases'),
+    ],
+)
+def test_old_options_of_parts_are_refused(parts, message):
+    with pytest.raises(TypeError, match=message):
+        refuse_old_options({}, **parts)

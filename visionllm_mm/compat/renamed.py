@@ -16,6 +16,18 @@ OPTIONS = {
 }
 """Option of VisionLLM, with that of a part behind a dot -> what took its place."""
 
+TYPES = {
+    'AddOutlines': 'AddPolygons',
+    'AskedObjectsLoss': 'PhraseLoss',
+    'DescriptionWarmupHook': 'SimulatedTokensWarmupHook',
+    'DrawQuestions': 'RandomQuestions',
+    'DrawRelation': 'RandomRelation',
+    'ReportFailuresHook': 'TolerantValLoop and TolerantTestLoop, types of val_cfg and test_cfg',
+    'ScrambleWording': 'ScrambleInstruction',
+    'WordLoss': 'TextLoss',
+}
+"""Registered name -> what took its place."""
+
 WEIGHTS = {
     'task_decoder.asked_words.': 'task_decoder.hints.phrases.',
     'task_decoder.point_places.outline.': 'task_decoder.hints.point_places.polygon.',
@@ -31,6 +43,18 @@ def rename_weight(name: str) -> str:
         if name.startswith(old):
             return new + name.removeprefix(old)
     return name
+
+
+def old_types(config: object) -> list[str]:
+    """Registered names of earlier checkouts in a config, at any depth, each with what took its place."""
+    found = []
+    if isinstance(config, Mapping):
+        name = config.get('type')
+        found = [f'{name} is now {TYPES[name]}'] if isinstance(name, str) and name in TYPES else []
+        config = list(config.values())
+    if isinstance(config, list | tuple):
+        found += [line for part in config for line in old_types(part)]
+    return list(dict.fromkeys(found))
 
 
 def refuse_old_options(unknown: Mapping, **parts: Mapping | None) -> None:
