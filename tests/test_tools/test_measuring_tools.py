@@ -89,7 +89,8 @@ def test_tasks_are_timed():
 @pytest.mark.slow
 def test_a_full_size_run(config):
     said = _run('tools/run_full_size.py', config, '--image-size', 64, 96, '--num-classes', 2, '--objects', 3, '--train')
-    for step in ('build', 'backbone and neck', 'training step: backward', 'training step: optimizer'):
+    stages = ('backbone', 'neck', 'text encoder', 'image tokenizer', 'LLM: prefix, pass 1', 'LLM: pass 2')
+    for step in ('build', *stages, 'training step: backward', 'training step: optimizer'):
         assert re.search(rf'^{step} +[\d.]+ s   peak +[\d.]+ GiB$', said, flags=re.MULTILINE)
     for token in ('class', 'location'):
         assert re.search(rf'{token} tokens differ by 0.00000 at most, the likeliest is the same for 100.0%', said)

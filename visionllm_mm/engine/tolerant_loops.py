@@ -56,9 +56,13 @@ class _Tolerant:
 
     def _predict(self, data_batch: dict) -> list[DetDataSample]:
         samples = data_batch['data_samples']
-        rows = [i for i, sample in enumerate(samples) if 'failure' not in sample]
-        answered = iter(self._try(_take(data_batch, rows)))
-        return [self._fail(sample, sample.failure) if 'failure' in sample else next(answered) for sample in samples]
+        # Known before the others are tried: those of them that fail are marked then, too.
+        is_loaded = ['failure' not in sample for sample in samples]
+        answered = iter(self._try(_take(data_batch, [i for i, loaded in enumerate(is_loaded) if loaded])))
+        return [
+            next(answered) if loaded else self._fail(sample, sample.failure)
+            for sample, loaded in zip(samples, is_loaded, strict=True)
+        ]
 
     def _try(self, data_batch: dict) -> list[DetDataSample]:
         samples = data_batch['data_samples']

@@ -1,7 +1,7 @@
 """Running a model on shapes alone: no weights, no computation, next to no memory."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from unittest import mock
 
@@ -51,6 +51,8 @@ class ShapesOnly(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
+        if func is aten.index.Tensor:
+            args = (args[0], _as_positions(args[1]))
         if not tree_any(lambda x: isinstance(x, FakeTensor), (args, kwargs)):
             return self._without_shapes(func, args, kwargs)
         if func is aten._local_scalar_dense.default:
@@ -89,6 +91,15 @@ class ShapesOnly(TorchDispatchMode):
     def _empty(self, like: Tensor, shape: tuple[int, ...] | None = None) -> Tensor:
         with self.fake:
             return torch.empty(like.shape if shape is None else shape, dtype=like.dtype)
+
+
+def _as_positions(indices: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """Indices with real masks as the positions that they select, so that the shape of what is taken is known."""
+    found = []
+    for index in indices:
+        is_real_mask = index is not None and index.dtype == torch.bool and not isinstance(index, FakeTensor)
+        found += index.nonzero().unbind(dim=1) if is_real_mask else [index]
+    return found
 
 
 def _take_over(parameter: Tensor, new: Tensor) -> None:

@@ -20,6 +20,7 @@ from torch import Tensor
 from ..instructions import DETECTION_TEMPLATES, build_instruction, point_format
 from ..models import FormatLoss, VisionLLM
 from ..models.auxiliary import AuxiliaryLoss
+from ..structures import TrainStep
 from .meter import Meter
 
 _NOT_SIZES = ('architectures', 'transformers_version', 'torch_dtype', 'dtype', '_name_or_path', 'path')
@@ -173,7 +174,7 @@ def run_stages(model: VisionLLM, work: Workload, images: Tensor, meter: Meter) -
         The sum of all outputs, which stands for the losses.
     """
     with stages(model, meter.phase):
-        step = model.read(images, samples(work, model))
+        step = _read(model, images, samples(work, model))
         state = model.task_decoder.read(step.instructions, step.inputs)
         num_tokens = model.image_tokenizer.num_tokens
         kept = work.objects if model.training else work.kept or num_tokens
@@ -188,6 +189,16 @@ def run_stages(model: VisionLLM, work: Workload, images: Tensor, meter: Meter) -
                 outputs += model.project(step.tokens.extra)
             outputs += [part(model, step)['loss_format'] for part in model.auxiliary.values() if is_format_loss(part)]
     return sum(x.sum() for x in outputs)
+
+
+def _read(model: VisionLLM, images: Tensor, data_samples: list[DetDataSample]) -> TrainStep:
+    """A step up to what the LLM reads; while predicting, without what training adds to the tokens."""
+    if model.training:
+        return model.read(images, data_samples)
+    step = TrainStep(data_samples, model.parse_instructions(data_samples))
+    step.tokens = model.tokenize(model.extract_feat(images), data_samples, step.instructions)
+    step.content, step.inputs = model.project(step.tokens)
+    return step
 
 
 def is_format_loss(part: AuxiliaryLoss) -> bool:
