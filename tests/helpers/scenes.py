@@ -57,7 +57,7 @@ def make_coco_folder(root: Path, num_train: int = 8, num_val: int = 4, size: int
     return root
 
 
-def add_outlines(ann_file: Path) -> None:
+def add_polygons(ann_file: Path) -> None:
     """Gives the objects of an annotation file their boxes as polygons."""
     content = json.loads(ann_file.read_text())
     for annotation in content['annotations']:

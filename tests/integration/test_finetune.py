@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from mmengine.config import Config
 
-from tests.helpers.scenes import add_outlines, make_coco_folder, train
+from tests.helpers.scenes import add_polygons, make_coco_folder, train
 from tests.helpers.tiny import ROOT
 
 
@@ -14,7 +14,7 @@ from tests.helpers.tiny import ROOT
 def test_released_weights_are_fine_tuned(name, metric, tmp_path, monkeypatch):
     data = make_coco_folder(tmp_path / 'coco', 8, 2)
     for split in ('train', 'val'):
-        add_outlines(data / f'{split}.json')
+        add_polygons(data / f'{split}.json')
     monkeypatch.setenv('DATA_ROOT', str(data))
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(Config, 'pretty_text', '')

@@ -12,7 +12,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.evaluator import Evaluator
 from mmengine.runner import Runner
 
-from tests.helpers.scenes import add_outlines, make_coco_folder, small_config
+from tests.helpers.scenes import add_polygons, make_coco_folder, small_config
 from tests.helpers.tiny import ROOT
 from visionllm_mm.engine import tolerant_loops
 from visionllm_mm.engine.tolerant_loops import TolerantTestLoop, TolerantValLoop
@@ -56,7 +56,7 @@ def test_unreadable_images_are_counted_and_the_others_evaluated_and_drawn(
     cfg.test_dataloader.num_workers = workers
     cfg.test_evaluator.metric = ['bbox']
     if polygons:
-        add_outlines(data / 'val.json')
+        add_polygons(data / 'val.json')
         next(t for t in cfg.test_dataloader.dataset.pipeline if t.type == 'DetectionInstruction').update(
             type='SegmentationInstruction', num_points=4
         )
