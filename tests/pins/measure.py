@@ -266,9 +266,11 @@ def warmups(name: str) -> list[dict]:
     cfg = read_config(name)
     for hook in warmup_hooks(cfg):
         hook.update(num_iters=STEPS, batch_size=WARMUP_BATCH)
-    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+    # It stays until the process ends: mmengine's logger keeps a file open in it.
+    folder = Path(tempfile.mkdtemp(dir=data()))
+    with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)  # results of warm-ups are kept below it
-        cfg.update(work_dir=folder, load_from=None, experiment_name=f'pins-{Path(folder).name}', launcher='none')
+        cfg.update(work_dir=str(folder), load_from=None, experiment_name=f'pins-{folder.name}', launcher='none')
         cfg.visualizer.update(name=cfg.experiment_name, vis_backends=None)  # one of its own, which writes nothing
         runner = Runner.from_cfg(cfg)
         runner.model.cpu()  # where there is a GPU, too
