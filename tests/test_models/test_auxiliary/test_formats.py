@@ -23,7 +23,7 @@ def test_loss_is_the_likelihood_of_the_format():
 def test_loss_has_a_weight():
     decoder, given = build_decoder(), instructions(2)
     _, samples = batch([0, 0])
-    once, thrice = (float(FormatLoss(weight).loss(decoder, given, samples)) for weight in (1.0, 3.0))
+    once, thrice = (FormatLoss(weight).loss(decoder, given, samples).item() for weight in (1.0, 3.0))
     assert thrice == pytest.approx(3 * once) and once > 0
 
 
