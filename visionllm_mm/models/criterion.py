@@ -94,13 +94,11 @@ class SetCriterion(nn.Module):
 
     def token_losses(self, tokens: ImageTokens, matches: Matches) -> dict[str, Tensor]:
         """L_tok by name: objectness of all tokens, boxes of those that are matched."""
-        losses = {}
+        losses, count = {}, _count(matches)
         # mmdet's class-agnostic labels: 0 = object, 1 = background.
         labels = _scatter(matches, torch.zeros_like(matches.tokens), tokens.objectness.shape[2], 1).flatten()
         for name, objectness in _by_layer(tokens.objectness):
-            losses[f'{name}loss_objectness'] = self.loss_objectness(
-                objectness.reshape(-1, 1), labels, avg_factor=_count(matches)
-            )
+            losses[f'{name}loss_objectness'] = self.loss_objectness(objectness.reshape(-1, 1), labels, avg_factor=count)
         return losses | self.box_losses(tokens, matches)
 
     def box_losses(self, tokens: ImageTokens, matches: Matches) -> dict[str, Tensor]:
@@ -125,10 +123,9 @@ class SetCriterion(nn.Module):
         """Losses by name that bind matched tokens, contents (layers, B, k, width), to their names; {} where off."""
         if self.loss_alignment is None:
             return {}
-        name_sets = names.name_embeddings, names.class_valid
+        name_sets, count = (names.name_embeddings, names.class_valid), _count(matches)
         return {
-            f'{name}loss_alignment': self.loss_alignment(layer, *name_sets, matches.class_index, matches.valid)
-            / _count(matches)
+            f'{name}loss_alignment': self.loss_alignment(layer, *name_sets, matches.class_index, matches.valid) / count
             for name, layer in _by_layer(content)
         }
 

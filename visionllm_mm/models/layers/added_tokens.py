@@ -45,9 +45,9 @@ class AddedTokens(nn.Module):
             class_words: whether class tokens start as common words of the LLM, which a pretrained one has learned to
                 copy to where they fit.
         """
-        words = llm.base.model.embed_tokens.weight.detach().float()
+        words = llm.base.model.embed_tokens.weight.detach()
         chosen = llm.spread_words(vocabulary.num_classes + 1) if class_words else []
-        first = words[torch.tensor(chosen, dtype=torch.long)]
+        first = words[torch.tensor(chosen, dtype=torch.long)].float()
         return cls(vocabulary.size, llm.embed_dims, llm.word_std, llm.hidden_norm, first)
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
