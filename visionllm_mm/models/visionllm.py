@@ -13,6 +13,7 @@ from ..instructions import Instruction, Vocabulary, parse_instruction
 from ..structures import ImageTokens, TrainStep
 from .criterion import SetCriterion
 from .format_reader import FormatReader
+from .image_sizes import FeaturesBySize
 from .layers.added_tokens import AddedTokens
 from .losses import TextLoss
 from .postprocess import SetPostprocessor
@@ -239,37 +240,32 @@ class VisionLLM(BaseDetector):
             ValueError: when a sample can't be answered.
         """
         instructions = self.parse_instructions(batch_data_samples)
-        features = self.extract_feat(batch_inputs)
+        features = FeaturesBySize.extract(self.extract_feat, batch_inputs, batch_data_samples)
         for asks_for_text, answer in ((True, self._predict_text), (False, self._predict_objects)):
             rows = [i for i, instruction in enumerate(instructions) if instruction.asks_for_text == asks_for_text]
             if rows:
-                answer(
-                    tuple(level[rows] for level in features),
-                    [batch_data_samples[i] for i in rows],
-                    [instructions[i] for i in rows],
-                    rescale,
-                )
+                samples = [batch_data_samples[i] for i in rows]
+                answer(features.of(rows), samples, [instructions[i] for i in rows], rescale)
         return batch_data_samples
 
     def _predict_text(
-        self, features: tuple[Tensor, ...], data_samples: SampleList, instructions: list[Instruction], rescale: bool
+        self, features: FeaturesBySize, data_samples: SampleList, instructions: list[Instruction], rescale: bool
     ) -> None:
-        _, inputs = self.project(self.tokenize(features, data_samples, instructions))
+        _, inputs = self.project(features.tokenize(self.tokenize, data_samples, instructions))
         histories = [sample.get('history', ()) for sample in data_samples]
         texts = generate(self.task_decoder, instructions, inputs, histories=histories, **self.generation)
         for sample, text in zip(data_samples, texts, strict=True):
             sample.pred_text = text
 
     def _predict_objects(
-        self, features: tuple[Tensor, ...], data_samples: SampleList, instructions: list[Instruction], rescale: bool
+        self, features: FeaturesBySize, data_samples: SampleList, instructions: list[Instruction], rescale: bool
     ) -> None:
         results = self._find_objects(features, data_samples, instructions, rescale)
         num_groups = [len(sample.get('class_groups', ())) for sample in data_samples]
         for group in range(1, max(num_groups)):
             rows = [i for i, count in enumerate(num_groups) if count > group]
             samples = [self._with_group(data_samples[i], group) for i in rows]
-            levels = tuple(level[rows] for level in features)
-            found = self._find_objects(levels, samples, self.parse_instructions(samples), rescale)
+            found = self._find_objects(features.of(rows), samples, self.parse_instructions(samples), rescale)
             for i, more in zip(rows, found, strict=True):
                 results[i] = self.postprocessor.keep_best(InstanceData.cat([results[i], more]))
         self.add_pred_to_datasample(data_samples, results)
@@ -280,9 +276,9 @@ class VisionLLM(BaseDetector):
         return DetDataSample(metainfo=sample.metainfo | dict(instruction=text, class_labels=labels))
 
     def _find_objects(
-        self, features: tuple[Tensor, ...], data_samples: SampleList, instructions: list[Instruction], rescale: bool
+        self, features: FeaturesBySize, data_samples: SampleList, instructions: list[Instruction], rescale: bool
     ) -> list[InstanceData]:
-        tokens = self.tokenize(features, data_samples, instructions)
+        tokens = features.tokenize(self.tokenize, data_samples, instructions)
         state = self.task_decoder.read(instructions, self.project(tokens)[1])
         class_logits = self.task_decoder.class_logits(state)
         selection = self.postprocessor.select(tokens, class_logits, state.prefix.names.class_valid)
