@@ -1,5 +1,6 @@
 """Backbones that mmdet lacks."""
 
+from .efficientnet_lite import EfficientNetLite
 from .internimage import InternImage
 
-__all__ = ['InternImage']
+__all__ = ['EfficientNetLite', 'InternImage']
