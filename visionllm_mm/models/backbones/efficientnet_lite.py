@@ -6,7 +6,7 @@ from mmdet.registry import MODELS
 
 @MODELS.register_module()
 class EfficientNetLite(EfficientNet):
-    """EfficientNet-Lite0: EfficientNet-B0 without squeeze-and-excitation and with ReLU6 (Apache-2.0 code of TensorFlow).
+    """EfficientNet-Lite0: EfficientNet-B0 without squeeze-and-excitation, and with ReLU6.
 
     Layers and channels: 0 the stem 32, 1: 16, 2: 24, 3: 40, 4: 112, 5: 320, 6: 1280; strides 2, 2, 4, 8, 16, 32, 32.
     ``tools/get_pretrained.py efficientnet-lite0`` gets weights of ImageNet, for images with mean 127 and standard
