@@ -21,7 +21,7 @@ _font_of: dict[str, str | None] = {}
 
 def default_font() -> str:
     """The path of the font for letters that it has."""
-    return font_manager.findfont('sans-serif')
+    return font_manager.findfont(font_manager.FontProperties(family=['sans-serif']))
 
 
 def drawable(text: str) -> str:

@@ -8,7 +8,7 @@ from mmcv.transforms import LoadImageFromFile as McvLoadImageFromFile
 from mmdet.registry import TRANSFORMS
 from mmengine import fileio
 
-from ...file_names import why_missing
+from ...file_names import is_url, why_missing
 from ...image_files import ImageFileError, check_whole
 from ..required_files import where_to_get
 
@@ -28,12 +28,12 @@ class LoadImageFromFile(McvLoadImageFromFile):
         path = results['img_path']
         try:
             data = fileio.get(path, backend_args=self.backend_args)
-        except (FileNotFoundError, KeyError) as error:  # mmengine looks for a storage named "folder/http"
+        except (FileNotFoundError, KeyError, URLError) as error:  # KeyError: mmengine knows no storage of that name
+            if is_url(path):
+                raise ImageFileError(f'the image {path} can not be fetched: {error}') from error
             raise FileNotFoundError(
                 f'the image {path} is missing{where_to_get(Path(path)) or why_missing(path)}'
             ) from error
-        except URLError as error:
-            raise ImageFileError(f'the image {path} can not be fetched: {error}') from error
         check_whole(path, data)
         try:
             return super().transform(results)
