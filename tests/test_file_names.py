@@ -4,7 +4,7 @@ import unicodedata
 
 import pytest
 
-from visionllm_mm.file_names import below_common_folder, is_url, why_missing, without_suffixes
+from visionllm_mm.file_names import below_common_folder, is_url, picture_names, why_missing, without_suffixes
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,13 @@ def test_suffixes_are_kept_where_they_tell_files_apart():
     assert without_suffixes(['a.png', 'b/a.png']) == ['a', 'b/a']
     assert without_suffixes(['a.png', 'a.png']) == ['a', 'a']
     assert without_suffixes(['a.png', 'a.jpg', 'b.png']) == ['a.png', 'a.jpg', 'b.png']
+
+
+def test_pictures_are_written_in_a_format_with_colors():
+    names = ['a/1.JPG', 'a.b/1', '1.pgm', '1.gif', '1.tif', '.png', '1.tif']
+    drawn = ['a/1.JPG', 'a.b/1.png', '1.pgm.png', '1.gif.png', '1.tif', '.png.png', '1.tif']
+    assert picture_names(names) == drawn
+    assert picture_names(['1', '1.png', '2.jpg']) == ['1.png', '1.png.png', '2.jpg.png']
 
 
 def test_urls():

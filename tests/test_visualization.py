@@ -79,7 +79,7 @@ def test_equal_samples_give_equal_pictures(tmp_path):
     np.testing.assert_array_equal(_draw(sample, tmp_path), first)
     np.random.seed(3)
     assert np.random.rand() == drawn_after, 'the numbers of others stay as they are'
-    assert len({tuple(first[20, 20 + 25 * i]) for i in range(3)}) == 3, 'objects of one class have colors of their own'
+    assert len({tuple(first[28, 20 + 25 * i]) for i in range(3)}) == 3, 'objects of one class have colors of their own'
 
 
 def test_threads_wait_for_each_other(tmp_path):
@@ -96,7 +96,7 @@ def test_threads_wait_for_each_other(tmp_path):
             visualizer.add_datasample('a', np.full((size + 20, size + 20, 3), size, np.uint8), sample, draw_gt=False)
             return visualizer.get_image()
 
-    sizes = [30 + 10 * (i % 5) for i in range(30)]
+    sizes = [30 + 10 * (i % 5) for i in range(12)]
     alone = {size: draw(size) for size in set(sizes)}
     with ThreadPoolExecutor(4) as pool:
         for size, drawn in zip(sizes, pool.map(draw, sizes), strict=True):

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
+_COLOR_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
+
 
 def is_url(path: str) -> bool:
     """Whether a path names a place in another storage, such as https://host/a.png."""
@@ -38,6 +40,16 @@ def without_suffixes(names: Sequence[str]) -> list[str]:
     """Names without their suffixes; with them where two names differ by the suffix alone."""
     stems = [str(PurePosixPath(name).with_suffix('')) for name in names]
     return stems if len(set(stems)) == len(set(names)) else list(names)
+
+
+def picture_names(names: Sequence[str]) -> list[str]:
+    """Names of drawn pictures: those of the images, with .png behind them where a format has no colors or no suffix.
+
+    Args:
+        names: of the images; different ones get different names.
+    """
+    drawn = [name if PurePosixPath(name).suffix.lower() in _COLOR_SUFFIXES else f'{name}.png' for name in names]
+    return drawn if len(set(drawn)) == len(set(names)) else [f'{name}.png' for name in names]
 
 
 def why_missing(path: str) -> str:

@@ -7,9 +7,10 @@ import zlib
 _PNG = b'\x89PNG\r\n\x1a\n'
 # Inside of a scan 0xFF is followed by 0x00 (a stuffed byte) or a restart marker; anything else ends the scan.
 _END_OF_SCAN = re.compile(rb'\xff[^\x00\xff\xd0-\xd7]', re.DOTALL)
-_EOI, _SOS = 0xD9, 0xDA
+_SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
 _WITHOUT_LENGTH = {0x00, 0x01, *range(0xD0, 0xD8)}
-_BEHIND_A_SCAN = {0xC4, _EOI, _SOS, 0xDB, 0xDC, 0xDD, *range(0xE0, 0xF0), 0xFE}
+_SOF = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # these state the size of the picture
+_BEHIND_SOF = {0xC4, 0xCC, _EOI, _SOS, 0xDB, 0xDC, 0xDD, *range(0xE0, 0xF0), 0xFE}
 
 
 class ImageFileError(ValueError):
@@ -44,23 +45,24 @@ def _fault_of_jpeg(data: bytes) -> str:
 
     Thumbnails lie inside of segments and are passed over with them. A picture has one scan, a progressive one several.
     """
-    position = 2
+    position, has_size = 2, False
     while True:
         position = data.index(b'\xff', position)
         while data[position] == 0xFF:
             position += 1
         marker, position = data[position], position + 1
-        if marker == _EOI:
-            return ''
         if marker in _WITHOUT_LENGTH:
             continue
+        if marker == _SOI or (has_size and marker not in _BEHIND_SOF):
+            return f'is truncated or damaged: byte {position} is no part of a picture'
+        if marker == _EOI:
+            return ''
+        has_size = has_size or marker in _SOF
         position += struct.unpack_from('>H', data, position)[0]
         if marker == _SOS:
             end = _END_OF_SCAN.search(data, position)
             if end is None:
                 raise IndexError
-            if end[0][-1] not in _BEHIND_A_SCAN:
-                return f'is truncated or damaged: byte {end.start()} is no part of a picture'
             position = end.start()
 
 

@@ -28,10 +28,10 @@ def with_thumbnail(picture: bytes) -> bytes:
 
 
 PICTURES = {
-    'jpeg': encode('JPEG'),
-    'progressive': encode('JPEG', progressive=True),
-    'restarts': encode('JPEG', restart_marker_blocks=2),
-    'thumbnail': with_thumbnail(encode('JPEG')),
+    'jpeg': encode('JPEG', quality=95),
+    'progressive': encode('JPEG', quality=95, progressive=True),
+    'restarts': encode('JPEG', quality=95, restart_marker_blocks=2),
+    'thumbnail': with_thumbnail(encode('JPEG', quality=100)),
     'png': encode('PNG'),
     'gray png': cv2.imencode('.png', make_pixels()[..., 0])[1].tobytes(),
 }
@@ -48,10 +48,11 @@ TAILS = {
 
 
 def write_video(path: Path, num_frames: int, size: int = 64) -> None:
-    """An AVI of JPEG frames (size x size), frame i with a gray of 40 i."""
+    """An AVI of noisy JPEG frames (size x size), frame i with a gray of 40 i on average."""
     video = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 5, (size, size))
     for i in range(num_frames):
-        video.write(np.full((size, size, 3), 40 * i, np.uint8))
+        noise = np.random.default_rng(i).integers(-30, 30, (size, size, 1))
+        video.write(np.clip(40 * i + noise, 0, 255).astype(np.uint8).repeat(3, axis=2))
     video.release()
 
 

@@ -195,8 +195,9 @@ def test_pictures_of_one_name_overwrite_nothing(inferencer, config, tmp_path):
         for kind in ('vis', 'preds')
     }
     numbers, named = ([name for name in found['vis'] if ('/' in name) == wanted] for wanted in (False, True))
-    assert named == sorted([*(f'{folder}/{i}.png' for folder in 'ab' for i in range(1, 5)), 'a/1.bmp', 'a/1.png'])
-    assert len(numbers) == 2 and len(found['preds']) == len(paths) + 4
+    images = [*(f'{folder}/{i}.png' for folder in 'ab' for i in range(1, 5)), 'a/1.bmp', 'a/1']
+    assert named == sorted(f'{name}.png' for name in images), 'else a/1.png and a/1 would be drawn into one file'
+    assert len(numbers) == 2 and len(found['preds']) == len(images) + 2
     assert json.loads((out / 'preds/b/2.png.json').read_text())['img_path'] == paths[5]
 
 

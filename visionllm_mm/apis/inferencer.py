@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import cv2
 import mmcv
 import numpy as np
 import torch
@@ -198,8 +197,6 @@ class VisionLLMInferencer(DetInferencer):
                 continue
             number = next(number for number in map('{:08d}'.format, self._numbers) if number not in taken)
             picture, answer = names or (f'{number}.jpg', number)
-            # A path without a suffix names no format.
-            picture = picture if cv2.haveImageWriter(picture) else f'{picture}.png'
             loaded['data_samples'].set_metainfo(dict(picture_name=picture, answer_name=answer))
             chunk.append((image, loaded))
             if len(chunk) == chunk_size:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from mmdet.apis.det_inferencer import IMG_EXTENSIONS
 
-from ..file_names import below_common_folder, without_suffixes
+from ..file_names import below_common_folder, picture_names, without_suffixes
 from ..image_files import ImageFileError
 from .images import ImageInput, Video, check_image_file, is_video, to_array
 
@@ -87,7 +87,7 @@ class NamedImages:
         self.skipped = skipped
         paths = [] if isinstance(images, Video) else list(dict.fromkeys(filter(None, map(_path_of, images))))
         names = below_common_folder(paths)
-        self.names = dict(zip(paths, zip(names, without_suffixes(names), strict=True), strict=True))
+        self.names = dict(zip(paths, zip(picture_names(names), without_suffixes(names), strict=True), strict=True))
 
     def __len__(self) -> int:
         return len(self.images)

@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
 from ...datasets.coco_classes import plain_datasets
-from ...file_names import below_common_folder
+from ...file_names import below_common_folder, picture_names
 
 
 @HOOKS.register_module()
@@ -69,7 +69,7 @@ class TolerantVisualizationHook(DetVisualizationHook):
         dataset = runner.test_loop.dataloader.dataset
         if self._names is None or self._names[0] is not dataset:
             paths = [part.get_data_info(i)['img_path'] for part in plain_datasets(dataset) for i in range(len(part))]
-            self._names = dataset, dict(zip(paths, below_common_folder(paths), strict=True))
+            self._names = dataset, dict(zip(paths, picture_names(below_common_folder(paths)), strict=True))
         whole = Path(runner.work_dir, runner.timestamp, self.test_out_dir, self._names[1][path])
         numbered = (whole.with_stem(f'{whole.stem}_{count}') for count in itertools.count(2))
         file = next(file for file in itertools.chain([whole], numbered) if file not in self._drawn)
