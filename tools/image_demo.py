@@ -76,7 +76,7 @@ def ask(inferencer, inputs: str | list[str], args: argparse.Namespace) -> dict:
 
 
 def split_inputs(paths: list[str]) -> tuple[list[str], list[str]]:
-    """All pictures, with those of folders, and all videos."""
+    """All pictures, with those of folders, and all videos; each once."""
     from visionllm_mm.apis.images import is_video
     from visionllm_mm.apis.inputs import list_folder
 
@@ -89,7 +89,7 @@ def split_inputs(paths: list[str]) -> tuple[list[str], list[str]]:
             pictures += found
         else:
             (videos if is_video(path) else pictures).append(path)
-    return pictures, videos
+    return list(dict.fromkeys(pictures)), list(dict.fromkeys(videos))
 
 
 def ask_about_all(inferencer, args: argparse.Namespace) -> tuple[dict[str, dict], list[dict]]:

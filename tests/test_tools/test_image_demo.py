@@ -81,7 +81,7 @@ def folder(data, tmp_path):
     folder = tmp_path / 'photos'
     folder.mkdir()
     for name in ('a', 'b', 'c'):
-        shutil.copy(data / 'val/000000.png', folder / f'{name}.png')
+        shutil.copy(data / 'val/000001.png', folder / f'{name}.png')
     whole = (folder / 'a.png').read_bytes()
     (folder / 'a.png').write_bytes(whole[: len(whole) // 2])
     (tmp_path / 'broken.mp4').write_bytes(b'no video')
