@@ -17,6 +17,7 @@ _EAST_ASIAN = ('CJK', 'HIRAGANA', 'KATAKANA', 'HANGUL', 'BOPOMOFO', 'FULLWIDTH',
 _USELESS = ('lastresort', 'color')
 _font_of: dict[str, str | None] = {}
 """Letter -> path of the font that draws it; None: no font here has it."""
+_named_packages: set[str] = set()
 
 
 def default_font() -> str:
@@ -25,7 +26,7 @@ def default_font() -> str:
 
 
 def drawable(text: str) -> str:
-    """The text with a box for each letter that no font has; a line in the log names the letters and a package.
+    """The text with a box for each letter that no font has; the log names the first such letters and a package.
 
     Args:
         text: in any script; combining marks are put onto their letters where Unicode has the whole letter.
@@ -33,9 +34,14 @@ def drawable(text: str) -> str:
     text = unicodedata.normalize('NFC', text)
     unknown = [letter for letter in dict.fromkeys((*text, ' ', _BOX)) if letter not in _font_of]
     _font_of.update(_find_fonts(unknown))
-    missing = [letter for letter in unknown if _font_of[letter] is None and unicodedata.category(letter)[0] not in 'CZ']
+    missing = [
+        letter
+        for letter in unknown
+        if _draw_as(letter) == _BOX != letter and _package_of(letter) not in _named_packages
+    ]
     if missing:
         print_log(_describe(missing), 'current', logging.WARNING)
+        _named_packages.update(map(_package_of, missing))
     return ''.join(_draw_as(letter) for letter in text)
 
 
@@ -109,8 +115,8 @@ def _describe(letters: list[str]) -> str:
     shown = ' '.join(f'{letter} (U+{ord(letter):04X})' for letter in letters[:8])
     packages = dict.fromkeys(_package_of(letter) for letter in letters)
     return (
-        f'no font here has {shown}{" ..." if len(letters) > 8 else ""}: drawn as {_BOX}. Install one that has; in '
-        f'Debian and Ubuntu: apt install {" ".join(packages)}'
+        f'no font here has {shown}{" ..." if len(letters) > 8 else ""}: such letters are drawn as {_BOX}. Install a '
+        f'font that has them; in Debian and Ubuntu: apt install {" ".join(packages)}'
     )
 
 
