@@ -67,8 +67,8 @@ def test_accents_and_many_scripts_need_no_other_font(fresh):
 def test_letters_without_a_font_are_named_once(fresh):
     assert fonts.drawable('星 star 한') == '□ star □'
     assert fresh == [
-        'no font here has 星 (U+661F) 한 (U+D55C): such letters are drawn as □. Install a font that has them; in Debian '
-        'and Ubuntu: apt install fonts-noto-cjk'
+        'no font here has 星 (U+661F) 한 (U+D55C): such letters are drawn as □. Install a font that has them; in '
+        'Debian and Ubuntu: apt install fonts-noto-cjk'
     ]
     assert fonts.drawable('星字') == '□□' and len(fresh) == 1, 'once for the fonts of one package'
     fonts.drawable('字' + ''.join(map(chr, range(0x0E01, 0x0E20))))
