@@ -1,6 +1,7 @@
 """Pictures of named points and of words."""
 
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -8,7 +9,7 @@ from mmdet.structures import DetDataSample
 from mmdet.visualization import DetLocalVisualizer
 from mmengine.structures import InstanceData
 
-from visionllm_mm.visualization import InstructionVisualizer, write_below
+from visionllm_mm.visualization import DRAWING, InstructionVisualizer, write_below
 
 IMAGE = np.full((60, 100, 3), 120, np.uint8)
 
@@ -51,6 +52,55 @@ def test_named_points_are_drawn_and_polygons_are_not_drawn_twice(tmp_path):
     distances = np.linalg.norm(changed[:, None, ::-1] - points[0].numpy(), axis=2)
     assert (distances.min(axis=1) < 6).all() and (distances.min(axis=0) < 3).all()
     np.testing.assert_array_equal(_draw(sample, tmp_path, pred_score_thr=0.95), IMAGE)
+
+
+def test_long_words_are_broken_between_letters():
+    """Chinese has no blanks, and all of a text is shown."""
+    short, long = (write_below(IMAGE, ['字' * count]) for count in (3, 60))
+    assert (long[60:, -2:] == 255).all() and long.shape[0] > short.shape[0] + 60
+    rows = (long[60:] < 100).any(axis=(1, 2))
+    assert (np.diff(rows.astype(int)) == 1).sum() >= 6, 'several lines'
+
+
+def test_equal_samples_give_equal_pictures(tmp_path):
+    sample = DetDataSample()
+    masks = torch.zeros(3, 60, 100, dtype=torch.bool)
+    for i in range(3):
+        masks[i, 10:30, 10 + 25 * i : 30 + 25 * i] = True
+    sample.pred_instances = InstanceData(
+        bboxes=torch.tensor([[10.0, 10.0, 30.0, 30.0]] * 3),
+        scores=torch.ones(3),
+        labels=torch.zeros(3).long(),
+        masks=masks,
+    )
+    np.random.seed(3)
+    first = _draw(sample, tmp_path)
+    drawn_after = np.random.rand()
+    np.testing.assert_array_equal(_draw(sample, tmp_path), first)
+    np.random.seed(3)
+    assert np.random.rand() == drawn_after, 'the numbers of others stay as they are'
+    assert len({tuple(first[28, 20 + 25 * i]) for i in range(3)}) == 3, 'objects of one class have colors of their own'
+
+
+def test_threads_wait_for_each_other(tmp_path):
+    visualizer = InstructionVisualizer(name=f'test_{tmp_path.name}', vis_backends=[])
+    visualizer.dataset_meta = dict(classes=('star',), palette=[(255, 0, 0)])
+
+    def draw(size: int) -> np.ndarray:
+        sample = DetDataSample(
+            pred_instances=InstanceData(
+                bboxes=torch.tensor([[2.0, 2.0, size, size]]), labels=torch.tensor([0]), scores=torch.ones(1)
+            )
+        )
+        with DRAWING:
+            visualizer.add_datasample('a', np.full((size + 20, size + 20, 3), size, np.uint8), sample, draw_gt=False)
+            return visualizer.get_image()
+
+    sizes = [30 + 10 * (i % 5) for i in range(12)]
+    alone = {size: draw(size) for size in set(sizes)}
+    with ThreadPoolExecutor(4) as pool:
+        for size, drawn in zip(sizes, pool.map(draw, sizes), strict=True):
+            np.testing.assert_array_equal(drawn, alone[size])
 
 
 def test_small_images_are_drawn_larger(tmp_path):

@@ -6,10 +6,11 @@ Heavy imports stay inside the functions, so that `-h` and a mistyped path answer
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -240,6 +241,22 @@ def build_runner(cfg: Config):
     for name in [name for name, hook in hooks.items() if hook is None and name not in own]:
         del hooks[name]
     return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+
+
+@contextlib.contextmanager
+def data_errors_in_one_line() -> Iterator[None]:
+    """Stop with one line where images can't be read or nothing can be evaluated; the message names file and remedy."""
+    from visionllm_mm.engine.loops import TasksFailedError
+    from visionllm_mm.engine.tolerant_loops import NothingAnsweredError
+    from visionllm_mm.image_files import ImageFileError
+
+    try:
+        yield
+    except (ImageFileError, FileNotFoundError, NothingAnsweredError, TasksFailedError) as error:
+        message = str(error)
+        if message.startswith('Caught '):  # in a worker process: a traceback, at its end "package.ErrorType: message"
+            message = message.strip().splitlines()[-1].partition(': ')[2]
+        sys.exit(f'{Path(sys.argv[0]).name}: {message}')
 
 
 def leave_process_group() -> None:

@@ -9,6 +9,7 @@
         'Boxes of {"star": <c0>} in <image> please, as (c, x1, y1, x2, y2), range 64.'
 
 The model is the small one of checkpoints/, which knows MiniScenes alone, unless --config and --weights name another.
+Pictures and videos that can't be read are left out and listed at the end.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from _launch import import_plugin, load_inferencer, parse_with_model
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('image', help='picture, folder of pictures, or video')
+    parser.add_argument('image', nargs='+', help='pictures, folders of pictures, videos')
     task = parser.add_mutually_exclusive_group(required=True)
     task.add_argument('--detect', nargs='+', metavar='CLASS', help='boxes of these')
     task.add_argument('--segment', nargs='+', metavar='CLASS', help='polygons of these')
@@ -36,6 +37,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--score-thr', type=float, default=0.3, help='lowest score of the objects that are shown (default: 0.3)'
     )
+    parser.add_argument('--strict', action='store_true', help="stop at the first picture or video that can't be read")
     parser.add_argument('--batch-size', type=int, default=1, help='pictures at once (default: 1)')
     parser.add_argument(
         '--out-dir', default='', help='folder for rendered pictures (vis/) and predictions as JSON (preds/)'
@@ -49,26 +51,63 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def ask(inferencer, args: argparse.Namespace) -> list[dict]:
+def ask(inferencer, inputs: str | list[str], args: argparse.Namespace) -> dict:
     """The predictions for the task of the command line."""
     common = dict(
-        batch_size=args.batch_size, out_dir=args.out_dir, no_save_pred=not args.out_dir, pred_score_thr=args.score_thr
+        batch_size=args.batch_size,
+        out_dir=args.out_dir,
+        no_save_pred=not args.out_dir,
+        pred_score_thr=args.score_thr,
+        strict=args.strict,
     )
     if args.detect:
-        result = inferencer.detect(args.image, args.detect, **common)
-    elif args.segment:
-        result = inferencer.segment(args.image, args.segment, args.points, **common)
-    elif args.keypoints:
-        result = inferencer.keypoints(args.image, args.keypoints, args.parts, **common)
-    elif args.ground is not None:
-        result = inferencer.ground(args.image, args.ground, **common)
-    elif args.caption:
-        result = inferencer.caption(args.image, **common)
-    elif args.answer is not None:
-        result = inferencer.answer(args.image, args.answer, **common)
-    else:
-        result = inferencer(args.image, instruction=args.instruction, **common)
-    return result['predictions']
+        return inferencer.detect(inputs, args.detect, **common)
+    if args.segment:
+        return inferencer.segment(inputs, args.segment, args.points, **common)
+    if args.keypoints:
+        return inferencer.keypoints(inputs, args.keypoints, args.parts, **common)
+    if args.ground is not None:
+        return inferencer.ground(inputs, args.ground, **common)
+    if args.caption:
+        return inferencer.caption(inputs, **common)
+    if args.answer is not None:
+        return inferencer.answer(inputs, args.answer, **common)
+    return inferencer(inputs, instruction=args.instruction, **common)
+
+
+def split_inputs(paths: list[str]) -> tuple[list[str], list[str]]:
+    """All pictures, with those of folders, and all videos; each once."""
+    from visionllm_mm.apis.images import is_video
+    from visionllm_mm.apis.inputs import list_folder
+
+    pictures, videos = [], []
+    for path in paths:
+        if Path(path).is_dir():
+            found = list_folder(path)
+            if not found:
+                raise ValueError(f'there is no picture in the folder {path}')
+            pictures += found
+        else:
+            (videos if is_video(path) else pictures).append(path)
+    return list(dict.fromkeys(pictures)), list(dict.fromkeys(videos))
+
+
+def ask_about_all(inferencer, args: argparse.Namespace) -> tuple[dict[str, dict], list[dict]]:
+    """Predictions by the names that are printed, and what was left out and why."""
+    from visionllm_mm.file_names import below_common_folder
+
+    pictures, videos = split_inputs(args.image)
+    found, skipped = {}, []
+    if pictures:
+        result = ask(inferencer, pictures, args)
+        names = below_common_folder([prediction['img_path'] for prediction in result['predictions']])
+        found |= zip(names, result['predictions'], strict=True)
+        skipped += result.get('skipped', ())
+    for video in videos:
+        result = ask(inferencer, video, args)
+        found |= {f'{video}, frame {i}': prediction for i, prediction in enumerate(result['predictions'], start=1)}
+        skipped += result.get('skipped', ())
+    return found, skipped
 
 
 def describe(prediction: dict, score_thr: float) -> list[str]:
@@ -92,21 +131,28 @@ def main() -> None:
 
     if args.coco:
         Path(args.coco).parent.mkdir(parents=True, exist_ok=True)
-    many = is_video(args.image) or Path(args.image).is_dir()
+    many = len(args.image) > 1 or is_video(args.image[0]) or Path(args.image[0]).is_dir()
     inferencer = load_inferencer(args, show_progress=many)
     try:
-        predictions = ask(inferencer, args)
-    except (ValueError, TypeError, FileNotFoundError) as error:
+        found, skipped = ask_about_all(inferencer, args)
+    except (ValueError, TypeError, OSError) as error:
         raise SystemExit(f'image_demo.py: {error}') from error
-    print(f'{predictions[0]["instruction"]}\n-> {predictions[0]["output_format"]}')
-    for i, prediction in enumerate(predictions, start=1):
+    predictions = list(found.values())
+    if predictions:
+        print(f'{predictions[0]["instruction"]}\n-> {predictions[0]["output_format"]}')
+    for name, prediction in found.items():
         lines = describe(prediction, args.score_thr)
-        name = Path(prediction['img_path']).name if prediction['img_path'] else f'frame {i}'
-        print('\n'.join(lines) if len(predictions) == 1 else f'{name}: {"; ".join(lines)}')
+        print(f'{name}: {"; ".join(lines)}' if many else '\n'.join(lines))
     if args.coco:
         Path(args.coco).write_text(json.dumps(to_coco(predictions, args.score_thr)))
-    if args.out_dir:
+    if args.out_dir and predictions:
         print(f'pictures and answers are in {args.out_dir}')
+    reasons = [left_out['reason'] for left_out in skipped]
+    if not predictions:
+        more = f' (and {len(reasons) - 1} more)' if len(reasons) > 1 else ''
+        raise SystemExit(f'image_demo.py: {reasons[0]}{more}')
+    if reasons:
+        print('\n  '.join([f'{len(reasons)} could not be read and are left out:', *reasons]))
 
 
 if __name__ == '__main__':

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from _launch import (
     add_shared_arguments,
     build_runner,
+    data_errors_in_one_line,
     import_plugin,
     leave_process_group,
     load_config,
@@ -83,7 +84,8 @@ def main() -> None:
     runner = build_runner(cfg)
     if args.out:
         dump_predictions(runner, Path(args.out))
-    runner.test()
+    with data_errors_in_one_line():
+        runner.test()
     leave_process_group()
 
 

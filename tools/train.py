@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from _launch import (
     add_shared_arguments,
     build_runner,
+    data_errors_in_one_line,
     import_plugin,
     leave_process_group,
     load_config,
@@ -136,7 +137,8 @@ def main() -> None:
         resume(cfg, args.resume)
     require_weights(cfg)
     require_data(cfg, 'train_dataloader', 'val_dataloader', 'val_evaluator')
-    build_runner(cfg).train()
+    with data_errors_in_one_line():
+        build_runner(cfg).train()
     leave_process_group()
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 from pathlib import Path
 
 import torch
@@ -9,7 +10,7 @@ import torch
 
 def write_files(contents: dict[Path, object]) -> None:
     """Writes files all at once, .json as text and others by torch: an interrupted run leaves none that is cut short."""
-    partial = {path: path.with_name(f'.{path.name}.{os.getpid()}') for path in contents}
+    partial = {path: path.with_name(f'.{path.name}.{os.getpid()}.{threading.get_ident()}') for path in contents}
     try:
         for path, content in contents.items():
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,10 @@
 """Renders what mmdet's visualizer does not: named points, questions and generated text."""
 
+import contextlib
 import math
+import threading
 import warnings
+from collections.abc import Iterator
 from itertools import cycle, islice
 
 import matplotlib
@@ -10,8 +13,13 @@ from mmdet.registry import VISUALIZERS
 from mmdet.structures import DetDataSample
 from mmdet.visualization import DetLocalVisualizer
 from mmengine.structures import InstanceData
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch import Tensor
+
+from . import fonts
+
+DRAWING = threading.RLock()
+"""Held while a picture is drawn and read: a visualizer is one canvas, and Matplotlib's settings are those of all."""
 
 
 @VISUALIZERS.register_module()
@@ -50,10 +58,11 @@ class InstructionVisualizer(DetLocalVisualizer):
         if factor > 1:
             image = np.kron(image, np.ones((factor, factor, 1), image.dtype))
             data_sample = data_sample and _enlarge(data_sample, factor)
-        if draw_pred and data_sample is not None and data_sample.get('pred_text'):
-            question = [data_sample.question, *data_sample.get('history', ())][-1:] if 'question' in data_sample else []
-            image = write_below(image, [*question, data_sample.pred_text])
-        super().add_datasample(name, image, data_sample, draw_gt, draw_pred, **kwargs)
+        with DRAWING:
+            if draw_pred and data_sample is not None and data_sample.get('pred_text'):
+                turns = [data_sample.question, *data_sample.get('history', ())] if 'question' in data_sample else []
+                image = write_below(image, [*turns[-1:], data_sample.pred_text])
+            super().add_datasample(name, image, data_sample, draw_gt, draw_pred, **kwargs)
 
     def draw_texts(
         self,
@@ -62,7 +71,12 @@ class InstructionVisualizer(DetLocalVisualizer):
         font_sizes: int | list[int] | None = None,
         **kwargs,
     ) -> 'InstructionVisualizer':
-        """Writes texts, see mmengine's Visualizer; the font size of names and scores grows with the picture."""
+        """Writes texts, see mmengine's Visualizer; the font size of names and scores grows with the picture.
+
+        Letters that the font lacks are taken from another one.
+        """
+        texts = [fonts.drawable(text) for text in ([texts] if isinstance(texts, str) else texts)]
+        kwargs.setdefault('font_families', [fonts.families(text) for text in texts])
         if isinstance(font_sizes, int):
             # mmdet uses 6 pt for objects smaller than 170 x 170 px, and 13 pt for the rest.
             font_sizes = max(font_sizes, min(13, round(min(self.height, self.width) / 50)))
@@ -75,7 +89,7 @@ class InstructionVisualizer(DetLocalVisualizer):
         if isinstance(palette, list) and len(instances):
             palette = list(islice(cycle(palette), int(instances.labels.max()) + 1))
         # A dollar sign in a class name starts no formula, and an object may reach over the border.
-        with matplotlib.rc_context({'text.parse_math': False}), warnings.catch_warnings():
+        with matplotlib.rc_context({'text.parse_math': False}), warnings.catch_warnings(), _same_numbers():
             warnings.filterwarnings('ignore', message='.* is out of bounds')
             picture = super()._draw_instances(image, instances, classes, palette)
             if 'points' not in instances or 'masks' in instances or not len(instances):
@@ -95,6 +109,17 @@ class InstructionVisualizer(DetLocalVisualizer):
             line_widths=radius / 2,
         )
         return self.get_image()
+
+
+@contextlib.contextmanager
+def _same_numbers() -> Iterator[None]:
+    """NumPy's random numbers are the same each time: mmdet varies the colors of masks by them."""
+    state = np.random.get_state()
+    np.random.seed(0)
+    try:
+        yield
+    finally:
+        np.random.set_state(state)
 
 
 def _enlarge(sample: DetDataSample, factor: int) -> DetDataSample:
@@ -118,26 +143,44 @@ def write_below(image: np.ndarray, paragraphs: list[str]) -> np.ndarray:
 
     Args:
         image: (H, W, 3) uint8.
-        paragraphs: each starts on a new line; lines are broken between words at the width of the image.
+        paragraphs: each starts on a new line; lines are broken at the width of the image, between words, or within one
+            that is longer than a line.
 
     Returns:
         (H + h, W, 3) uint8; the first H rows are the image.
     """
     width = image.shape[1]
     size = max(10, width // 32)
-    font, margin = ImageFont.load_default(size=size), size // 2
-    lines = []
-    for paragraph in paragraphs:
-        lines.append('')
-        for word in paragraph.split():
-            longer = f'{lines[-1]} {word}'.strip()
-            if lines[-1] and font.getlength(longer) > width - 2 * margin:
-                longer = word
-                lines.append('')
-            lines[-1] = longer
-    step = round(1.3 * size)
+    margin, step = size // 2, round(1.3 * size)
+    lines = [
+        line for paragraph in paragraphs for line in _break(fonts.drawable(paragraph), size, max(1, width - 2 * margin))
+    ]
     strip = Image.new('RGB', (width, step * len(lines) + margin), 'white')
     draw = ImageDraw.Draw(strip)
     for i, line in enumerate(lines):
-        draw.text((margin, margin // 2 + i * step), line, fill='black', font=font)
+        x, baseline = margin, margin // 2 + i * step + size
+        for letters, font in fonts.runs(line, size):
+            draw.text((x, baseline), letters, fill='black', font=font, anchor='ls')
+            x += font.getlength(letters)
     return np.concatenate([image, np.asarray(strip)])
+
+
+def _break(paragraph: str, size: int, width: int) -> list[str]:
+    """Lines of at most a width in px."""
+
+    def is_too_wide(text: str) -> bool:
+        return sum(font.getlength(letters) for letters, font in fonts.runs(text, size)) > width
+
+    lines = ['']
+    for word in paragraph.split():
+        longer = f'{lines[-1]} {word}'.strip()
+        if is_too_wide(longer) and lines[-1]:
+            lines.append('')
+            longer = word
+        while is_too_wide(longer) and len(longer) > 1:
+            fitting = next(n for n in range(len(longer) - 1, 0, -1) if n == 1 or not is_too_wide(longer[:n]))
+            lines[-1] = longer[:fitting]
+            lines.append('')
+            longer = longer[fitting:]
+        lines[-1] = longer
+    return lines

@@ -7,7 +7,9 @@ from mmcv.transforms import LoadImageFromFile as McvLoadImageFromFile
 from mmdet.registry import TRANSFORMS
 from mmengine.registry import DefaultScope, init_default_scope
 
+from tests.helpers.picture_files import PICTURES, TAILS
 from visionllm_mm.datasets.transforms import LoadImageFromFile
+from visionllm_mm.image_files import ImageFileError
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ def test_sound_images_load_as_with_mmcv(tmp_path, picture, suffix):
     assert ours == theirs and ours['img_shape'] == (40, 60)
 
 
-@pytest.mark.parametrize('suffix', ['.png', '.jpg'])
+@pytest.mark.parametrize('suffix', ['.png', '.jpg', '.bmp', '.webp', '.tif', '.gif', '.ppm'])
 @pytest.mark.parametrize('share', [0.1, 0.5, 0.8, 0.99])
 def test_truncated_images_are_named(tmp_path, picture, suffix, share):
     path = tmp_path / f'cut{suffix}'
@@ -39,18 +41,13 @@ def test_truncated_images_are_named(tmp_path, picture, suffix, share):
         LoadImageFromFile()(_save(path, picture, cut=int(size * share)))
 
 
-def test_truncated_photograph_with_a_thumbnail_is_named(tmp_path, picture):
-    """A thumbnail in the header ends as the image itself should end."""
+@pytest.mark.parametrize('kind', PICTURES)
+def test_pictures_with_a_video_behind_them_load_and_truncated_ones_do_not(tmp_path, kind):
     path = tmp_path / 'photo.jpg'
-    _save(path, picture[:8, :8])
-    thumbnail = path.read_bytes()
-    _save(path, np.tile(picture, (4, 4, 1)))
-    whole = path.read_bytes()
-    header = b'\xff\xe1' + (len(thumbnail) + 2).to_bytes(2, 'big') + thumbnail
-    path.write_bytes(whole[:2] + header + whole[2:])
-    assert LoadImageFromFile()(dict(img_path=str(path)))['img_shape'] == (160, 240)
-    path.write_bytes((whole[:2] + header + whole[2:])[:-500])
-    with pytest.raises(ValueError, match='photo.jpg is truncated'):
+    path.write_bytes(PICTURES[kind] + TAILS['video'])
+    assert LoadImageFromFile()(dict(img_path=str(path)))['img_shape'] == (40, 60)
+    path.write_bytes(PICTURES[kind][:-100] + TAILS['video'])
+    with pytest.raises(ImageFileError, match='photo.jpg is (truncated|damaged)'):
         LoadImageFromFile()(dict(img_path=str(path)))
 
 
@@ -69,6 +66,14 @@ def test_missing_file_is_named(tmp_path):
         FileNotFoundError, match=r'train2017/1.jpg is missing: from train2017.zip of https://cocodataset'
     ):
         LoadImageFromFile()(dict(img_path=str(tmp_path / 'train2017/1.jpg')))
+    with pytest.raises(FileNotFoundError, match='a.png is missing: its name has backslashes instead of slashes$'):
+        LoadImageFromFile()(dict(img_path=f'{tmp_path}\\a.png'))
+    with pytest.raises(
+        FileNotFoundError, match='train/http://host/a.png is missing: its name is a URL behind a folder'
+    ):
+        LoadImageFromFile()(dict(img_path=f'{tmp_path}/train/http://host/a.png'))
+    with pytest.raises(ImageFileError, match='http://127.0.0.1:9/a.png can not be fetched: '):
+        LoadImageFromFile()(dict(img_path='http://127.0.0.1:9/a.png'))
 
 
 def test_pipelines_of_mmdet_use_it_under_mmcvs_name():

@@ -9,7 +9,7 @@ import pytest
 from mmengine.runner import Runner
 
 from tests.helpers.scenes import make_coco_folder, small_config
-from visionllm_mm.engine.loops import results_table
+from visionllm_mm.engine.loops import TasksFailedError, results_table
 
 
 def test_table_has_what_is_compared_and_marks_what_is_missing():
@@ -62,9 +62,11 @@ def test_a_task_that_fails_does_not_stop_the_others(tmp_path, monkeypatch):
     cfg.test_dataloader.dataset.data_prefix = dict(img='no/such/folder/')
     cfg.experiment_name = 'loops2'
     runner = Runner.from_cfg(cfg)
-    with pytest.raises(RuntimeError, match='1 of 2 tasks could not be tested; bad: none of 2 samples'):
+    with pytest.raises(TasksFailedError, match='1 of 2 tasks could not be tested; bad: none of 2 samples'):
         runner.test()
     assert 'good/coco/bbox_mAP' in _load(Path(runner.log_dir) / f'{runner.timestamp}.json')
+    log = (Path(runner.log_dir) / f'{runner.timestamp}.log').read_text()
+    assert 'bad could not be tested; the other tasks are: none of 2 samples' in log and 'Traceback' not in log
 
 
 def _load(path):

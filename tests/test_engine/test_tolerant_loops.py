@@ -15,7 +15,7 @@ from mmengine.runner import Runner
 from tests.helpers.scenes import add_polygons, make_coco_folder, small_config
 from tests.helpers.tiny import ROOT
 from visionllm_mm.engine import tolerant_loops
-from visionllm_mm.engine.tolerant_loops import TolerantTestLoop, TolerantValLoop
+from visionllm_mm.engine.tolerant_loops import NothingAnsweredError, TolerantTestLoop, TolerantValLoop
 
 
 def test_failures_are_counted_and_listed(tmp_path, monkeypatch, capsys):
@@ -67,7 +67,7 @@ def test_unreadable_images_are_counted_and_the_others_evaluated_and_drawn(
     assert 'coco/bbox_mAP' in metrics and ('coco/segm_mAP' in metrics) == polygons
     log = ''.join(capsys.readouterr())
     assert '2 of the samples could not be answered' in log
-    assert re.search('1.png: ValueError: .*truncated', log) and re.search('3.png: FileNotFoundError', log)
+    assert re.search('1.png: ImageFileError: .*truncated', log) and re.search('3.png: FileNotFoundError', log)
     assert sorted(path.name for path in (tmp_path / 'shown').iterdir()) == ['2.png', '4.png']
 
 
@@ -85,7 +85,9 @@ def test_a_config_that_answers_nothing_is_an_error(tmp_path, monkeypatch):
     cfg = small_config(monkeypatch, make_coco_folder(tmp_path / 'coco', 1, 3), tmp_path / 'work')
     cfg.experiment_name = 'all-failures'
     cfg.model.image_tokenizer.num_tokens = 400
-    with pytest.raises(ValueError, match='none of 3 samples could be answered; .*fewer than num_tokens = 400'):
+    with pytest.raises(
+        NothingAnsweredError, match='none of 3 samples could be answered; .*fewer than num_tokens = 400'
+    ):
         Runner.from_cfg(cfg).test()
 
 
@@ -94,7 +96,9 @@ def test_a_wrong_folder_is_an_error_long_before_the_last_image(tmp_path, monkeyp
     cfg.experiment_name = 'wrong-folder'
     cfg.test_dataloader.update(batch_size=1)
     cfg.test_dataloader.dataset.data_prefix.img = 'nowhere/'
-    with pytest.raises(ValueError, match='none of 8 samples could be answered; .*nowhere/1.png: FileNotFoundError'):
+    with pytest.raises(
+        NothingAnsweredError, match='none of 8 samples could be answered; .*nowhere/1.png: FileNotFoundError'
+    ):
         Runner.from_cfg(cfg).test()
 
 

@@ -4,11 +4,13 @@ import json
 import re
 import runpy
 import shlex
+import shutil
 import sys
 
 import cv2
 import pytest
 
+from tests.helpers.picture_files import write_video
 from tests.helpers.tiny import ROOT
 from visionllm_mm.miniscenes import DatasetArguments, write_dataset
 
@@ -71,6 +73,43 @@ def test_named_points_and_a_file_of_coco(run, tmp_path):
     assert [line[:4] for line in shown if line.startswith('0000')] == ['0000', '0000']
     found = json.loads((tmp_path / 'found.json').read_text())
     assert len(found['images']) == 2 and found['categories'][0]['keypoints'] == ['center', 'top']
+
+
+@pytest.fixture
+def folder(data, tmp_path):
+    """Three pictures, of which the first is cut off, and half a video."""
+    folder = tmp_path / 'photos'
+    folder.mkdir()
+    for name in ('a', 'b', 'c'):
+        shutil.copy(data / 'val/000001.png', folder / f'{name}.png')
+    whole = (folder / 'a.png').read_bytes()
+    (folder / 'a.png').write_bytes(whole[: len(whole) // 2])
+    (tmp_path / 'broken.mp4').write_bytes(b'no video')
+    write_video(tmp_path / 'short.avi', 2)
+    return folder
+
+
+def test_what_can_not_be_read_is_left_out_and_listed(run, folder, tmp_path):
+    shown = run('tools/image_demo.py photos broken.mp4 short.avi --detect star --out-dir out')
+    names = [line.partition(': ')[0] for line in shown if ': ' in line and not line.startswith(' ')]
+    assert [name for name in names if '.' in name] == ['b.png', 'c.png', 'short.avi, frame 1', 'short.avi, frame 2']
+    assert shown[-3:] == [
+        '2 could not be read and are left out:',
+        '  the image photos/a.png is truncated: its end is missing. Copy it again, or take it out of the data',
+        '  broken.mp4 is not a video that OpenCV can read',
+    ]
+    assert len(list((tmp_path / 'out/vis').iterdir())) == len(list((tmp_path / 'out/preds').iterdir())) == 4
+
+
+def test_strict_stops_at_the_first(run, folder, tmp_path):
+    with pytest.raises(SystemExit, match=r'^image_demo.py: the image photos/a.png is truncated'):
+        run('tools/image_demo.py photos --detect star --out-dir out --strict')
+    assert not (tmp_path / 'out').exists()
+    with pytest.raises(SystemExit, match=r'^image_demo.py: the image photos/a.png is truncated.* \(and 1 more\)$'):
+        run('tools/image_demo.py photos/a.png broken.mp4 --caption')
+    (tmp_path / 'nothing').mkdir()
+    with pytest.raises(SystemExit, match='^image_demo.py: there is no picture in the folder nothing'):
+        run('tools/image_demo.py nothing --caption')
 
 
 def test_bad_requests_are_one_line(run, capsys):

@@ -1,10 +1,13 @@
 """Exports predictions: text, COCO data sets, LabelMe files, arrays for supervision."""
 
-from collections.abc import Sequence
-from pathlib import Path
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from pycocotools import mask as coco_mask
+
+from ..file_names import below_common_folder, without_suffixes
 
 
 def to_text(prediction: dict, score_thr: float = 0.0) -> str:
@@ -21,42 +24,136 @@ def to_text(prediction: dict, score_thr: float = 0.0) -> str:
     return '\n'.join(lines) or f'nothing with a score of {score_thr:g} or more'
 
 
-def to_coco(predictions: Sequence[dict], score_thr: float = 0.0) -> dict:
+def to_coco(
+    predictions: dict | Sequence[dict],
+    score_thr: float = 0.0,
+    categories: Sequence[str] | Mapping | str | Path | None = None,
+) -> dict:
     """A COCO data set of predictions: ``images``, ``annotations`` with a ``score``, ``categories``, ``captions``.
 
-    Categories are numbered from 1 in the order in which they occur, and those with named points list the names; COCO's
-    own tools read the result. Generated texts become captions of their images.
+    Categories with named points list the names; COCO's own tools read the result. Generated texts become captions of
+    their images. Given the annotations of the same images, it has their category ids and image ids, so that
+    ``COCO(ann_file).loadRes(to_coco(result, categories=ann_file)['annotations'])`` can be evaluated.
 
     Args:
-        predictions: predictions of :class:`VisionLLMInferencer`.
+        predictions: what a call of :class:`VisionLLMInferencer` returned, its predictions, or one of them.
         score_thr: objects with a lower score are left out.
+        categories: names, which are numbered from 1; or COCO annotations, their categories alone, or the path of their
+            JSON, whose ids are taken: images are found by the end of their path. None: all classes of the instructions,
+            in their order, numbered from 1; images are named by their paths below the folder that they share.
+
+    Raises:
+        ValueError: when an object's class is not among ``categories``, or the annotations do not have exactly one image
+            for each prediction.
     """
-    images, annotations, captions, categories = [], [], [], {}
-    for image_id, prediction in enumerate(predictions, start=1):
-        height, width = prediction['ori_shape']
-        name = Path(prediction['img_path']).name if prediction['img_path'] else f'{image_id:08d}.png'
-        images.append(dict(id=image_id, file_name=name, height=height, width=width))
+    predictions = _as_list(predictions)
+    truth = _read_truth(categories)
+    listed = truth['categories'] if truth else _number_categories(predictions, categories)
+    ids = {category['name']: category['id'] for category in listed}
+    images = _images_of(truth['images'], predictions) if truth and 'images' in truth else _number_images(predictions)
+    annotations, captions = [], []
+    for image, prediction in zip(images, predictions, strict=True):
         if 'text' in prediction:
-            captions.append(dict(id=len(captions) + 1, image_id=image_id, caption=prediction['text']))
+            captions.append(dict(id=len(captions) + 1, image_id=image['id'], caption=prediction['text']))
             continue
-        for i, score in enumerate(prediction['scores']):
+        for i, (name, score) in enumerate(zip(prediction['label_names'], prediction['scores'], strict=True)):
             if score < score_thr:
                 continue
-            name = prediction['label_names'][i]
-            category = categories.setdefault(name, dict(id=len(categories) + 1, name=name))
-            if 'point_names' in prediction:
-                category.update(keypoints=prediction['point_names'], skeleton=[])
+            if name not in ids:
+                raise ValueError(
+                    f'{name!r} was found, and is none of the categories {_shorten(list(ids))}: leave it out of the '
+                    'classes, or put it into the categories'
+                )
             annotations.append(
                 dict(
                     id=len(annotations) + 1,
-                    image_id=image_id,
-                    category_id=category['id'],
+                    image_id=image['id'],
+                    category_id=ids[name],
                     score=score,
                     iscrowd=0,
                     **_geometry(prediction, i),
                 )
             )
-    return dict(images=images, annotations=annotations, captions=captions, categories=list(categories.values()))
+    unique = {image['id']: image for image in images}
+    return dict(images=[*unique.values()], annotations=annotations, captions=captions, categories=listed)
+
+
+def _as_list(predictions: dict | Sequence[dict]) -> Sequence[dict]:
+    if isinstance(predictions, Mapping):
+        return predictions['predictions'] if 'predictions' in predictions else [predictions]
+    return predictions
+
+
+def _read_truth(categories: Sequence[str] | Mapping | str | Path | None) -> Mapping | None:
+    """The COCO annotations that are given, or None."""
+    categories = getattr(categories, 'dataset', categories)  # of pycocotools' COCO
+    if isinstance(categories, str | Path):
+        try:
+            categories = json.loads(Path(categories).read_bytes())
+        except ValueError as error:
+            raise ValueError(f'{categories} is no JSON of COCO annotations: {error}') from error
+        if not isinstance(categories, Mapping):
+            raise ValueError('COCO annotations are an object with "images" and "categories", not a list')
+    elif isinstance(categories, Sequence) and all(isinstance(category, Mapping) for category in categories):
+        categories = dict(categories=categories)
+    if not isinstance(categories, Mapping):
+        return None
+    if 'categories' not in categories:
+        raise ValueError(f'COCO annotations have "categories"; these have {_shorten(list(categories))}')
+    return categories
+
+
+def _number_categories(predictions: Sequence[dict], names: Sequence[str] | None) -> list[dict]:
+    """Categories numbered from 1: the names, or else the classes of all predictions in their order."""
+    point_names = {}
+    for prediction in predictions:
+        classes = prediction.get('class_names', prediction.get('label_names', ()))
+        point_names |= {name: point_names.get(name) or prediction.get('point_names') for name in classes}
+    categories = []
+    for name in dict.fromkeys(point_names if names is None else names):
+        more = dict(keypoints=point_names[name], skeleton=[]) if point_names.get(name) else {}
+        categories.append(dict(id=len(categories) + 1, name=name, **more))
+    return categories
+
+
+def _number_images(predictions: Sequence[dict]) -> list[dict]:
+    """The image of each prediction, numbered from 1 and named by its path below the folder that all share."""
+    paths = [prediction['img_path'] for prediction in predictions]
+    known = list(dict.fromkeys(path for path in paths if path))
+    names = dict(zip(known, below_common_folder(known), strict=True))
+    images = {}
+    for row, (path, prediction) in enumerate(zip(paths, predictions, strict=True)):
+        number = len(images) + 1
+        height, width = prediction['ori_shape']
+        image = dict(id=number, file_name=names.get(path, f'{number:08d}.png'), height=height, width=width)
+        images.setdefault(path or row, image)
+    return [images[path or row] for row, path in enumerate(paths)]
+
+
+def _images_of(known: Sequence[Mapping], predictions: Sequence[dict]) -> list[dict]:
+    """The annotated image of each prediction: the one whose file name is the longest end of the prediction's path."""
+    by_name = {tuple(PurePosixPath(str(image.get('file_name')).replace('\\', '/')).parts): image for image in known}
+    images, path_of = [], {}
+    for prediction in predictions:
+        path = prediction['img_path']
+        if not path:
+            raise ValueError('the prediction for an array has no file name: images of annotations are found by theirs')
+        parts = PurePosixPath(path.replace('\\', '/')).parts
+        ends = (by_name.get(parts[start:]) for start in range(len(parts)))
+        image = next((image for image in ends if image), None)
+        if image is None:
+            raise ValueError(f'{path} is not among the {len(known)} images of the annotations')
+        other = path_of.setdefault(image['id'], path)
+        if other != path:
+            raise ValueError(
+                f'{other} and {path} are both image {image["id"]} of the annotations: {image["file_name"]}'
+            )
+        images.append(dict(image))
+    return images
+
+
+def _shorten(names: list) -> str:
+    return f'{names[:10]}' + (f' and {len(names) - 10} more' if len(names) > 10 else '')
 
 
 def _geometry(prediction: dict, i: int) -> dict:
@@ -106,6 +203,24 @@ def to_labelme(prediction: dict, score_thr: float = 0.0) -> dict:
         imageHeight=height,
         imageWidth=width,
     )
+
+
+def to_labelme_files(predictions: dict | Sequence[dict], score_thr: float = 0.0) -> dict[str, dict]:
+    """Contents of LabelMe files by their paths below the folder that the images share; no two are called the same.
+
+    Saved below that folder, each lies beside its image.
+
+    Args:
+        predictions: what a call of :class:`VisionLLMInferencer` returned, or its predictions.
+        score_thr: objects with a lower score are left out.
+
+    Raises:
+        ValueError: see :func:`to_labelme`.
+    """
+    predictions = _as_list(predictions)
+    contents = [to_labelme(prediction, score_thr) for prediction in predictions]
+    names = without_suffixes(below_common_folder([prediction['img_path'] for prediction in predictions]))
+    return {f'{name}.json': content for name, content in zip(names, contents, strict=True)}
 
 
 def _shape(label: str, kind: str, points: list[list[float]], group: int, score: float) -> dict:

@@ -1,19 +1,21 @@
 """An mmdet inferencer for all tasks, by instruction."""
 
+import copy
+import itertools
 import math
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import mmcv
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
 from mmdet.apis import DetInferencer
-from mmdet.apis.det_inferencer import IMG_EXTENSIONS
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.dataset import Compose
+from mmengine.fileio import get
 from mmengine.visualization import Visualizer
 
 from ..atomic_files import write_files
@@ -27,8 +29,12 @@ from ..datasets.transforms import (
 )
 from ..datasets.transforms.set_instructions import SetInstruction
 from ..datasets.transforms.text_instructions import TextInstruction
+from ..image_files import ImageFileError
+from ..instructions import Instruction, parse_instruction
 from ..instructions.vocabulary import IMAGE_PLACEHOLDER
-from .images import ImageInput, check_image_file, is_video, open_video, to_array
+from ..visualization import DRAWING
+from .images import ImageInput, is_video
+from .inputs import NamedImages, SizedIterable, read_inputs, skip
 
 
 class VisionLLMInferencer(DetInferencer):
@@ -41,16 +47,20 @@ class VisionLLMInferencer(DetInferencer):
     * ``img_path``, None for arrays, and ``ori_shape``, its height and width;
     * ``instruction``, the text, and ``output_format``, as it was parsed: ``<cls> <x1> <y1> <x2> <y2>``, ``<bos>``;
     * for ``<bos>``: ``text``, the generated text;
-    * else, best first: ``bboxes`` (xyxy, px of the original image), ``scores``, ``labels`` (indices into the class
-      set), ``label_names``, ``tokens`` (predicted by the LLM: ``<c0> <p-9> <p-12> <p9> <p12>``); for polygons
-      ``polygons`` ([[x, y], ...], px) and ``masks`` (COCO's RLE), for named points ``point_names`` and ``keypoints``
-      ([[x, y], ...], px).
+    * else ``class_names``, the class set, and best first: ``bboxes`` (xyxy, px of the original image), ``scores``,
+      ``labels`` (indices into the class set), ``label_names``, ``tokens`` (predicted by the LLM:
+      ``<c0> <p-9> <p-12> <p9> <p12>``); for polygons ``polygons`` ([[x, y], ...], px) and ``masks`` (COCO's RLE), for
+      named points ``point_names`` and ``keypoints`` ([[x, y], ...], px).
 
     All calls take the keyword arguments of mmdet's ``DetInferencer.__call__``, such as ``batch_size``, ``out_dir``,
     ``pred_score_thr`` (the lowest score that is rendered) and ``return_vis``. Pictures that are rendered into
-    ``out_dir`` are returned only with ``return_vis=True``: those of a video may not fit into memory. Without an
+    ``out_dir`` are returned only with ``return_vis=True``: those of a video may not fit into memory. Files in
+    ``out_dir`` are named as the images, by their paths below the folder that the images of the call share. Without an
     instruction it works as mmdet's inferencer: it detects the classes of ``texts='a . b', custom_entities=True``, or
-    those of the config.
+    those of the config. Calls from several threads draw one after the other.
+
+    With ``strict=False`` images and videos that can't be read or resized are left out, and the result has their list:
+    ``skipped=[dict(img_path=..., reason=...), ...]``. Otherwise the first of them raises an error.
 
     Args:
         model: config, or its path.
@@ -80,6 +90,7 @@ class VisionLLMInferencer(DetInferencer):
             )
         super().__init__(model, weights, device, *args, **kwargs)
         self.max_pixels = max_pixels
+        self._numbers = itertools.count()
 
     def __call__(self, inputs: ImageInput | Sequence[ImageInput], instruction: str | None = None, **kwargs) -> dict:
         """Gives images and an instruction to the model.
@@ -91,16 +102,17 @@ class VisionLLMInferencer(DetInferencer):
             kwargs: see mmdet's DetInferencer.
 
         Raises:
-            ValueError: when the instruction can't be parsed or is too long, a file is no image, or the files of two
-                images would have one name in ``out_dir``.
+            ValueError: when the instruction can't be parsed or is too long, or a file is no image.
             TypeError: for an image of another type.
             FileNotFoundError: when there is no such image.
         """
-        if instruction is None:
-            if kwargs.get('texts') is not None and isinstance(inputs, str | Path) and is_video(inputs):
-                raise ValueError(f'texts= is for images, and {inputs} is a video: ask it with detect() or instruction=')
-            return super().__call__(inputs, **kwargs)
-        return self._ask(inputs, dict(instruction=instruction), **kwargs)
+        if instruction is not None:
+            return self._ask(inputs, dict(instruction=instruction), **kwargs)
+        if kwargs.get('texts') is None:
+            return self._ask(inputs, {}, **kwargs)
+        if isinstance(inputs, str | Path) and is_video(inputs):
+            raise ValueError(f'texts= is for images, and {inputs} is a video: ask it with detect() or instruction=')
+        return super().__call__(inputs, **kwargs)
 
     def detect(self, inputs: ImageInput | Sequence[ImageInput], classes: Sequence[str], **kwargs) -> dict:
         """Boxes of the objects of a class set; a set larger than those of the training is asked for in groups."""
@@ -169,55 +181,70 @@ class VisionLLMInferencer(DetInferencer):
         """mmdet's batches, with their number for the progress bar."""
         if batch_size < 1:
             raise ValueError(f'batch_size must be at least 1, got {batch_size}')
-        return _SizedIterable(super().preprocess(inputs, batch_size, **kwargs), math.ceil(len(inputs) / batch_size))
+        return SizedIterable(super().preprocess(inputs, batch_size, **kwargs), math.ceil(len(inputs) / batch_size))
+
+    def _get_chunk_data(self, inputs: Iterable, chunk_size: int) -> Iterator[list[tuple]]:
+        """Chunks of (image, loaded sample); each sample has the names of its files in ``out_dir``."""
+        if not isinstance(inputs, NamedImages):
+            inputs = NamedImages(inputs)
+        chunk, taken = [], {answer for _, answer in inputs.names.values()}
+        for item, names in inputs:
+            image = item.get('img', item.get('img_path'))
+            try:
+                loaded = self.pipeline(copy.deepcopy(item))
+            except (ImageFileError, OSError) as error:
+                skip(inputs.skipped, item.get('img_path'), error)
+                continue
+            number = next(number for number in map('{:08d}'.format, self._numbers) if number not in taken)
+            picture, answer = names or (f'{number}.jpg', number)
+            loaded['data_samples'].set_metainfo(dict(picture_name=picture, answer_name=answer))
+            chunk.append((image, loaded))
+            if len(chunk) == chunk_size:
+                yield chunk
+                chunk = []
+        if chunk:
+            yield chunk
 
     def visualize(
-        self, inputs: Sequence[str | np.ndarray], *args, return_vis: bool = False, **kwargs
+        self,
+        inputs: Sequence[str | np.ndarray],
+        preds: Sequence[DetDataSample],
+        return_vis: bool = False,
+        show: bool = False,
+        no_save_vis: bool = False,
+        img_out_dir: str = '',
+        **kwargs,
     ) -> list[np.ndarray] | None:
         """Renders predictions, see mmdet's; pictures that are only written to files are not kept."""
-        # mmdet reads arrays as BGR for prediction, and as RGB for rendering.
-        inputs = [image[..., ::-1] if isinstance(image, np.ndarray) else image for image in inputs]
-        count = self.num_visualized_imgs
-        pictures = super().visualize(inputs, *args, return_vis=return_vis, **kwargs)
-        self.num_visualized_imgs = count + len(inputs)  # rendered or not: the files of predictions are numbered alike
+        folder = '' if no_save_vis else img_out_dir
+        if not (return_vis or show or folder):
+            return None
+        pictures = []
+        for image, sample in zip(inputs, preds, strict=True):
+            drawn = mmcv.imfrombytes(get(image), channel_order='rgb') if isinstance(image, str) else image[..., ::-1]
+            file = str(Path(folder, 'vis', sample.picture_name)) if folder else None
+            with DRAWING:
+                self.visualizer.add_datasample(
+                    sample.picture_name, drawn, sample, draw_gt=False, show=show, out_file=file, **kwargs
+                )
+                if return_vis:
+                    pictures.append(self.visualizer.get_image())
         return pictures if return_vis else None
 
-    def _ask(self, inputs: ImageInput | Sequence[ImageInput], fields: dict, **kwargs) -> dict:
-        texts = [fields['instruction'], *(text for text, _ in fields.get('class_groups', ()))]
+    def _ask(self, inputs: ImageInput | Sequence[ImageInput], fields: dict, strict: bool = True, **kwargs) -> dict:
+        texts = [text for text, _ in fields.get('class_groups', ())]
+        if 'instruction' in fields:
+            texts.append(fields['instruction'])
         if not all(isinstance(text, str) for text in texts):
             raise TypeError(f'the instruction must be a string, got {fields["instruction"]!r}')
         self.model.check_instructions(texts)
-        images = self._inputs_to_list(inputs)
-        if kwargs.get('out_dir'):
-            names = Counter(Path(image).stem for image in images if isinstance(image, str))
-            twice = [name for name, count in names.items() if count > 1]
-            if twice:
-                raise ValueError(
-                    f'files in {kwargs["out_dir"]} are named as the images, but several are called '
-                    f'{twice[0]!r}: ask about them one after the other, with an out_dir each'
-                )
-        return super().__call__(_ImagesWithInstruction(images, fields), **kwargs)
+        skipped = None if strict else []
+        images = NamedImages(read_inputs(inputs, self.max_pixels, skipped), fields, skipped)
+        result = super().__call__(images, **kwargs)
+        return result if strict else result | dict(skipped=skipped)
 
     def _inputs_to_list(self, inputs: ImageInput | Sequence[ImageInput]) -> Sequence[str | np.ndarray]:
-        """Checked paths, and arrays; frames of a video are read when they are needed."""
-        if isinstance(inputs, _ImagesWithInstruction):
-            return inputs
-        if isinstance(inputs, str | Path):
-            video = open_video(inputs, self.max_pixels)
-            if video is not None:
-                return video
-        if isinstance(inputs, str | Path) and Path(inputs).is_dir():
-            found = sorted(str(file) for file in Path(inputs).iterdir() if file.suffix.lower() in IMG_EXTENSIONS)
-        else:
-            found = super()._inputs_to_list(str(inputs) if isinstance(inputs, Path) else inputs)
-        if not found:
-            raise ValueError(f'there is no image in {inputs!r}')
-        return [
-            check_image_file(image, self.max_pixels)
-            if isinstance(image, str | Path)
-            else to_array(image, self.max_pixels)
-            for image in found
-        ]
+        return inputs if isinstance(inputs, NamedImages) else read_inputs(inputs, self.max_pixels)
 
     def _init_pipeline(self, cfg: Config) -> Compose:
         """The test pipeline; its own instruction transform serves samples without an instruction."""
@@ -254,6 +281,7 @@ class VisionLLMInferencer(DetInferencer):
             found = data_sample.pred_instances
             result |= {key: found[key].tolist() for key in ('bboxes', 'scores', 'labels')}
             result['label_names'] = list(found.label_names)
+            result['class_names'] = self._class_names(data_sample, instruction)
             result['tokens'] = _write_tokens(found.class_tokens.tolist(), found.offset_bins.flatten(1).tolist())
             if instruction.point_names:
                 result['point_names'] = list(instruction.point_names)
@@ -261,12 +289,18 @@ class VisionLLMInferencer(DetInferencer):
                 result['keypoints' if instruction.point_names else 'polygons'] = found.points.tolist()
             if 'mask_rles' in found:
                 result['masks'] = [dict(rle, counts=rle['counts'].decode()) for rle in found.mask_rles]
-        path, number = result['img_path'], self.num_predicted_imgs
-        self.num_predicted_imgs += 1
         if pred_out_dir:
-            name = Path(path).stem if path else f'{number:08d}'
-            write_files({Path(pred_out_dir, 'preds', f'{name}.json'): result})
+            write_files({Path(pred_out_dir, 'preds', f'{data_sample.answer_name}.json'): result})
         return result
+
+    def _class_names(self, sample: DetDataSample, instruction: Instruction) -> list[str]:
+        """The class set; where it is larger than an instruction can name, that of all groups."""
+        sets = [
+            (parse_instruction(text, self.model.vocabulary).class_names, labels)
+            for text, labels in sample.get('class_groups', ())
+        ] or [(instruction.class_names, sample.get('class_labels') or range(len(instruction.class_names)))]
+        names = {label: name for names, labels in sets for name, label in zip(names, labels, strict=True)}
+        return [names[label] for label in sorted(names)]
 
 
 def _device_type(device: str) -> str:
@@ -279,37 +313,6 @@ def _device_type(device: str) -> str:
 def _write_tokens(class_tokens: list[int], offsets: list[list[int]]) -> list[str]:
     """The added tokens that the LLM predicted, one string per object."""
     return [' '.join([f'<c{k}>', *(f'<p{i}>' for i in row)]) for k, row in zip(class_tokens, offsets, strict=True)]
-
-
-class _ImagesWithInstruction(Sequence):
-    """Images with their instruction, as mmdet's loader takes them; frames are read one by one."""
-
-    def __init__(self, images: Sequence[str | np.ndarray], fields: dict) -> None:
-        self.images = images
-        self.fields = fields
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> dict:
-        image = self.images[index]
-        if image is None:  # the header of a video may state more frames than can be read
-            raise IndexError(index)
-        return dict(self.fields, **{'img_path' if isinstance(image, str) else 'img': image})
-
-
-class _SizedIterable:
-    """An iterable with a known length."""
-
-    def __init__(self, items: Iterable, count: int) -> None:
-        self.items = items
-        self.count = count
-
-    def __iter__(self) -> Iterator:
-        return iter(self.items)
-
-    def __len__(self) -> int:
-        return self.count
 
 
 class _UnlessInstructed(BaseTransform):

@@ -8,7 +8,11 @@ from mmengine.fileio import dump
 from mmengine.registry import LOOPS
 from mmengine.runner import BaseLoop
 
-from .tolerant_loops import TolerantTestLoop
+from .tolerant_loops import NothingAnsweredError, TolerantTestLoop
+
+
+class TasksFailedError(RuntimeError):
+    """Tasks that could not be tested; the message has their reasons."""
 
 
 @LOOPS.register_module()
@@ -48,7 +52,7 @@ class MultiTaskTestLoop(BaseLoop):
         """Metrics of all tasks, each named after its task, ``segmentation/coco/segm_mAP``; also in the log folder.
 
         Raises:
-            RuntimeError: when tasks could not be tested; behind the table of the others. With several processes the
+            TasksFailedError: when tasks could not be tested; behind the table of the others. With several processes the
                 first error ends all.
         """
         metrics, failed, logged = {}, {}, self.runner.message_hub.log_scalars
@@ -66,7 +70,9 @@ class MultiTaskTestLoop(BaseLoop):
             except Exception as error:
                 if get_world_size() > 1:  # the other processes wait for this one within the task
                     raise
-                self.runner.logger.exception(f'{task} could not be tested; the other tasks are')
+                # Of an error that is no mistake of the code the message says all.
+                trace = None if isinstance(error, NothingAnsweredError) else error
+                self.runner.logger.error(f'{task} could not be tested; the other tasks are: {error}', exc_info=trace)
                 failed[task] = error
         self.runner.logger.info('\n' + results_table(metrics, self.references))
         if is_main_process():
@@ -74,7 +80,7 @@ class MultiTaskTestLoop(BaseLoop):
             dump(metrics, Path(self.runner.log_dir) / f'{self.runner.timestamp}.json')
         if failed:
             reasons = '; '.join(f'{task}: {error}' for task, error in failed.items())
-            raise RuntimeError(f'{len(failed)} of {len(self.loops)} tasks could not be tested; {reasons}')
+            raise TasksFailedError(f'{len(failed)} of {len(self.loops)} tasks could not be tested; {reasons}')
         return metrics
 
 

@@ -17,6 +17,10 @@ ENOUGH = 8
 """So many samples without an answer, and no other, are no bad samples but a bad config."""
 
 
+class NothingAnsweredError(ValueError):
+    """No sample of an evaluation could be answered; the message has the reason of the first."""
+
+
 class _Tolerant:
     """What both loops share; before mmengine's loop in the order of bases.
 
@@ -99,7 +103,7 @@ class TolerantValLoop(_Tolerant, ValLoop):
     """mmengine's ValLoop, in which a sample that fails gets an empty answer; the log states how many and why.
 
     Raises:
-        ValueError: when none of the first samples can be answered, or none at all; with the reason of the first.
+        NothingAnsweredError: when none of the first samples can be answered, or none at all; with the first reason.
     """
 
     mode = 'val'
@@ -110,7 +114,7 @@ class TolerantTestLoop(_Tolerant, TestLoop):
     """mmengine's TestLoop, with failures as in :class:`TolerantValLoop`.
 
     Raises:
-        ValueError: when none of the first samples can be answered, or none at all; with the reason of the first.
+        NothingAnsweredError: when none of the first samples can be answered, or none at all; with the first reason.
     """
 
     mode = 'test'
@@ -122,4 +126,4 @@ def _take(data_batch: dict, rows: object) -> dict:
 
 def _refuse_if_all_failed(failures: list[tuple[str | None, str]], num_seen: int) -> None:
     if failures and len(failures) == num_seen:
-        raise ValueError(f'none of {num_seen} samples could be answered; {failures[0][0]}: {failures[0][1]}')
+        raise NothingAnsweredError(f'none of {num_seen} samples could be answered; {failures[0][0]}: {failures[0][1]}')

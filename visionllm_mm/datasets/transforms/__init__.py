@@ -4,6 +4,7 @@ from .flip_with_words import RandomFlipWithWords
 from .loading import LoadImageFromFile
 from .packing import PackInstructionInputs
 from .polygons import AddPolygons
+from .resizing import Resize
 from .sample_seed import SeedBySample
 from .scramble import ScrambleInstruction
 from .set_instructions import (
@@ -24,6 +25,7 @@ __all__ = [
     'PackInstructionInputs',
     'QuestionInstruction',
     'RandomFlipWithWords',
+    'Resize',
     'ScrambleInstruction',
     'SeedBySample',
     'SegmentationInstruction',
