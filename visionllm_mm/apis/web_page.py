@@ -23,7 +23,7 @@ _LOG = logging.getLogger(__name__)
 _MAX_ANSWERS = 256
 """Number of the latest answers that can be downloaded."""
 _NO_ANSWER = '(no answer)'
-_NOTE_STYLE = 'background: #fff4d6; color: #222; border-left: 4px solid #b26a00; padding: 0.6em 1em'
+_NOTE_STYLE = 'background: #fff4d6; color: #222; border-left: 4px solid #b26a00; padding: 0.6em 1em; margin: 0'
 _DELETE_CACHE = 3600, 86400
 """Seconds: every hour, uploads and pictures that are older than a day are deleted."""
 
@@ -113,7 +113,7 @@ def build_page(
     with gr.Blocks(title='VisionLLM', analytics_enabled=False, delete_cache=_DELETE_CACHE) as page:
         gr.Markdown('# VisionLLM\nAsk a picture: by task, or by an instruction of your own.')
         if note:
-            gr.HTML(f'<p style="{_NOTE_STYLE}">{html.escape(note)}</p>', elem_id='note')
+            gr.HTML(f'<p style="{_NOTE_STYLE}">{html.escape(note)}</p>', elem_id='note', padding=False)
         with gr.Row():
             with gr.Column():
                 image = gr.Image(
@@ -127,7 +127,7 @@ def build_page(
                     value=list(classes),
                     multiselect=True,
                     allow_custom_value=True,
-                    label='Class set: choose, or type a name and press Enter',
+                    label='Class set of Detect, Segment, Keypoints: choose, or type a name and press Enter',
                     elem_id='classes',
                 )
                 score = gr.Slider(0, 1, 0.3, step=0.05, label='Lowest score that is shown', elem_id='score')
@@ -152,7 +152,9 @@ def _outputs() -> list[gr.components.Component]:
             gr.Image(label='Answer', interactive=False, height=320, elem_id='drawn', format='png'),
             gr.Textbox(label='Instruction, as the model reads it', lines=3, elem_id='instruction', interactive=False),
             gr.Textbox(label='Output format, as the model reads it', elem_id='format', interactive=False),
-            gr.Textbox(label='Answer, as the model generates it', lines=6, elem_id='said', interactive=False),
+            gr.Textbox(
+                label='Answer, as the model generates it', lines=6, max_lines=10, elem_id='said', interactive=False
+            ),
             gr.Textbox(label='Time', elem_id='seconds', interactive=False),
             gr.DownloadButton('Download as JSON', interactive=False, elem_id='json'),
         ]
@@ -197,7 +199,7 @@ def _task_tabs(
                 [names, wanted],
             )
         with gr.Tab('Caption'):
-            words = gr.Number(None, label='At most so many words (empty: any)', precision=0, elem_id='words')
+            words = gr.Number(0, label='Most words (0: any number)', precision=0, minimum=0, elem_id='words')
             asks['caption'] = (
                 _button('caption'),
                 _answering(shared, lambda words: (model.caption, words or None)),
