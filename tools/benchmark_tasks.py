@@ -2,7 +2,7 @@
 
     python tools/benchmark_tasks.py --repeat 20
 
-Pictures are rendered scenes of MiniScenes; class set, expression and questions are those of tools/demo.py. Predictions
+Pictures are rendered scenes of MiniScenes; the tasks are those of tools/demo.py. Predictions
 are neither rendered nor written.
 """
 

@@ -24,6 +24,8 @@ _MAX_ANSWERS = 256
 """Number of the latest answers that can be downloaded."""
 _NO_ANSWER = '(no answer)'
 _NOTE_STYLE = 'background: #fff4d6; color: #222; border-left: 4px solid #b26a00; padding: 0.6em 1em; margin: 0'
+_COLUMN = 480
+"""Least width in px; in narrower ones, gradio hides tabs in a menu. Two that do not fit stand below each other."""
 _DELETE_CACHE = 3600, 86400
 """Seconds: every hour, uploads and pictures that are older than a day are deleted."""
 
@@ -113,9 +115,9 @@ def build_page(
     with gr.Blocks(title='VisionLLM', analytics_enabled=False, delete_cache=_DELETE_CACHE) as page:
         gr.Markdown('# VisionLLM\nAsk a picture: by task, or by an instruction of your own.')
         if note:
-            gr.HTML(f'<p style="{_NOTE_STYLE}">{html.escape(note)}</p>', elem_id='note', padding=False)
+            gr.HTML(f'<p style="{_NOTE_STYLE}">{html.escape(note)}</p>', elem_id='note')
         with gr.Row():
-            with gr.Column():
+            with gr.Column(min_width=_COLUMN):
                 image = gr.Image(
                     type='filepath', label='Picture', sources=['upload', 'clipboard'], height=320, elem_id='picture'
                 )
@@ -147,7 +149,7 @@ def _path_of(upload: ImageData | None) -> str | None:
 
 
 def _outputs() -> list[gr.components.Component]:
-    with gr.Column():
+    with gr.Column(min_width=_COLUMN):
         return [
             gr.Image(label='Answer', interactive=False, height=320, elem_id='drawn', format='png'),
             gr.Textbox(label='Instruction, as the model reads it', lines=3, elem_id='instruction', interactive=False),
