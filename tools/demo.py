@@ -57,11 +57,11 @@ def parse_args() -> argparse.Namespace:
 
 
 def questions(model: VisionLLMInferencer, scene: Example | None = None, score_thr: float = 0.3) -> dict[str, Question]:
-    """Title -> question; the scene's own expression and question where there is a scene with an object."""
+    """Title -> question; of a scene, which must have an object, also its own expression and question."""
     from visionllm_mm.miniscenes import COLORS, KEYPOINTS, SHAPES
 
     expression, question = 'the largest object', 'How many objects are there?'
-    if scene and scene.expressions:
+    if scene:
         expression, question = scene.expressions[-1].text, scene.conversation[0].text
     own_classes = ('star', 'ring')
     own = 'Point to each {"star": <c0>, "ring": <c1>} of <image>: (c, x1, y1, x2, y2), range 64.'

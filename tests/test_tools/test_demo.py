@@ -62,6 +62,20 @@ def test_a_picture_of_ones_own_has_no_known_truth(run, tmp_path):
     assert page.count('<section>') == 9 and 'answers are right' not in page and '<b>.png' not in page
 
 
+def test_a_question_that_the_model_refuses_is_not_counted(run, capsys, tmp_path):
+    import demo
+
+    class Refusing:
+        def __call__(self, *args, **kwargs):
+            raise ValueError('this model has 2 points')
+
+        detect = segment = ground = keypoints = caption = answer = __call__
+
+    assert demo.answer_all(Refusing(), 'a.png', None, tmp_path, 0.3) == []
+    assert '  not asked  Detection: this model has 2 points\n' in capsys.readouterr().out
+    assert demo.count_right([]) == ''
+
+
 def test_bad_arguments_are_one_line(run, capsys, tmp_path):
     with pytest.raises(SystemExit):
         run('--score-thr', '1.5')
