@@ -92,6 +92,6 @@ def _answer(answer: Answer) -> str:
         picture=html.escape(answer.picture),
         title=html.escape(answer.title),
         verdict=verdict,
-        unfolded='' if answer.grade else ' open',
+        unfolded='' if answer.grade and answer.output_format != '<bos>' else ' open',
         answer=html.escape(answer.text),
     )
