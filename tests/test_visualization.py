@@ -124,6 +124,22 @@ def test_small_images_are_drawn_larger(tmp_path):
     assert visualizer.get_image().shape == (250, 10, 3)
 
 
+def test_labels_stay_within_the_picture_and_cover_no_earlier_one():
+    visualizer = InstructionVisualizer(name='labels', vis_backends=[])
+    visualizer.set_image(np.full((200, 300, 3), 120, np.uint8))
+    at = np.array([[10.0, 20.0], [12.0, 22.0], [14.0, 24.0], [280.0, 20.0], [150.0, 195.0], [0.0, 150.0]])
+    visualizer.draw_texts(['the first', 'the second', 'the third', 'at the right', 'at the bottom', 'at the left'], at)
+    boxes = [text.get_window_extent() for text in visualizer.ax_save.texts]
+    for i, box in enumerate(boxes):
+        assert box.xmin >= 0 and box.ymin >= 0 and box.xmax <= 300 and box.ymax <= 200, i
+        assert not any(box.overlaps(other) for other in boxes[:i]), i
+    assert visualizer.ax_save.texts[0].get_position() == (10, 20)  # there was no reason to move it
+    # Where the picture is full, labels stay where they are.
+    visualizer.set_image(np.full((20, 300, 3), 120, np.uint8))
+    visualizer.draw_texts(['one', 'two'], np.array([[10.0, 3.0], [10.0, 3.0]]))
+    assert [text.get_position() for text in visualizer.ax_save.texts] == [(10, 3)] * 2
+
+
 def test_what_reaches_over_the_border_does_not_move_the_picture(tmp_path):
     sample = DetDataSample()
     mask = torch.zeros(1, 60, 100, dtype=torch.bool)

@@ -17,6 +17,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mmengine.config import Config
 
+    from visionllm_mm.apis import VisionLLMInferencer
+    from visionllm_mm.miniscenes import Example
+
+BRIGHT_COLORS = [
+    (255, 225, 25),
+    (0, 255, 255),
+    (255, 80, 255),
+    (0, 255, 80),
+    (255, 150, 30),
+    (255, 255, 255),
+    (255, 150, 190),
+    (130, 200, 255),
+]
+"""RGB, 0..255."""
+
 
 def add_shared_arguments(parser: argparse.ArgumentParser, launcher: bool = True) -> None:
     """Add the arguments that all scripts of mmdet share; with ``launcher``, also those of distributed runs."""
@@ -54,7 +69,7 @@ def parse_with_model(parser: argparse.ArgumentParser, device: bool = True) -> ar
     return args
 
 
-def load_inferencer(args: argparse.Namespace, **kwargs):
+def load_inferencer(args: argparse.Namespace, **kwargs) -> VisionLLMInferencer:
     """The VisionLLMInferencer of the command line; stops with one line where it can't be built."""
     from visionllm_mm.apis import VisionLLMInferencer
 
@@ -64,16 +79,41 @@ def load_inferencer(args: argparse.Namespace, **kwargs):
         sys.exit(f'{Path(sys.argv[0]).name}: {error}')
 
 
-def render_scenes(folder: Path, count: int) -> list[str]:
-    """Paths of rendered scenes of MiniScenes, for the released model; always the same scenes."""
+def draw_large(inferencer: VisionLLMInferencer) -> None:
+    """Let the inferencer draw small pictures enlarged, and in colors that are seen on dark pictures, too."""
+    inferencer.visualizer.min_size = 512
+    inferencer.visualizer.dataset_meta = dict(inferencer.visualizer.dataset_meta, palette=BRIGHT_COLORS)
+
+
+def describe_weights(weights: str) -> str:
+    """Their name and, of released ones, what they do not know: configs/visionllm/metafile.yml states it."""
+    import hashlib
+
+    import yaml
+
+    metafile = Path(__file__).resolve().parents[1] / 'configs/visionllm/metafile.yml'
+    file = Path(weights).expanduser()
+    known = f'Weights: {file.name}.'
+    if not file.is_file() or not metafile.is_file():
+        return known
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    entries = (model['Metadata'] for model in yaml.safe_load(metafile.read_text())['Models'])
+    limits = [entry['Limits'] for entry in entries if entry.get('SHA256') == digest and 'Limits' in entry]
+    return ' '.join([known, *limits])
+
+
+def render_scenes(folder: Path, count: int) -> dict[str, Example]:
+    """Paths of rendered scenes of MiniScenes, for the released model, and what is in them; always the same scenes."""
     from PIL import Image
 
     from visionllm_mm.miniscenes.examples import make_example
 
-    paths = [folder / f'scene_{index}.png' for index in range(count)]
-    for index, path in enumerate(paths):
-        Image.fromarray(make_example(seed=0, split='val', index=index, size=128).image).save(path)
-    return [str(path) for path in paths]
+    scenes = {}
+    for index in range(count):
+        path = folder / f'scene_{index}.png'
+        scenes[str(path)] = make_example(seed=0, split='val', index=index, size=128)
+        Image.fromarray(scenes[str(path)].image).save(path)
+    return scenes
 
 
 def require_file(path: str, what: str) -> None:

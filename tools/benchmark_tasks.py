@@ -2,7 +2,7 @@
 
     python tools/benchmark_tasks.py --repeat 20
 
-Pictures are rendered scenes of MiniScenes; class set, expression and questions are those of tools/demo.py. Predictions
+Pictures are rendered scenes of MiniScenes; the tasks are those of tools/demo.py. Predictions
 are neither rendered nor written.
 """
 
@@ -40,9 +40,9 @@ def main() -> None:
         f'{args.repeat} pictures of 128 px, one at a time, on {args.device} with {torch.get_num_threads()} threads; '
         f'median in ms'
     )
-    for title, (ask, *what) in questions(model).items():
+    for title, question in questions(model).items():
         rest = iter(pictures)
-        milliseconds = median_ms(lambda ask=ask, what=what, rest=rest: ask(next(rest), *what), args.repeat)
+        milliseconds = median_ms(lambda ask=question.ask, rest=rest: ask(next(rest)), args.repeat)
         print(f'{title:<34}{milliseconds:>6.0f}')
 
 

@@ -1,96 +1,161 @@
-"""Runs every task of the released small model on one picture, and writes a page with the answers.
+"""Asks the released small model every task on three rendered scenes, and compares its answers with the truth.
 
 python tools/demo.py --out-dir work_dirs/demo
+
+With --image it asks about a picture of yours instead, whose truth it does not know.
 """
 
 from __future__ import annotations
 
 import argparse
-import html
+import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
-from _launch import import_plugin, load_inferencer, parse_with_model, render_scenes
+from _demo_page import Answer, write_page
+from _grading import Grade, grade_answer, grade_caption, grade_expression, grade_objects
+from _launch import (
+    describe_weights,
+    draw_large,
+    import_plugin,
+    load_inferencer,
+    parse_with_model,
+    render_scenes,
+    require_file,
+)
 
-PAGE = """<!doctype html>
-<meta charset="utf-8"><title>VisionLLM: one picture, every task</title>
-<style>body {{ font: 16px sans-serif; max-width: 60em; margin: 2em auto }} img {{ width: 20em; float: right }}
-section {{ clear: both; overflow: auto; border-top: 1px solid #ccc; padding: 1em 0 }} pre {{ white-space: pre-wrap }}
-</style>
-<h1>One picture, every task</h1>
-<p>Model: {model}. Nothing but the instruction differs from task to task.</p>
-{sections}
-"""
-SECTION = """<section><img src="{picture}" alt="{title}"><h2>{title}</h2>
-<p>{instruction}</p><p>Read as <code>{output_format}</code>, answered in {seconds:.2f} s:</p>
-<pre>{answer}</pre></section>"""
+if TYPE_CHECKING:
+    from visionllm_mm.apis import VisionLLMInferencer
+    from visionllm_mm.miniscenes import Example
+
+SCENES = 3
+
+
+class Question(NamedTuple):
+    """A method of the inferencer with all arguments but the image, and how its answer is compared with the truth."""
+
+    ask: Callable[..., dict]
+    grade: Callable[[dict], Grade]
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--image', help='picture (default: a rendered scene of MiniScenes)')
+    parser.add_argument('--image', help=f'picture (default: {SCENES} rendered scenes of MiniScenes)')
     parser.add_argument('--out-dir', default='work_dirs/demo', help='folder of pictures and page')
     parser.add_argument(
-        '--score-thr', type=float, default=0.3, help='lowest score of the objects that are shown (default: 0.3)'
+        '--score-thr', type=float, default=0.3, help='lowest score of the objects that count (default: 0.3)'
     )
-    return parse_with_model(parser)
+    args = parse_with_model(parser)
+    if not 0 <= args.score_thr <= 1:
+        parser.error(f'--score-thr must lie between 0 and 1, got {args.score_thr:g}')
+    if args.image:
+        require_file(args.image, 'image')
+    return args
 
 
-def questions(model) -> dict:
-    """Title -> method of the inferencer and its arguments."""
+def questions(model: VisionLLMInferencer, scene: Example | None = None, score_thr: float = 0.3) -> dict[str, Question]:
+    """Title -> question; of a scene, which must have an object, also its own expression and question."""
     from visionllm_mm.miniscenes import COLORS, KEYPOINTS, SHAPES
 
+    expression, question = 'the largest object', 'How many objects are there?'
+    if scene:
+        expression, question = scene.expressions[-1].text, scene.conversation[0].text
+    own_classes = ('star', 'ring')
     own = 'Point to each {"star": <c0>, "ring": <c1>} of <image>: (c, x1, y1, x2, y2), range 64.'
+
+    def by(attribute: str, names: tuple[str, ...]) -> Callable[[dict], Grade]:
+        def grade(found: dict) -> Grade:
+            named = [(getattr(target, attribute), target) for target in scene.instances]
+            return grade_objects(found, [(name, target) for name, target in named if name in names], score_thr)
+
+        return grade
+
+    shapes = by('shape', SHAPES)
     return {
-        'Detection': (model.detect, SHAPES),
-        'Detection of colors': (model.detect, COLORS),
-        'Instance segmentation, 24 points': (model.segment, SHAPES, 24),
-        'Instance segmentation, 8 points': (model.segment, SHAPES, 8),
-        'Visual grounding': (model.ground, 'the largest object'),
-        'Keypoints': (model.keypoints, SHAPES, KEYPOINTS),
-        'Caption': (model.caption,),
-        'Question': (model.answer, 'How many objects are there?'),
-        'Your own words': (lambda path, **kwargs: model(path, instruction=own, **kwargs),),
+        'Detection': Question(partial(model.detect, classes=SHAPES), shapes),
+        'Detection of colors': Question(partial(model.detect, classes=COLORS), by('color', COLORS)),
+        'Instance segmentation, 24 points': Question(partial(model.segment, classes=SHAPES, num_points=24), shapes),
+        'Instance segmentation, 8 points': Question(partial(model.segment, classes=SHAPES, num_points=8), shapes),
+        'Visual grounding': Question(
+            partial(model.ground, expression=expression),
+            lambda found: grade_expression(found, scene.instances[scene.expressions[-1].target], score_thr),
+        ),
+        'Keypoints': Question(partial(model.keypoints, classes=SHAPES, point_names=KEYPOINTS), shapes),
+        'Caption': Question(model.caption, lambda found: grade_caption(found['text'], scene)),
+        'Question': Question(
+            partial(model.answer, question=question),
+            lambda found: grade_answer(found['text'], scene.conversation[0].answer),
+        ),
+        'Your own instruction': Question(partial(model, instruction=own), by('shape', own_classes)),
     }
+
+
+def answer_all(
+    model: VisionLLMInferencer, picture: str, scene: Example | None, out: Path, score_thr: float
+) -> list[Answer]:
+    """Asks every question about a picture, draws the answers and prints a line for each."""
+    from PIL import Image
+
+    from visionllm_mm.apis import to_text
+
+    answers = []
+    for number, (title, question) in enumerate(questions(model, scene, score_thr).items(), start=1):
+        start = time.perf_counter()
+        try:
+            result = question.ask(picture, return_vis=True, pred_score_thr=score_thr)
+        except ValueError as error:  # such as 24 points, of a model that writes 2
+            print(f'  not asked  {title}: {error}')
+            continue
+        seconds = time.perf_counter() - start
+        prediction, file = result['predictions'][0], f'{Path(picture).stem}_{number}.png'
+        Image.fromarray(result['visualization'][0]).save(out / file)
+        answer = to_text(prediction, score_thr)
+        grade = question.grade(prediction) if scene else None
+        answers.append(Answer(title, prediction['instruction'], prediction['output_format'], answer, file, grade))
+        verdict = 'truth not known' if grade is None else 'right' if grade.is_right else 'WRONG'
+        first, *_ = answer.splitlines() or ['(no text)']
+        print(f'  {verdict}  {title} ({seconds:.2f} s)  {grade.text if grade else first}')
+    return answers
+
+
+def count_right(grades: list[Grade]) -> str:
+    """The total as a sentence; empty where no truth is known."""
+    if not grades:
+        return ''
+    objects = f'{sum(grade.found for grade in grades)} of {sum(grade.objects for grade in grades)} objects'
+    return f'{sum(grade.is_right for grade in grades)} of {len(grades)} answers are right; {objects} were found'
 
 
 def main() -> None:
     args = parse_args()
     import_plugin()
-    from PIL import Image
-
-    from visionllm_mm.apis import to_text
     from visionllm_mm.apis.images import check_image_file
 
     out = Path(args.out_dir)
-    out.mkdir(parents=True, exist_ok=True)
-    model = load_inferencer(args, show_progress=False)
     try:
-        picture = check_image_file(args.image or render_scenes(out, 1)[0], model.max_pixels)
-    except (ValueError, FileNotFoundError) as error:
-        raise SystemExit(f'demo.py: {error}') from error
-    model.visualizer.min_size = 512
-    sections = []
-    for number, (title, (ask, *what)) in enumerate(questions(model).items(), start=1):
-        start = time.perf_counter()
-        result = ask(picture, *what, return_vis=True, pred_score_thr=args.score_thr)
-        seconds = time.perf_counter() - start
-        prediction, file = result['predictions'][0], f'{number}.png'
-        Image.fromarray(result['visualization'][0]).save(out / file)
-        answer = to_text(prediction, args.score_thr)
-        shown = dict(
-            picture=file,
-            title=title,
-            answer=answer,
-            instruction=prediction['instruction'],
-            output_format=prediction['output_format'],
-        )
-        sections.append(SECTION.format(seconds=seconds, **{key: html.escape(text) for key, text in shown.items()}))
-        first, *_ = answer.splitlines() or ['(no text)']
-        print(f'{title} ({seconds:.2f} s): {first}')
-    page = out / 'report.html'
-    page.write_text(PAGE.format(model=html.escape(Path(args.weights).name), sections='\n'.join(sections)))
+        out.mkdir(parents=True, exist_ok=True)
+        scenes = {args.image: None} if args.image else render_scenes(out, SCENES)
+        model = load_inferencer(args, show_progress=False)
+        for picture in scenes:
+            check_image_file(picture, model.max_pixels)
+    except (ValueError, OSError) as error:
+        sys.exit(f'demo.py: {error}')
+    draw_large(model)
+    known = describe_weights(args.weights)
+    print(known)
+    answers = []
+    for picture, scene in scenes.items():
+        objects = [f'{target.color} {target.shape}' for target in scene.instances] if scene else []
+        print(f'{Path(picture).name}{": " if objects else ""}{", ".join(objects)}')
+        answers += answer_all(model, picture, scene, out, args.score_thr)
+    total = count_right([answer.grade for answer in answers if answer.grade])
+    write_page(out / 'report.html', known, total, args.score_thr, answers)
     print(f'pictures and report.html are in {out}')
+    if total:
+        print(total)
 
 
 if __name__ == '__main__':

@@ -12,7 +12,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from _launch import import_plugin, load_inferencer, parse_with_model, render_scenes
+from _launch import describe_weights, draw_large, import_plugin, load_inferencer, parse_with_model, render_scenes
 
 
 def parse_args() -> argparse.Namespace:
@@ -36,10 +36,11 @@ def main() -> None:
     from visionllm_mm.miniscenes import KEYPOINTS
 
     inferencer = load_inferencer(args, show_progress=False, max_pixels=args.max_pixels)
-    inferencer.visualizer.min_size = 512
+    draw_large(inferencer)
     with tempfile.TemporaryDirectory(prefix='visionllm_page_') as folder:
-        examples = render_scenes(Path(folder), 8)
-        page = build_page(inferencer, inferencer.model.dataset_meta['classes'], KEYPOINTS, Path(folder), examples)
+        examples = list(render_scenes(Path(folder), 8))
+        classes, note = inferencer.model.dataset_meta['classes'], describe_weights(args.weights)
+        page = build_page(inferencer, classes, KEYPOINTS, Path(folder), examples, note)
         page.queue(max_size=64).launch(
             server_name=args.host, server_port=args.port, max_file_size=f'{args.max_mb}mb', share=False, footer_links=[]
         )

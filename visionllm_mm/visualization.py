@@ -4,11 +4,13 @@ import contextlib
 import math
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import cycle, islice
 
 import matplotlib
 import numpy as np
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 from mmdet.registry import VISUALIZERS
 from mmdet.structures import DetDataSample
 from mmdet.visualization import DetLocalVisualizer
@@ -80,7 +82,29 @@ class InstructionVisualizer(DetLocalVisualizer):
         if isinstance(font_sizes, int):
             # mmdet uses 6 pt for objects smaller than 170 x 170 px, and 13 pt for the rest.
             font_sizes = max(font_sizes, min(13, round(min(self.height, self.width) / 50)))
-        return super().draw_texts(texts, positions, font_sizes, **kwargs)
+        earlier = list(self.ax_save.texts)
+        super().draw_texts(texts, positions, font_sizes, **kwargs)
+        for label in self.ax_save.texts[len(earlier) :]:
+            self._place(label, earlier)
+            earlier.append(label)
+        return self
+
+    def _place(self, label: Text, earlier: Sequence[Text]) -> None:
+        """Moves a label into the picture, and below earlier labels that it would cover if there is room."""
+        box, *others = (self._extent(text).padded(1) for text in (label, *earlier))
+        dx = max(min(0, self.width - box.xmax), -box.xmin)
+        dy = max(min(0, self.height - box.ymax), -box.ymin)
+        box, down = box.translated(dx, dy), 0
+        for other in sorted(others, key=lambda other: other.ymin):
+            if box.translated(0, down).fully_overlaps(other):
+                down = other.ymax - box.ymin
+        x, y = label.get_position()
+        label.set_position((x + dx, y + dy + (down if box.ymax + down <= self.height else 0)))
+
+    def _extent(self, text: Text) -> Bbox:
+        """Box of a text in px of the image, whose y grows downwards."""
+        box = text.get_window_extent().transformed(self.ax_save.transData.inverted())
+        return Bbox.from_extents(*box.min, *box.max)
 
     def _draw_instances(
         self, image: np.ndarray, instances: InstanceData, classes: list[str] | None, palette: list[tuple] | str | None

@@ -33,7 +33,7 @@ def inferencer(folder, tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def page(inferencer, tmp_path_factory):
-    page = build_page(inferencer, NAMES, ('center', 'top'), tmp_path_factory.mktemp('page'))
+    page = build_page(inferencer, NAMES, ('center', 'top'), tmp_path_factory.mktemp('page'), note='knows <b>boxes</b>')
     page.queue().launch(server_name='127.0.0.1', prevent_thread_lock=True, quiet=True, max_file_size='1mb')
     yield page
     page.close()
@@ -71,6 +71,11 @@ def test_every_task(client, image):
         else:
             assert re.match(r'.+, \d\.\d\d:  <c[01]> <p', said)
         assert Path(picture).is_file()
+
+
+def test_the_note_is_shown_as_plain_text(page):
+    shown = [part['props']['value'] for part in page.get_config_file()['components'] if part['type'] == 'html']
+    assert len(shown) == 1 and 'knows &lt;b&gt;boxes&lt;/b&gt;</p>' in shown[0]
 
 
 def test_messages_instead_of_stack_traces(client, image, folder, tmp_path):

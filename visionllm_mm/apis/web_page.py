@@ -23,6 +23,9 @@ _LOG = logging.getLogger(__name__)
 _MAX_ANSWERS = 256
 """Number of the latest answers that can be downloaded."""
 _NO_ANSWER = '(no answer)'
+_NOTE_STYLE = 'background: #fff4d6; color: #222; border-left: 4px solid #b26a00; padding: 0.6em 1em; margin: 0'
+_COLUMN = 480
+"""Least width in px; in narrower ones, gradio hides tabs in a menu. Two that do not fit stand below each other."""
 _DELETE_CACHE = 3600, 86400
 """Seconds: every hour, uploads and pictures that are older than a day are deleted."""
 
@@ -95,6 +98,7 @@ def build_page(
     point_names: Sequence[str],
     folder: Path,
     examples: Sequence[str] = (),
+    note: str = '',
 ) -> gr.Blocks:
     """Builds the page; its ``launch`` serves it.
 
@@ -104,13 +108,16 @@ def build_page(
         point_names: initial names of points.
         folder: folder for answers as JSON.
         examples: paths of pictures to choose from.
+        note: what users must know of the model, as plain text at the head of the page.
     """
     shared = _SharedInferencer(inferencer, folder)
     max_points = inferencer.model.vocabulary.max_points
     with gr.Blocks(title='VisionLLM', analytics_enabled=False, delete_cache=_DELETE_CACHE) as page:
-        gr.Markdown('# VisionLLM\nAsk a picture: by task, or in your own words.')
+        gr.Markdown('# VisionLLM\nAsk a picture: by task, or by an instruction of your own.')
+        if note:
+            gr.HTML(f'<p style="{_NOTE_STYLE}">{html.escape(note)}</p>', elem_id='note')
         with gr.Row():
-            with gr.Column():
+            with gr.Column(min_width=_COLUMN):
                 image = gr.Image(
                     type='filepath', label='Picture', sources=['upload', 'clipboard'], height=320, elem_id='picture'
                 )
@@ -122,10 +129,10 @@ def build_page(
                     value=list(classes),
                     multiselect=True,
                     allow_custom_value=True,
-                    label='Class set: choose, or type a name and press Enter',
+                    label='Class set of Detect, Segment, Keypoints: choose, or type a name and press Enter',
                     elem_id='classes',
                 )
-                score = gr.Slider(0, 1, 0.3, step=0.05, label='Show what is at least as sure', elem_id='score')
+                score = gr.Slider(0, 1, 0.3, step=0.05, label='Lowest score that is shown', elem_id='score')
                 asks = _task_tabs(shared, image, names, score, point_names, max_points)
                 _chat_tab(shared, image, asks.pop('tabs'))
             shown = _outputs()
@@ -142,12 +149,14 @@ def _path_of(upload: ImageData | None) -> str | None:
 
 
 def _outputs() -> list[gr.components.Component]:
-    with gr.Column():
+    with gr.Column(min_width=_COLUMN):
         return [
             gr.Image(label='Answer', interactive=False, height=320, elem_id='drawn', format='png'),
             gr.Textbox(label='Instruction, as the model reads it', lines=3, elem_id='instruction', interactive=False),
             gr.Textbox(label='Output format, as the model reads it', elem_id='format', interactive=False),
-            gr.Textbox(label='Answer, as the model generates it', lines=6, elem_id='said', interactive=False),
+            gr.Textbox(
+                label='Answer, as the model generates it', lines=6, max_lines=10, elem_id='said', interactive=False
+            ),
             gr.Textbox(label='Time', elem_id='seconds', interactive=False),
             gr.DownloadButton('Download as JSON', interactive=False, elem_id='json'),
         ]
@@ -192,7 +201,7 @@ def _task_tabs(
                 [names, wanted],
             )
         with gr.Tab('Caption'):
-            words = gr.Number(None, label='At most so many words (empty: any)', precision=0, elem_id='words')
+            words = gr.Number(0, label='Most words (0: any number)', precision=0, minimum=0, elem_id='words')
             asks['caption'] = (
                 _button('caption'),
                 _answering(shared, lambda words: (model.caption, words or None)),
@@ -200,7 +209,7 @@ def _task_tabs(
             )
         with gr.Tab('Instruction'):
             text = gr.Textbox(
-                label='In your own words, with <image> where the picture goes',
+                label='Your instruction, with <image> where the picture goes',
                 lines=4,
                 elem_id='own',
                 value='Boxes of {"star": <c0>, "ring": <c1>} in <image> please, as (c, x1, y1, x2, y2), range 64.',
