@@ -27,7 +27,7 @@ from ..datasets.transforms import (
 )
 from ..datasets.transforms.set_instructions import SetInstruction
 from ..datasets.transforms.text_instructions import TextInstruction
-from ..instructions.vocabulary import IMAGE_PLACEHOLDER
+from ..instructions import IMAGE_PLACEHOLDER, check_text, shorten
 from .images import ImageInput, check_image_file, is_video, open_video, to_array
 
 
@@ -148,15 +148,14 @@ class VisionLLMInferencer(DetInferencer):
         if len(history) % 2:
             raise ValueError(
                 'history goes answer, question, ..., question: it ends with the question asked now, got '
-                f'{list(history)}'
+                f'{shorten(list(history))}'
             )
         for turn in history:
-            if not isinstance(turn, str):
-                raise TypeError(f'the turns of a history must be strings, got {turn!r}')
+            check_text(turn, 'a turn of the history')
             if not turn.strip() or IMAGE_PLACEHOLDER in turn:
                 raise ValueError(
                     f'a turn of the history is empty or holds {IMAGE_PLACEHOLDER}, which stands before '
-                    f'the first question: {list(history)}'
+                    f'the first question: {shorten(list(history))}'
                 )
         fields = QuestionInstruction()(dict(question=question, history=tuple(history)))
         return self._ask(inputs, fields, **kwargs)
@@ -184,8 +183,8 @@ class VisionLLMInferencer(DetInferencer):
 
     def _ask(self, inputs: ImageInput | Sequence[ImageInput], fields: dict, **kwargs) -> dict:
         texts = [fields['instruction'], *(text for text, _ in fields.get('class_groups', ()))]
-        if not all(isinstance(text, str) for text in texts):
-            raise TypeError(f'the instruction must be a string, got {fields["instruction"]!r}')
+        for text in texts:
+            check_text(text, 'the instruction')
         self.model.check_instructions(texts)
         images = self._inputs_to_list(inputs)
         if kwargs.get('out_dir'):
