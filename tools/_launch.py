@@ -137,18 +137,20 @@ def parse_options(options: Sequence[str] | None) -> dict:
 
 def read_config(path: str, options: Sequence[str] | None = None) -> Config:
     """Read the config and override its settings by KEY=VALUE strings."""
-    from mmengine.config import Config
+    import re
 
+    from visionllm_mm import config_files
     from visionllm_mm.compat.renamed import old_types
 
     try:
-        cfg = Config.fromfile(path)
-    except (FileNotFoundError, ValueError) as error:  # of a file that the config reads, such as the class names
+        cfg = config_files.read_config(path, parse_options(options))
+    except (FileNotFoundError, ValueError, SyntaxError, re.error) as error:  # also of files that the config reads
         sys.exit(f'{Path(sys.argv[0]).name}: {path}: {error}')
+    except KeyError as error:  # such as a variable that is not set, an index of a list or two bases with one setting
+        sys.exit(f'{Path(sys.argv[0]).name}: {path}: {error.args[0]}')
     # A run writes its config three times, and formatting the multi-task config takes 20 s each time.
     # (The argument of fromfile for this has an effect in mmengine 0.10 only for configs of the newer style.)
     object.__setattr__(cfg, '_format_python_code', False)
-    cfg.merge_from_dict(parse_options(options))
     if found := old_types(cfg.to_dict()):
         names = '; '.join(found)
         sys.exit(f'{Path(sys.argv[0]).name}: {path} is of an earlier checkout: {names} (CHANGELOG.md has all names)')

@@ -14,7 +14,6 @@ install_ops_stand_in()
 from visionllm_mm.compat import quiet  # noqa: E402
 
 quiet.import_mmdet()
-quiet.leave_out_own_variable()
 quiet.give_mmdet_functions()
 
 from visionllm_mm.compat import lvis_numpy2, safe_checkpoints  # noqa: E402, F401 (mends mmdet's LVISMetric)

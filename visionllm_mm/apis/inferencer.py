@@ -17,6 +17,7 @@ from mmengine.dataset import Compose
 from mmengine.visualization import Visualizer
 
 from ..atomic_files import write_files
+from ..config_files import read_config
 from ..datasets.transforms import (
     CaptionInstruction,
     DetectionInstruction,
@@ -78,6 +79,8 @@ class VisionLLMInferencer(DetInferencer):
                 f"device={device!r}, but PyTorch finds no CUDA GPU here: take device='cpu', or see to the "
                 'driver and a build of PyTorch with CUDA'
             )
+        if isinstance(model, str | Path) and Path(model).is_file():
+            model = read_config(model)
         super().__init__(model, weights, device, *args, **kwargs)
         self.max_pixels = max_pixels
 
