@@ -52,10 +52,10 @@ def test_arrays_are_lists_of_names():
         (None, 'got None of type NoneType'),
         (np.array([['star']]), 'of type ndarray'),
         ('star', "got the string 'star': put it in a list"),
-        (['star', None], 'must be strings, but number 1 is None of type NoneType'),
-        (['star', b'ring'], "number 1 is b'ring' of type bytes"),
-        (np.array([1.5]), 'must be strings, but number 0'),
-        ([['star']], r"number 0 is \['star'\] of type list"),
+        (['star', None], 'must be strings, got None of type NoneType as number 1'),
+        (['star', b'ring'], "got b'ring' of type bytes as number 1"),
+        (np.array([1.5]), 'must be strings, got .* as number 0'),
+        ([['star']], r"got \['star'\] of type list as number 0"),
     ],
 )
 def test_what_is_no_list_of_strings_is_named(names, message):

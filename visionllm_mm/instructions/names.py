@@ -83,7 +83,7 @@ def check_names(names: Sequence[str], what: str) -> None:
         )
     for i, name in enumerate(names):
         if not isinstance(name, str):
-            raise TypeError(f'{what} must be strings, but number {i} is {shorten(name)} of type {type(name).__name__}')
+            raise TypeError(f'{what} must be strings, got {shorten(name)} of type {type(name).__name__} as number {i}')
         check_text(name, f'number {i} of the {what}')
         if not name.strip():
             raise ValueError(f'{what} must not be blank, but number {i} of {shorten(list(names))} is')

@@ -1,11 +1,14 @@
 """Mixes tasks: every batch comes from one data set, the same on all processes."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 from mmdet.registry import DATA_SAMPLERS
 from mmengine.dist import get_dist_info, sync_random_seed
 from torch.utils.data import ConcatDataset, Sampler
+
+from ...compat.repeated_samples import SampledAgain
 
 
 @DATA_SAMPLERS.register_module()
@@ -66,10 +69,11 @@ class OneTaskSampler(Sampler):
         permutations = [self._endless_permutations(size, rng) for size in self.sizes]
         for task in rng.choice(len(self.sizes), self.num_batches, p=self.probabilities):
             sampled = [next(permutations[task]) for _ in range(self.batch_size * self.world_size)]
-            yield from (int(self.first_indices[task] + i) for i in sampled[self.rank :: self.world_size])
+            for index, repeat in sampled[self.rank :: self.world_size]:
+                yield SampledAgain(int(self.first_indices[task] + index), repeat)
 
     @staticmethod
-    def _endless_permutations(size: int, rng: np.random.Generator) -> Iterator[int]:
-        """Indices below ``size`` in random order, shuffled again and again."""
-        while True:
-            yield from rng.permutation(size)
+    def _endless_permutations(size: int, rng: np.random.Generator) -> Iterator[tuple[int, int]]:
+        """Indices below ``size`` in random order, shuffled again and again, and how often each came before."""
+        for repeat in itertools.count():
+            yield from ((index, repeat) for index in rng.permutation(size))
