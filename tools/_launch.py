@@ -233,7 +233,7 @@ def require_weights(cfg: Config) -> None:
 def build_runner(cfg: Config):
     """Build a Runner, or the runner class that the config names, without the hooks that are None in ``default_hooks``.
 
-    mmengine takes None for its own hooks alone.
+    mmengine takes None for its own hooks alone. Stops with one line where the model can't be built or warmed up.
     """
     from mmengine.registry import RUNNERS
     from mmengine.runner import Runner
@@ -241,7 +241,14 @@ def build_runner(cfg: Config):
     hooks, own = cfg.get('default_hooks') or {}, ('timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
     for name in [name for name, hook in hooks.items() if hook is None and name not in own]:
         del hooks[name]
-    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    try:
+        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+        for hook in runner.hooks:
+            if hasattr(hook, 'check'):
+                hook.check(runner)
+    except (FileNotFoundError, ImportError, ValueError) as error:
+        sys.exit(f'{Path(sys.argv[0]).name}: {error}')
+    return runner
 
 
 def leave_process_group() -> None:
