@@ -194,9 +194,19 @@ def prepare_cpu_processes(cfg: Config) -> None:
 
 
 def require_data(cfg: Config, *keys: str) -> None:
-    """Stop where files that these parts of the config name are missing, and state where to get them."""
+    """Stop where files that these parts of the config name are missing, and state where to get them.
+
+    Also where they have a class set without a class.
+    """
+    from visionllm_mm.config_files import walk
     from visionllm_mm.datasets.required_files import check_files
 
+    for place, value in walk({key: cfg.get(key) for key in keys}):
+        if place.endswith('.classes') and value is not None and not len(value):
+            sys.exit(
+                f'{Path(sys.argv[0]).name}: {place} of {cfg.filename} is empty: name at least one class, or leave it '
+                'out to take those of the annotation file'
+            )
     try:
         check_files(*(cfg.get(key) for key in keys))
     except FileNotFoundError as error:

@@ -227,12 +227,18 @@ def _refuse_without_effect(path: str | Path, files: list[_File], cfg: Config, va
             raise ValueError(f'{name} = {shorten(value)} changes nothing{remedy}')
 
 
-def _places(part: object, name: str, value: object, path: str = '') -> Iterator[str]:
-    """Settings inside of a config that have this name or, where it is no mere number, this value."""
+def _places(cfg: Mapping[str, object], name: str, value: object) -> Iterator[str]:
+    """Settings of a config that have this name or, where it is no mere number, this value."""
+    for place, inner in walk(cfg):
+        same = isinstance(value, list | tuple | dict) and type(inner) is type(value) and inner == value
+        if same or place.rpartition('.')[2] == name:
+            yield place
+
+
+def walk(part: object, path: str = '') -> Iterator[tuple[str, object]]:
+    """All settings inside of a part of a config, as ``train_dataloader.dataset.pipeline.4.scale`` and value."""
     items = part.items() if isinstance(part, Mapping) else enumerate(part) if isinstance(part, list | tuple) else ()
     for key, inner in items:
         here = f'{path}.{key}' if path else str(key)
-        if key == name or (isinstance(value, list | tuple | dict) and type(inner) is type(value) and inner == value):
-            yield here
-        else:
-            yield from _places(inner, name, value, here)
+        yield here, inner
+        yield from walk(inner, here)
