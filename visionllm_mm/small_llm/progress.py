@@ -57,7 +57,7 @@ class WarmupProgress:
         self.keep_seconds = keep_seconds
         self._kept = torch.load(path, map_location='cpu', weights_only=True) if path and path.is_file() else None
         self.first_step = 0 if self._kept is None else self._kept['step']
-        self._noted: dict[str, list[float]] = defaultdict(list)
+        self._noted: dict[str, list[float]] = defaultdict(list, loss=[])
         self._first_ended = self._last_line = self._last_kept = monotonic()
 
     def restore(self, parts: Mapping[str, _HasState], generator: torch.Generator | None) -> None:
@@ -83,9 +83,11 @@ class WarmupProgress:
         if due or step == self.num_iters or step == self.first_step + _FIRST_LINE:
             left = (now - self._first_ended) / max(1, done) * (self.num_iters - step)
             eta = f'  eta: {timedelta(seconds=round(left))}' if step < self.num_iters else ''
-            means = ''.join(f'  {name}: {sum(values) / len(values):.3f}' for name, values in self._noted.items())
+            noted = {name: sum(values) / len(values) for name, values in self._noted.items() if values}
+            means = ''.join(f'  {name}: {mean:.3f}' for name, mean in noted.items())
             self.log(f'{self.name} [{step}/{self.num_iters}]{eta}{means}')
-            self._noted.clear()
+            for values in self._noted.values():
+                values.clear()
             self._last_line = now
         if self.path is not None and step < self.num_iters and now - self._last_kept >= self.keep_seconds:
             states = {name: part.state_dict() for name, part in parts.items()}
