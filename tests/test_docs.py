@@ -96,6 +96,14 @@ def test_commands_have_these_options(page):
             assert (ROOT / path).is_file(), f'{page.name}: there is no {path}'
 
 
+def test_what_commands_write_lies_below_work_dirs_or_data():
+    """A checkout stays clean; words in capitals stand for a place of the reader's."""
+    option = r"(?:--(?:out|out-dir|show-dir|work-dir|coco)[ =]|out_dir=)['\"]?([\w./-]+)"
+    for page in PAGES:
+        for path in re.findall(option, page.read_text()):
+            assert re.match(r'(work_dirs|data)/|[A-Z_]+(\.\w+)?$', path), f'{page.name}: {path}'
+
+
 def test_make_targets_exist():
     targets = set(re.findall(r'^([a-z-]+):', (ROOT / 'Makefile').read_text(), re.MULTILINE))
     for page in PAGES:

@@ -178,18 +178,20 @@ def parse_options(options: Sequence[str] | None) -> dict:
 
 def read_config(path: str, options: Sequence[str] | None = None) -> Config:
     """Read the config and override its settings by KEY=VALUE strings."""
-    from mmengine.config import Config
+    import re
 
+    from visionllm_mm import config_files
     from visionllm_mm.compat.renamed import old_types
 
     try:
-        cfg = Config.fromfile(path)
-    except (FileNotFoundError, ValueError) as error:  # of a file that the config reads, such as the class names
+        cfg = config_files.read_config(path, parse_options(options))
+    except (FileNotFoundError, ValueError, SyntaxError, re.error) as error:  # also of files that the config reads
         sys.exit(f'{Path(sys.argv[0]).name}: {path}: {error}')
+    except KeyError as error:  # such as a variable that is not set, an index of a list or two bases with one setting
+        sys.exit(f'{Path(sys.argv[0]).name}: {path}: {error.args[0]}')
     # A run writes its config three times, and formatting the multi-task config takes 20 s each time.
     # (The argument of fromfile for this has an effect in mmengine 0.10 only for configs of the newer style.)
     object.__setattr__(cfg, '_format_python_code', False)
-    cfg.merge_from_dict(parse_options(options))
     if found := old_types(cfg.to_dict()):
         names = '; '.join(found)
         sys.exit(f'{Path(sys.argv[0]).name}: {path} is of an earlier checkout: {names} (CHANGELOG.md has all names)')
@@ -233,9 +235,19 @@ def prepare_cpu_processes(cfg: Config) -> None:
 
 
 def require_data(cfg: Config, *keys: str) -> None:
-    """Stop where files that these parts of the config name are missing, and state where to get them."""
+    """Stop where files that these parts of the config name are missing, and state where to get them.
+
+    Also where they have a class set without a class.
+    """
+    from visionllm_mm.config_files import walk
     from visionllm_mm.datasets.required_files import check_files
 
+    for place, value in walk({key: cfg.get(key) for key in keys}):
+        if place.endswith('.classes') and value is not None and not len(value):
+            sys.exit(
+                f'{Path(sys.argv[0]).name}: {place} of {cfg.filename} is empty: name at least one class, or leave it '
+                'out to take those of the annotation file'
+            )
     try:
         check_files(*(cfg.get(key) for key in keys))
     except FileNotFoundError as error:
@@ -272,7 +284,7 @@ def require_weights(cfg: Config) -> None:
 def build_runner(cfg: Config):
     """Build a Runner, or the runner class that the config names, without the hooks that are None in ``default_hooks``.
 
-    mmengine takes None for its own hooks alone.
+    mmengine takes None for its own hooks alone. Stops with one line where the model can't be built or warmed up.
     """
     from mmengine.registry import RUNNERS
     from mmengine.runner import Runner
@@ -280,7 +292,14 @@ def build_runner(cfg: Config):
     hooks, own = cfg.get('default_hooks') or {}, ('timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
     for name in [name for name, hook in hooks.items() if hook is None and name not in own]:
         del hooks[name]
-    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    try:
+        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+        for hook in runner.hooks:
+            if hasattr(hook, 'check'):
+                hook.check(runner)
+    except (FileNotFoundError, ImportError, ValueError) as error:
+        sys.exit(f'{Path(sys.argv[0]).name}: {error}')
+    return runner
 
 
 @contextlib.contextmanager

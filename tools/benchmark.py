@@ -10,7 +10,7 @@ import statistics
 import time
 from collections.abc import Callable
 
-from _launch import import_plugin, require_file
+from _launch import import_plugin, read_config, require_file
 
 
 def parse_args() -> argparse.Namespace:
@@ -48,7 +48,6 @@ def main() -> None:
     import_plugin()
     import torch
     from mmdet.registry import MODELS
-    from mmengine.config import Config
     from mmengine.registry import init_default_scope
 
     from visionllm_mm.instructions import (
@@ -59,7 +58,7 @@ def main() -> None:
     )
     from visionllm_mm.models.one_pass import decode_one_pass
 
-    cfg = Config.fromfile(args.config)
+    cfg = read_config(args.config)
     init_default_scope('mmdet')
     model = MODELS.build(cfg.model).eval()
     decoder, vocabulary = model.task_decoder, model.vocabulary

@@ -122,7 +122,7 @@ def main() -> None:
 
     from visionllm_mm.datasets import SeedBySample
     from visionllm_mm.datasets.coco_classes import compare_class_names, plain_datasets
-    from visionllm_mm.instructions import Vocabulary
+    from visionllm_mm.instructions import Vocabulary, warn_of_similar_names
     from visionllm_mm.visualization import InstructionVisualizer
 
     cfg = read_config(args.config, args.cfg_options)
@@ -139,6 +139,7 @@ def main() -> None:
     except ValueError as error:
         raise SystemExit(f'browse_dataset.py: {error}') from error
     for part in plain_datasets(dataset):
+        warn_of_similar_names(part.metainfo.get('classes', ()))
         for transform in part.pipeline.transforms:
             if isinstance(transform, SeedBySample):
                 transform.seed = args.seed

@@ -50,9 +50,17 @@ def parse_args() -> argparse.Namespace:
         metavar='N',
         help='number of epochs, instead of that of the config; learning rates decay until the end',
     )
+    parser.add_argument(
+        '--warmup-iters',
+        type=int,
+        metavar='N',
+        help='number of steps of each warm-up before the first image, for a trial run; 0: no warm-up',
+    )
     add_shared_arguments(parser)
     args = parser.parse_args()
     require_file(args.config, 'config')
+    if args.warmup_iters is not None and args.warmup_iters < 0:
+        parser.error(f'--warmup-iters must be at least 0, got {args.warmup_iters}')
     if args.epochs is not None and args.epochs < 1:
         parser.error(f'--epochs must be at least 1, got {args.epochs}')
     if args.resume not in (None, 'auto') and not Path(args.resume).is_dir():  # DeepSpeed's are folders
@@ -103,6 +111,19 @@ def set_epochs(cfg: Config, epochs: int) -> None:
     train_cfg.max_epochs = epochs
 
 
+def set_warmup_iters(cfg: Config, count: int) -> None:
+    """Set the number of steps of all warm-ups, or leave them out."""
+    hooks = cfg.get('default_hooks') or {}
+    names = [name for name, hook in hooks.items() if hook and str(hook.get('type')).endswith('WarmupHook')]
+    if not names:
+        sys.exit(f'train.py: --warmup-iters: {cfg.filename} has no warm-up in default_hooks')
+    for name in names:
+        if count:
+            hooks[name].num_iters = count
+        else:
+            hooks[name] = None
+
+
 def enable_auto_scale_lr(cfg: Config) -> None:
     if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
         sys.exit(f'train.py: --auto-scale-lr needs auto_scale_lr=dict(base_batch_size=...) in {cfg.filename}')
@@ -127,6 +148,8 @@ def main() -> None:
     cfg = load_config(args)
     if args.epochs is not None:
         set_epochs(cfg, args.epochs)
+    if args.warmup_iters is not None:
+        set_warmup_iters(cfg, args.warmup_iters)
     if args.amp:
         enable_amp(cfg)
     else:

@@ -14,11 +14,15 @@ install_ops_stand_in()
 from visionllm_mm.compat import quiet  # noqa: E402
 
 quiet.import_mmdet()
-quiet.leave_out_own_variable()
 quiet.give_mmdet_functions()
 
-from visionllm_mm.compat import lvis_numpy2, safe_checkpoints  # noqa: E402, F401 (mends mmdet's LVISMetric)
+from visionllm_mm.compat import (  # noqa: E402
+    lvis_numpy2,  # noqa: F401 (mends mmdet's LVISMetric)
+    repeated_samples,
+    safe_checkpoints,
+)
 
+repeated_samples.install()
 safe_checkpoints.allow_mmengine_checkpoints()
 
 from visionllm_mm import datasets, engine, evaluation, models, visualization  # noqa: E402, F401 (registers)

@@ -8,7 +8,9 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-load_from = '{{$WEIGHTS:checkpoints/visionllm-tiny_miniscenes-multitask.pth}}'
+from visionllm_mm.config_files import from_environment  # noqa: E402
+
+load_from = from_environment('WEIGHTS', 'checkpoints/visionllm-tiny_miniscenes-multitask.pth')
 model = dict(
     vocabulary={{_base_.vocabulary}},
     image_tokenizer=dict(num_tokens=50),

@@ -1,6 +1,8 @@
 # visionllm-tiny on MiniScenes referring expressions: detection with the category set {expression: <c0>}.
 _base_ = ['./visionllm-tiny_miniscenes-det.py']
 
+from visionllm_mm.config_files import from_environment  # noqa: E402
+
 # Long wavelengths of positions make it easier to compare which of two objects is further left.
 model = dict(token_projector=dict(octaves=3))
 
@@ -20,7 +22,7 @@ test_pipeline = [
     dict(type='GroundingInstruction', vocabulary={{_base_.vocabulary}}),
     dict(type='PackInstructionInputs'),
 ]
-data_root = '{{$MINISCENES_ROOT:data/miniscenes}}/'
+data_root = from_environment('MINISCENES_ROOT', 'data/miniscenes') + '/'
 train_dataloader = dict(
     dataset=dict(
         _delete_=True,

@@ -2,7 +2,9 @@
 # tools/plan_memory.py needs the sizes in `planning`, and it reads those of a local folder by itself.
 _base_ = ['./visionllm_r50-bert-llama7b_stage1_coco.py']
 
-model = dict(llm=dict(path='{{$LLM:meta-llama/Llama-3.2-1B-Instruct}}'))
+from visionllm_mm.config_files import from_environment  # noqa: E402
+
+model = dict(llm=dict(path=from_environment('LLM', 'meta-llama/Llama-3.2-1B-Instruct')))
 planning = dict(
     llm=dict(
         path='meta-llama/Llama-3.2-1B-Instruct',

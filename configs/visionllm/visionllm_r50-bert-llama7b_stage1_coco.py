@@ -11,7 +11,9 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-load_from = '{{$START:work_dirs/start/visionllm_r50.pth}}'
+from visionllm_mm.config_files import from_environment  # noqa: E402
+
+load_from = from_environment('START', 'work_dirs/start/visionllm_r50.pth')
 model = dict(vocabulary={{_base_.vocabulary}})
 # A checkpoint is two files: weights (0.93 GB of VisionLLM-R50) and what only a run that resumes reads (1.86 GB).
 default_hooks = dict(optimizer_file=dict(type='OptimizerFileHook'))

@@ -151,6 +151,13 @@ def test_groups_are_no_larger_than_those_that_were_learnt(config, weights, image
     assert {tokens.split()[0] for tokens in found['tokens']} == {'<c0>', '<c1>'}
 
 
+def test_arrays_of_names(inferencer, image):
+    listed = _one(inferencer.detect(image, list(NAMES)))
+    assert _one(inferencer.detect(image, np.array(NAMES))) == listed
+    points = [_one(inferencer.keypoints(image, NAMES, kind(['top', 'low']))) for kind in (list, np.array)]
+    assert points[0] == points[1] and points[0]['point_names'] == ['top', 'low']
+
+
 def test_kinds_of_images(inferencer, config, image, tmp_path):
     array = cv2.imread(image)
     expected = _one(inferencer.detect(image, NAMES))['bboxes']
@@ -258,11 +265,25 @@ def test_the_class_set_is_that_of_all_groups(inferencer, image):
         (lambda i, image: i(image, instruction=3), TypeError, 'the instruction must be a string, got 3'),
         (lambda i, image: i.detect(image, 'box'), TypeError, "the string 'box': put it in a list"),
         (lambda i, image: i.detect(image, []), ValueError, 'class'),
+        (lambda i, image: i.detect(image, {'box', 'disk'}), TypeError, 'put them in a list, whose order counts'),
+        (lambda i, image: i.detect(image, ['\ud800']), ValueError, 'class names holds half of a character'),
+        (lambda i, image: i.ground(image, 'a \ud800'), ValueError, 'half of a character'),
+        (lambda i, image: i.answer(image, 'Is \ud800?'), ValueError, 'the question holds half of a character'),
+        (
+            lambda i, image: i.answer(image, 'Is it?', history=('\ud800', 'Is it?')),
+            ValueError,
+            'a turn of the history holds half of a character',
+        ),
+        (
+            lambda i, image: i(image, instruction='<image> {"box": <c00>} (c, x1, y1, x2, y2)'),
+            ValueError,
+            'write <c0>',
+        ),
         (lambda i, image: i.segment(image, ['box'], num_points=2), ValueError, '3 .. 24'),
         (lambda i, image: i.ground(image, ' '), ValueError, 'expression'),
         (lambda i, image: i.answer(image, ''), ValueError, 'the question is empty'),
         (lambda i, image: i.answer(image, None), TypeError, 'the question must be a string, got None'),
-        (lambda i, image: i.answer(image, 'Is it?', history=(1, 'Is it?')), TypeError, 'must be strings, got 1'),
+        (lambda i, image: i.answer(image, 'Is it?', history=(1, 'Is it?')), TypeError, 'must be a string, got 1'),
         (lambda i, image: i.keypoints(image, ['box'], 'center'), TypeError, "the string 'center': put it in a list"),
         (lambda i, image: i.answer(image, 'Is it?', history=('yes',)), ValueError, 'ends with the question asked now'),
         (

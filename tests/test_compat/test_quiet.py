@@ -6,7 +6,6 @@ import sys
 import warnings
 
 import pytest
-from mmengine.config import Config
 from PIL import Image
 
 from tests.helpers.tiny import ROOT
@@ -57,15 +56,3 @@ def test_other_lines_of_an_import_are_shown(monkeypatch, capsys):
         quiet.import_mmdet()
     assert [str(warning.message) for warning in caught] == ['of another kind']
     assert capsys.readouterr().out == 'mmdet.datasets says more\n'
-
-
-def test_other_variables_keep_their_line(tmp_path, monkeypatch):
-    said = []
-    monkeypatch.setattr(quiet.mmengine_config, 'print_log', lambda msg, *args, **kwargs: said.append(msg))
-    quiet.leave_out_own_variable()
-    monkeypatch.setenv('MINISCENES_ROOT', '/here')
-    monkeypatch.setenv('OTHER_ROOT', '/there')
-    config = tmp_path / 'config.py'
-    config.write_text("here = '{{$MINISCENES_ROOT:x}}'\nthere = '{{$OTHER_ROOT:x}}'\n")
-    assert Config.fromfile(str(config)).here == '/here'
-    assert len(said) == 1 and said[0].startswith('Using env variable `OTHER_ROOT` with value of /there')

@@ -17,7 +17,7 @@ def _numbers_of_points(**kwargs):
     assert all(result['instruction'] == TEXT for result in results)
     vocabulary = Vocabulary(coord_range=64, num_classes=16, max_points=24)
     return [
-        parse_instruction(result['scrambled_instruction'], vocabulary).num_points
+        parse_instruction(result['scrambled_instruction'], vocabulary, scrambled=True).num_points
         for result in results
         if 'scrambled_instruction' in result
     ]

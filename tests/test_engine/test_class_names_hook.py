@@ -60,6 +60,16 @@ def test_matching_names_pass(tmp_path):
     CheckClassNamesHook().before_test(_runner(test=_dataset(tmp_path, test_mode=True)))
 
 
+def test_names_that_a_model_can_hardly_tell_apart_are_logged(tmp_path, monkeypatch):
+    lines = []
+    monkeypatch.setattr('visionllm_mm.instructions.names.print_log', lambda line, **kwargs: lines.append(line))
+    names = ['oak tree', 'Oak-trees', 'elm']
+    _train(tmp_path, _dataset(tmp_path, tuple(names), in_file=names))
+    assert lines == [
+        "class names that the model can hardly tell apart: 'oak tree' and 'Oak-trees'. Rename or merge them"
+    ]
+
+
 def test_some_of_the_files_classes_in_its_order_pass(tmp_path):
     _train(tmp_path, _dataset(tmp_path, ('box', 'ring')))
 

@@ -1,5 +1,6 @@
 """Writing instructions and drawing class sets."""
 
+import random
 from collections import Counter
 
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 from visionllm_mm.instructions import (
     Vocabulary,
     build_instruction,
-    check_class_names,
+    build_text_instruction,
+    parse_instruction,
     point_format,
     sample_class_set,
     write_class_set,
@@ -16,6 +18,7 @@ from visionllm_mm.instructions import (
 )
 
 VOCABULARY = Vocabulary(num_classes=8, coord_range=64, max_points=24)
+TEMPLATE = '<image> <class> <format> <range>'
 
 
 def test_class_set_and_format_are_written_as_the_paper_has_them():
@@ -48,20 +51,111 @@ def test_bad_class_sets_are_refused_when_writing():
         build_instruction('<image> <class> <range> <format>', [f'n{i}' for i in range(9)], point_format(2), VOCABULARY)
 
 
-@pytest.mark.parametrize('name', ['\t', '\n ', '', '  '])
-def test_blank_names_are_named_by_their_place(name):
-    with pytest.raises(ValueError, match='number 1 of'):
-        check_class_names(['a', name], 8)
+@pytest.mark.parametrize(
+    'output_format',
+    [(), ('<cls>',), ('<cls>', '<x1>'), ('<cls>', '<y1>', '<x1>'), ('<bos>',), ('<cls>', '<x2>', '<y2>'), 'c', None, 5],
+)
+def test_formats_that_can_not_be_read_back_are_refused(output_format):
+    with pytest.raises(ValueError, match='an output format is a class and points, such as .*, got'):
+        build_instruction(TEMPLATE, ['a'], output_format, VOCABULARY)
 
 
-@pytest.mark.parametrize('name', ['c0', '<c>', '<p3>', '<cls>', 'image', '<C1>', 'Größe', '星'])
-def test_harmless_names_pass(name):
-    check_class_names([name, 'other'], 8)
+def test_formats_of_too_many_points_are_refused():
+    with pytest.raises(ValueError, match="'<x25>' is not in the vocabulary"):
+        build_instruction(TEMPLATE, ['a'], point_format(25), VOCABULARY)
 
 
-def test_as_many_classes_as_tokens_pass():
-    check_class_names([f'n{i}' for i in range(8)], 8)
-    check_class_names(('a', 'b'), 2)
+@pytest.mark.parametrize(
+    'names, error, message',
+    [
+        ([None, 'star'], TypeError, 'point names must be strings, got None .* as number 0'),
+        (['star', 'star'], ValueError, 'point names must differ'),
+        (['', 'star'], ValueError, 'point names must not be blank'),
+        (['<c0>', 'star'], ValueError, 'point names must not hold'),
+        ({'star', 'ring'}, TypeError, 'whose order counts'),
+        (['star'], ValueError, r'has 2 points, but 1 names are given'),
+        ([], ValueError, r'has 2 points, but 0 names are given'),
+    ],
+)
+def test_bad_point_names_are_refused_when_writing(names, error, message):
+    with pytest.raises(error, match=message):
+        build_instruction(f'{TEMPLATE} <points>', ['a'], point_format(2), VOCABULARY, names)
+
+
+@pytest.mark.parametrize(
+    'words, message',
+    [
+        ('range 8', 'words of the template .* are read as classes .* range 8, .*: take such notation out'),
+        ('["a", "b"]', r"are read as .* point names \('a', 'b'\)"),
+        ('(c, x1, y1)', 'needs one output format .* has 2'),
+        ('{"b": <c0>}', 'needs one category set .* has 2'),
+        ('<c1>', '<c1> is mentioned, but not in the category set'),
+        ('<c00>', 'write <c0>'),
+    ],
+)
+def test_templates_with_notation_of_their_own_are_refused(words, message):
+    with pytest.raises(ValueError, match=message):
+        build_instruction(f'{TEMPLATE} {words}', ['a'], point_format(2), VOCABULARY)
+
+
+def test_arrays_are_written_as_lists_are():
+    names, points = np.array(['star', 'ring']), np.array(['top', 'low'])
+    text = build_instruction(f'{TEMPLATE} <points>', names, point_format(2), VOCABULARY, points)
+    assert text == build_instruction(
+        f'{TEMPLATE} <points>', ['star', 'ring'], point_format(2), VOCABULARY, ['top', 'low']
+    )
+
+
+@pytest.mark.parametrize(
+    'question, error, message',
+    [
+        ('Where is <c0>?', ValueError, 'notation that asks for objects'),
+        ('What is (c, x1, y1)?', ValueError, 'notation that asks for objects'),
+        ('Is \ud800 there?', ValueError, 'half of a character'),
+        (' ', ValueError, 'the question is empty'),
+        (7, TypeError, 'the question must be a string, got 7'),
+    ],
+)
+def test_bad_questions_are_refused_when_writing(question, error, message):
+    with pytest.raises(error, match=message):
+        build_text_instruction('<question> <image>', question)
+
+
+@pytest.mark.parametrize('seed', range(300))
+def test_what_is_written_is_read_the_same_or_refused_with_a_reason(seed):
+    """Random names, point names, formats and words of templates."""
+    rng = random.Random(seed)
+    parts = [
+        *'ab1 {}(),:"\'\\<>/[]\n\t',
+        *'ß星\ud800',
+        'range 9',
+        '(c, x1, y1)',
+        '<c1>',
+        '<c',
+        '": <',
+        '["a"]',
+        'null',
+        '<image>',
+        '?',
+    ]
+    weights = [1] * len(parts) if seed % 3 else [1] * 20 + [0] * (len(parts) - 20)
+
+    def words(most):
+        return ''.join(rng.choices(parts, weights, k=rng.randint(0, most)))
+
+    names = [f'n{i}{words(4)}' if rng.random() < 0.9 else words(2) for i in range(rng.randint(0, 4))]
+    num_points = rng.choice([1, 2, 3, 24, 25])
+    points = rng.choice([None, [f'p{i}{words(3)}' for i in range(num_points)]])
+    template = TEMPLATE + (words(6) if rng.random() < 0.5 else '') + (' <points>' if points else '')
+    try:
+        text = build_instruction(template, names, point_format(num_points), VOCABULARY, points)
+    except (ValueError, TypeError) as error:
+        assert type(error) in (ValueError, TypeError) and 20 < len(str(error)) < 500  # none of a library's own
+    else:
+        read = parse_instruction(text, VOCABULARY)
+        assert (list(read.class_names), read.class_indices) == (names, tuple(range(len(names))))
+        assert (read.output_format, read.point_names) == (point_format(num_points), tuple(points or ()))
+        assert read.coord_range == VOCABULARY.coord_range and not read.asks_for_text
 
 
 def _samples(count=2000, seed=0, **kwargs):

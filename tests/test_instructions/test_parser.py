@@ -60,6 +60,25 @@ def test_spacing_case_and_order_are_free(text):
         ('strange 99', 64),
         ('range 1', 1),
         ('range 32 and again range 32', 32),
+        ('range-32', 32),
+        ('range [0, 32]', 32),
+        ('range [0,32]', 32),
+        ('range (-32, 32)', 32),
+        ('range -32 to 32', 32),
+        ('range 0..32', 32),
+        ('range 0-32', 32),
+        ('range from 0 up to 32', 32),
+        ('range between -32 and 32', 32),
+        ('range ±32', 32),
+        ('range +32', 32),
+        ('range <= 32', 32),
+        ('**range 32**', 32),
+        ('range ٣٢', 32),
+        ('range 32. 5 stars', 32),
+        ('range 32, 5 stars', 32),
+        ('range 32 and 5 stars', 32),
+        ('range 32: 5 stars', 32),
+        ('range 32-bit', 32),
         ('arrange 7 things; range 8', 8),
     ],
 )
@@ -97,6 +116,30 @@ def test_points_may_have_names():
     [
         ('range 65', 'asks for the range 65, but .* span 1 .. 64'),
         ('range 0', 'range 0'),
+        ('range [0, 0]', 'range 0'),
+        ('range -0', 'range 0'),
+        ('range [0, 65]', 'asks for the range 65'),
+        ('range -64', "upper end, .* got 'range -64'"),
+        ('range \u221264', 'upper end'),
+        ('range [8, 64]', 'from 0 or -64 to 64, got .range .8, 64'),
+        ('range [-8, 64]', 'from 0 or -64 to 64'),
+        ('range [64, 0]', 'from 0 or -64 to 64'),
+        ('range [0, -64]', 'upper end'),
+        ('range 1e1', "must be a whole number, as in .range 64., got 'range 1e1'"),
+        ('range 1e-1', 'whole number'),
+        ('range 6.5', "got 'range 6.5'"),
+        ('range 64.0', 'whole number'),
+        ('range [0.0, 1.0]', 'whole number'),
+        ('range 1,000', 'whole number'),
+        ('range 1_0', 'whole number'),
+        ('range 0x40', 'whole number'),
+        ('range 2^6', 'whole number'),
+        ('range 2**6', 'whole number'),
+        ('range 1/2', 'whole number'),
+        ('range 50%', 'whole number'),
+        ('range 6½', 'whole number'),
+        ('range 6²', 'whole number'),
+        (f'range {"9" * 5000}', 'whole number, .*[.]{3}'),
         ('range 8, range 16', r'more than one range, \[8, 16\]'),
     ],
 )
@@ -124,6 +167,18 @@ def test_bad_ranges_are_named(template, message):
             f'<image> {{"a": <c2>}} {FORMAT}, most of all <c2> and <c3>',
             '<c3> is mentioned, but not in the category set',
         ),
+        (f'<image> {{"a": <c00>}} {FORMAT}', "'<c00>' is not in the vocabulary: write <c0>"),
+        (f'<image> {{"b": <c0>, "a": <c01>}} {FORMAT}', "'<c01>' is not in the vocabulary: write <c1>"),
+        (f'<image> {{"a": <c\u0663>}} {FORMAT}', 'write <c3>'),
+        (f'<image> {{"a": <c\uff10>}} {FORMAT}', 'write <c0>'),
+        (f'<image> {SET} {FORMAT}, most of all <c00>', 'write <c0>'),
+        (f'<image> {{"a": <c{"9" * 5000}>}} {FORMAT}', 'not in the vocabulary, which has <c0>'),
+        (f'<image> {{"a\\ud800": <c0>}} {FORMAT}', 'class names holds half of a character'),
+        (f'<image> {{"a\ud800": <c0>}} {FORMAT}', 'the instruction holds half of a character'),
+        ('What is \ud800 in <image>?', 'the instruction holds half of a character'),
+        (f'<image> {SET} (c, x01, y1)', 'write <x1>'),
+        (f'<image> {SET} (c, x1, y\u0661)', 'write <y1>'),
+        (f'<image> {SET} (c, x1, y{"9" * 5000}, ..., x3, y3)', 'not in the vocabulary'),
         (f'<image> {{"a": <c8>}} {FORMAT}', "'<c8>' is not in the vocabulary, which has <c0> .. <c7>"),
         (f'<image> {{"\\u003cc3>": <c0>}} {FORMAT}', 'must not hold'),
         (f'<image> {{"a\\q": <c0>}} {FORMAT}', r'JSON strings.*escape in "a\\q"'),
@@ -164,10 +219,62 @@ def test_parsing_again_gives_the_kept_instruction():
     assert parse_instruction(text, Vocabulary(num_classes=4)).coord_range == 512
 
 
-def test_messages_quote_the_whole_instruction():
+@pytest.mark.parametrize(
+    'names, message',
+    [
+        ('["\\x", "top"]', r'point names must be written as JSON strings.*escape in "\\x"'),
+        ('["a\nb", "top"]', r'point names must be .*control character.* in "a\\nb"'),
+        ('["top", "top"]', 'point names must differ'),
+        ('["top", " top"]', 'point names must differ'),
+        ('["", "top"]', 'point names must not be blank, but number 0'),
+        ('["\\ud800", "top"]', 'point names holds half of a character'),
+        ('["<c0>", "top"]', 'point names must not hold'),
+        ('[null, "top"]', r'written as JSON strings, .* got \[null, "top"\]'),
+        ('["top", null]', 'written as JSON strings'),
+        ('["top", 7]', 'written as JSON strings'),
+        ('["top", ["low"]]', 'written as JSON strings'),
+        ('["top", "low",]', 'written as JSON strings'),
+        ('["top" "low"]', 'written as JSON strings'),
+        ('["top", "low"', 'written as JSON strings'),
+        ("['top', 'low']", 'written as JSON strings'),
+        ('[“top”, “low”]', 'written as JSON strings'),
+        ('[top, low]', r'written as JSON strings, .* got \[top, low\]'),
+        ('[null]', 'written as JSON strings'),
+        ('[]', 'written as JSON strings'),
+    ],
+)
+def test_bad_point_names_say_what_is_wrong(names, message):
+    with pytest.raises(ValueError, match=message):
+        _parse(f'Points {names} of {SET} in <image> as {FORMAT}')
+
+
+@pytest.mark.parametrize('words', ['[c, x1]', '[see above]', '[0, 64]', "[don't]", '[a, b, c]', 'x[1]'])
+def test_brackets_of_other_kinds_are_words(words):
+    assert not _parse(f'<image> {SET} {FORMAT} {words}').point_names
+
+
+@pytest.mark.parametrize(
+    'limit, max_words',
+    [('at most 12 words', 12), ('at most 1 word', 1), ('at most five words', None), ('at most 3 stars', None)],
+)
+def test_limits_of_words_are_read(limit, max_words):
+    assert _parse(f'Describe <image> in {limit}.').max_words == max_words
+
+
+@pytest.mark.parametrize('number', ['0', '-3', '1e1', '5.5', '1,000', '9' * 5000])
+def test_limits_that_are_no_whole_number_are_refused(number):
+    with pytest.raises(ValueError, match='must state one positive number of words'):
+        _parse(f'Describe <image> in at most {number} words.')
+
+
+def test_messages_show_the_beginning_of_the_instruction():
     for text in ('Find {"star": <c0>} in <image>.', 'Find {"star": <c0>} in <image>: (c, x1, y1), range 3 or range 4'):
-        with pytest.raises(ValueError, match=re.escape(repr(text))):
+        with pytest.raises(ValueError, match=re.escape(text[:4])):
             _parse(text)
+        for long in (text + ' word' * 12_000, text.replace('star', 'star' * 15_000)):
+            with pytest.raises(ValueError) as error:
+                _parse(long)
+            assert len(str(error.value)) < 300
 
 
 @pytest.mark.parametrize('text', ['这张图片<image>里有什么？', 'ماذا يوجد في <image>؟', 'Что на картинке <image>?'])

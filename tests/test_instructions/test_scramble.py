@@ -54,7 +54,8 @@ def test_another_number_of_points_can_be_asked_for():
     for num_points in (1, 2, 3, 24):
         for template, points in ((TASK_TEMPLATES['segmentation'][0], None), (TASK_TEMPLATES['keypoints'][0], POINTS)):
             text = build_instruction(template, ['(c, a)'], point_format(2), VOCABULARY, points)
-            read = parse_instruction(resample_format(text, num_points, ['wug', 'blick'], rng), VOCABULARY)
+            text = resample_format(text, num_points, ['wug', 'blick'], rng)
+            read = parse_instruction(text, VOCABULARY, scrambled=True)
             assert read.num_points == num_points and read.class_names == ('(c, a)',)
             assert len(read.point_names) == (num_points if points else 0)
     assert resample_format('Describe <image>.', 3, ['wug'], rng) == 'Describe <image>.'

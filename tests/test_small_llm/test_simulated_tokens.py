@@ -19,8 +19,9 @@ from visionllm_mm.instructions import (
 from visionllm_mm.models import CausalLM
 from visionllm_mm.models.text_decoding import generate
 from visionllm_mm.small_llm.phrase_loss import PhraseLoss
+from visionllm_mm.small_llm.progress import WarmupProgress
 from visionllm_mm.small_llm.simulated_tokens import distractor_ids, simulate_tokens, simulated_targets
-from visionllm_mm.small_llm.warmups import train_steps, warm_up_on_simulated_tokens
+from visionllm_mm.small_llm.warmups import train, warm_up_on_simulated_tokens
 
 NAMES = ['star', 'red ring', 'circle']
 
@@ -120,7 +121,7 @@ def _build_learner():
 
 
 def test_the_llm_learns_to_name_what_tokens_stand_for():
-    decoder, reported = _build_learner(), []
+    decoder, lines = _build_learner(), []
     warm_up_on_simulated_tokens(
         decoder,
         _batches(),
@@ -129,9 +130,11 @@ def test_the_llm_learns_to_name_what_tokens_stand_for():
         lr=5e-3,
         noise=0.1,
         seed=0,
-        report=lambda step, loss: reported.append((step, loss)),
+        progress=WarmupProgress('warm-up', 200, lines.append),
     )
-    assert [step for step, _ in reported] == [100, 200] and reported[1][1] < 0.1 < reported[0][1]
+    first, last = (float(line.rsplit(maxsplit=1)[1]) for line in (lines[0], lines[-1]))
+    assert lines[-1].startswith('warm-up [200/200]  loss: ') and first > 2
+    assert last < first / 4
     assert all(weight.grad is None for weight in decoder.parameters())
     samples = next(_batches())
     tokens = _simulate(decoder.eval(), samples, [torch.tensor([1])] * 8, num_tokens=3, seed=1)
@@ -195,7 +198,7 @@ def test_phrases_find_what_a_question_compares():
         tokens = _simulate(decoder, samples, slots, num_tokens=3, seed=generator)
         return tokens, _phrase_loss(decoder, samples, tokens, slots)
 
-    list(train_steps(decoder, lambda: find_loss(next(batches))[1], 200, 5e-3))
+    train(decoder, lambda: find_loss(next(batches))[1], 200, 5e-3)
     samples = next(batches)
     tokens, after = find_loss(samples)
     assert after.item() < 0.2

@@ -44,15 +44,14 @@ def test_frozen_weights_stay_as_they_are():
     assert all(p.grad is None for p in decoder.parameters())
 
 
-def test_progress_is_reported_every_fifty_steps():
-    reports = []
-    accuracy = warm_up_on_text(
-        build_decoder(),
-        **SETTINGS | dict(num_iters=100, batch_size=1, num_tokens=1),
-        report=lambda *values: reports.append(values),
-    )
-    assert [step for step, _, _ in reports] == [50, 100]
-    assert all(loss > 0 and 0 <= correct <= 1 for _, loss, correct in reports) and 0 <= accuracy <= 1
+def test_a_tokenizer_without_whole_words_is_named(monkeypatch):
+    decoder = build_decoder()
+    decoder.llm.tokenizer.name_or_path = '/llms/bytes'
+    monkeypatch.setattr(type(decoder.llm), 'plain_words', lambda llm: {})
+    with pytest.raises(
+        ValueError, match="of the LLM, '/llms/bytes', has no word .* as one token.*LLM=.*--warmup-iters 0"
+    ):
+        warm_up_on_text(decoder, **SETTINGS)
 
 
 @pytest.mark.parametrize('num_iters', [0, 1])

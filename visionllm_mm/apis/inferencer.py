@@ -19,6 +19,7 @@ from mmengine.fileio import get
 from mmengine.visualization import Visualizer
 
 from ..atomic_files import write_files
+from ..config_files import read_config
 from ..datasets.transforms import (
     CaptionInstruction,
     DetectionInstruction,
@@ -30,8 +31,7 @@ from ..datasets.transforms import (
 from ..datasets.transforms.set_instructions import SetInstruction
 from ..datasets.transforms.text_instructions import TextInstruction
 from ..image_files import ImageFileError
-from ..instructions import Instruction, parse_instruction
-from ..instructions.vocabulary import IMAGE_PLACEHOLDER
+from ..instructions import IMAGE_PLACEHOLDER, Instruction, check_text, parse_instruction, shorten
 from ..visualization import DRAWING
 from .images import ImageInput, is_video
 from .inputs import NamedImages, SizedIterable, read_inputs, skip
@@ -88,6 +88,8 @@ class VisionLLMInferencer(DetInferencer):
                 f"device={device!r}, but PyTorch finds no CUDA GPU here: take device='cpu', or see to the "
                 'driver and a build of PyTorch with CUDA'
             )
+        if isinstance(model, str | Path) and Path(model).is_file():
+            model = read_config(model)
         super().__init__(model, weights, device, *args, **kwargs)
         self.max_pixels = max_pixels
         self._numbers = itertools.count()
@@ -160,15 +162,14 @@ class VisionLLMInferencer(DetInferencer):
         if len(history) % 2:
             raise ValueError(
                 'history goes answer, question, ..., question: it ends with the question asked now, got '
-                f'{list(history)}'
+                f'{shorten(list(history))}'
             )
         for turn in history:
-            if not isinstance(turn, str):
-                raise TypeError(f'the turns of a history must be strings, got {turn!r}')
+            check_text(turn, 'a turn of the history')
             if not turn.strip() or IMAGE_PLACEHOLDER in turn:
                 raise ValueError(
                     f'a turn of the history is empty or holds {IMAGE_PLACEHOLDER}, which stands before '
-                    f'the first question: {list(history)}'
+                    f'the first question: {shorten(list(history))}'
                 )
         fields = QuestionInstruction()(dict(question=question, history=tuple(history)))
         return self._ask(inputs, fields, **kwargs)
@@ -235,8 +236,8 @@ class VisionLLMInferencer(DetInferencer):
         texts = [text for text, _ in fields.get('class_groups', ())]
         if 'instruction' in fields:
             texts.append(fields['instruction'])
-        if not all(isinstance(text, str) for text in texts):
-            raise TypeError(f'the instruction must be a string, got {fields["instruction"]!r}')
+        for text in texts:
+            check_text(text, 'the instruction')
         self.model.check_instructions(texts)
         skipped = None if strict else []
         images = NamedImages(read_inputs(inputs, self.max_pixels, skipped), fields, skipped)

@@ -7,14 +7,11 @@ import contextlib
 import importlib
 import io
 import warnings
-from functools import wraps
 
-from mmengine.config import config as mmengine_config
 from mmengine.registry import FUNCTIONS, Registry
 
 ONEDL_LINE = 'Could not import OneDL. Skipping OneDL datasets.'
 EVAL_WARNING = 'faster_coco_eval is not installed'
-OWN_VARIABLE = 'Using env variable `MINISCENES_ROOT`'
 
 
 def import_mmdet() -> None:
@@ -29,20 +26,6 @@ def import_mmdet() -> None:
         for line in printed.getvalue().splitlines():
             if line != ONEDL_LINE:
                 print(line)
-
-
-def leave_out_own_variable() -> None:
-    """Configs are read without a line per file about MINISCENES_ROOT; other variables keep theirs."""
-    print_log = mmengine_config.print_log
-    if hasattr(print_log, '__wrapped__'):
-        return
-
-    @wraps(print_log)
-    def print_other_lines(msg, *args, **kwargs) -> None:
-        if not str(msg).startswith(OWN_VARIABLE):
-            print_log(msg, *args, **kwargs)
-
-    mmengine_config.print_log = print_other_lines
 
 
 def give_mmdet_functions() -> None:

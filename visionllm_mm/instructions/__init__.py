@@ -3,14 +3,13 @@
 from .builder import (
     build_instruction,
     build_text_instruction,
-    check_class_names,
-    check_names,
     sample_class_set,
     write_class_set,
     write_format,
 )
 from .exchange import exchange_words
 from .expansion import choose_templates, expand_templates
+from .names import check_class_names, check_names, check_text, shorten, similar_names, warn_of_similar_names
 from .parser import Instruction, parse_instruction, states_format
 from .polygons import decode_polygon, encode_polygon
 from .scramble import resample_format, scramble_instruction, separate_notation
@@ -31,6 +30,7 @@ __all__ = [
     'CAPTION_TEMPLATES',
     'check_class_names',
     'check_names',
+    'check_text',
     'choose_templates',
     'decode_polygon',
     'DETECTION_TEMPLATES',
@@ -49,9 +49,12 @@ __all__ = [
     'scramble_instruction',
     'separate_notation',
     'SEGMENTATION_TEMPLATES',
+    'shorten',
+    'similar_names',
     'states_format',
     'TASK_TEMPLATES',
     'Vocabulary',
+    'warn_of_similar_names',
     'write_class_set',
     'write_format',
 ]

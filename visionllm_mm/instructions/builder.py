@@ -1,63 +1,13 @@
 """Writes instructions: a template with a category set, a range and an output format filled in (paper, section 3.2)."""
 
 import json
-import re
-from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 
-from .vocabulary import IMAGE_PLACEHOLDER, Vocabulary
-
-
-def check_class_names(class_names: Sequence[str], num_class_tokens: int) -> None:
-    """Checks that an instruction can ask for a class set.
-
-    Args:
-        class_names: the set.
-        num_class_tokens: how many class tokens the vocabulary has.
-
-    Raises:
-        TypeError: when a name is not a string.
-        ValueError: when the set or a name is empty, a name holds an added token or is listed twice, or there are more
-            names than class tokens.
-    """
-    if not class_names:
-        raise ValueError('the class set is empty: name at least one class to look for')
-    check_names(class_names, 'class names')
-    if len(class_names) > num_class_tokens:
-        raise ValueError(
-            f'{len(class_names)} classes, but the vocabulary has only {num_class_tokens} class tokens: '
-            'ask for fewer classes at a time (max_classes of the instruction transform asks for those '
-            'of a data set in groups), or train with a larger Vocabulary.num_classes'
-        )
-
-
-def check_names(names: Sequence[str], what: str) -> None:
-    """Checks that names can be written into an instruction.
-
-    Args:
-        names: names of classes or points.
-        what: how the message calls them, such as ``class names``.
-
-    Raises:
-        TypeError: when one is not a string, or ``names`` itself is a string.
-        ValueError: when one is blank, holds an added token or is listed twice.
-    """
-    if isinstance(names, str):
-        raise TypeError(f'{what} must be a list of strings, got the string {names!r}: put it in a list')
-    for name in names:
-        if not isinstance(name, str):
-            raise TypeError(f'{what} must be strings, got {name!r} of type {type(name).__name__}')
-    blank = [i for i, name in enumerate(names) if not name.strip()]
-    if blank:
-        raise ValueError(f'{what} must not be blank, but number {blank[0]} of {list(names)} is')
-    reserved = [name for name in names if re.search(r'<(image|c\d+)>', name)]
-    if reserved:
-        raise ValueError(f'{what} must not hold <image> or class tokens such as <c0>, but {reserved} do')
-    twice = sorted(name for name, count in Counter(map(str.strip, names)).items() if count > 1)
-    if twice:
-        raise ValueError(f'{what} must differ, but {twice} are listed more than once')
+from .names import check_class_names, check_names, check_text, shorten
+from .parser import CLASS_TOKEN, FORMAT, parse_instruction
+from .vocabulary import IMAGE_PLACEHOLDER, Vocabulary, point_format
 
 
 def write_class_set(class_names: Sequence[str]) -> str:
@@ -97,28 +47,61 @@ def build_instruction(
         point_names: names of the format's points, in order; None: points of a polygon or a box.
 
     Raises:
-        TypeError, ValueError: see :func:`check_class_names`; also when a placeholder is missing or repeated, or there
-            are not as many names as points.
+        TypeError, ValueError: see :func:`check_class_names`; also when a placeholder is missing or repeated, the format
+            is none of points, there are not as many names as points, or the template's own words would be read as
+            another class set, format, range or list of names.
     """
+    check_text(template, 'the template')
     check_class_names(class_names, vocabulary.num_classes)
-    point_placeholder = [] if point_names is None else ['<points>']
-    if point_placeholder and len(point_names) != (len(output_format) - 1) // 2:
-        raise ValueError(
-            f'the format {write_format(output_format)} has {(len(output_format) - 1) // 2} points, but '
-            f'{len(point_names)} names are given: {list(point_names)}'
-        )
-    for placeholder in (IMAGE_PLACEHOLDER, '<class>', '<range>', '<format>', *point_placeholder):
+    num_points = _check_format(output_format, vocabulary)
+    placeholders = [IMAGE_PLACEHOLDER, '<class>', '<range>', '<format>']
+    if point_names is not None:
+        check_names(point_names, 'point names')
+        placeholders.append('<points>')
+        if len(point_names) != num_points:
+            raise ValueError(
+                f'the format {write_format(output_format)} has {num_points} points, but '
+                f'{len(point_names)} names are given: {shorten(list(point_names))}'
+            )
+    for placeholder in placeholders:
         if template.count(placeholder) != 1:
             raise ValueError(
-                f'the template must hold {placeholder} once, not {template.count(placeholder)} times: {template!r}'
+                f'the template must hold {placeholder} once, not {template.count(placeholder)} times: '
+                f'{shorten(template)}'
             )
     # Names go in last: a class may be called "<range>".
     text = template.replace('<range>', str(vocabulary.coord_range)).replace('<format>', write_format(output_format))
     before, after = text.split('<class>')
-    if point_placeholder:
+    if point_names is not None:
         written = json.dumps(list(point_names), ensure_ascii=False)
         before, after = before.replace('<points>', written), after.replace('<points>', written)
-    return before + write_class_set(class_names) + after
+    text = before + write_class_set(class_names) + after
+    read = parse_instruction(text, vocabulary)
+    wanted = (
+        tuple(class_names),
+        tuple(output_format),
+        vocabulary.coord_range,
+        () if point_names is None else tuple(point_names),
+    )
+    if (read.class_names, read.output_format, read.coord_range, read.point_names) != wanted:
+        raise ValueError(
+            f'the words of the template {shorten(template)} are read as classes {shorten(read.class_names)}, format '
+            f'{write_format(read.output_format)}, range {read.coord_range}, point names {shorten(read.point_names)}: '
+            'take such notation out of it'
+        )
+    return text
+
+
+def _check_format(output_format: Sequence[str], vocabulary: Vocabulary) -> int:
+    """The number of points of an output format; a ValueError where it is none of points, or has too many."""
+    tokens = tuple(output_format) if isinstance(output_format, Sequence) else ()
+    num_points = (len(tokens) - 1) // 2
+    if num_points < 1 or tokens != point_format(num_points):
+        raise ValueError(
+            f'an output format is a class and points, such as {point_format(2)}, got {shorten(output_format)}'
+        )
+    vocabulary.format_ids(tokens)
+    return num_points
 
 
 def build_text_instruction(template: str, question: str | None = None) -> str:
@@ -129,18 +112,27 @@ def build_text_instruction(template: str, question: str | None = None) -> str:
         question: the question; in a conversation the first one.
 
     Raises:
-        ValueError: when a placeholder is missing or repeated, or the question is blank or holds ``<image>``.
+        TypeError: when template or question is not a string.
+        ValueError: when a placeholder is missing or repeated, or the question is blank, holds ``<image>``, a class
+            token or an output format, or half of a character.
     """
+    check_text(template, 'the template')
     if template.count(IMAGE_PLACEHOLDER) != 1 or template.count('<question>') != (question is not None):
         rest = ' once, and no <question>' if question is None else ' and <question> once each'
-        raise ValueError(f'the template must hold {IMAGE_PLACEHOLDER}{rest}: {template!r}')
+        raise ValueError(f'the template must hold {IMAGE_PLACEHOLDER}{rest}: {shorten(template)}')
     if question is None:
         return template
+    check_text(question, 'the question')
     if not question.strip():
         raise ValueError('the question is empty: ask something')
     if IMAGE_PLACEHOLDER in question:
         raise ValueError(
-            f'the question must not hold {IMAGE_PLACEHOLDER}, the template states where it goes: {question!r}'
+            f'the question must not hold {IMAGE_PLACEHOLDER}, the template states where it goes: {shorten(question)}'
+        )
+    if CLASS_TOKEN.search(question) or FORMAT.search(question):
+        raise ValueError(
+            f'the question holds notation that asks for objects, such as <c0> or (c, x1, y1): {shorten(question)}. Ask '
+            'in words, or give the whole text as an instruction'
         )
     return template.replace('<question>', question.strip())
 

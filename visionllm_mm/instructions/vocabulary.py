@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .names import shorten
+
 IMAGE_PLACEHOLDER = '<image>'
 NO_OBJECT = '<none>'
 CLASS_QUERY = '<cls>'
@@ -70,15 +72,17 @@ class Vocabulary:
             token: the text, with its brackets.
 
         Raises:
-            ValueError: when this vocabulary has no such token; the message states its tokens.
+            ValueError: when this vocabulary has no such token, or writes it otherwise: ``<c00>`` is none of its texts.
         """
         if token == CLASS_QUERY:
             return self.format_start
         if token == NO_OBJECT:
             return self.none_id
-        match = re.fullmatch(r'<([cpxy])(-?\d+)>', token)
+        match = re.fullmatch(r'<([cpxy])(-?\d{1,9})>', token)
         if match:
             kind, index = match[1], int(match[2])
+            if token != f'<{kind}{index}>':
+                raise ValueError(f'{token!r} is not in the vocabulary: write <{kind}{index}>')
             if kind == 'c' and 0 <= index < self.num_classes:
                 return index
             if kind == 'p' and abs(index) <= self.coord_range:
@@ -86,7 +90,7 @@ class Vocabulary:
             if kind in 'xy' and 1 <= index <= self.max_points:
                 return self.format_start + 2 * index - (kind == 'x')
         raise ValueError(
-            f'{token!r} is not in the vocabulary, which has <c0> .. <c{self.num_classes - 1}>, '
+            f'{shorten(token)} is not in the vocabulary, which has <c0> .. <c{self.num_classes - 1}>, '
             f'<p-{self.coord_range}> .. <p{self.coord_range}>, <none>, <cls> and '
             f'<x1> <y1> .. <x{self.max_points}> <y{self.max_points}>'
         )

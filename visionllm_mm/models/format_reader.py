@@ -15,6 +15,7 @@ from ..instructions import (
     parse_instruction,
     point_format,
     separate_notation,
+    shorten,
     states_format,
 )
 from ..instructions.builder import write_tokens
@@ -115,13 +116,15 @@ class FormatReader:
             if states_format(text):  # and a bad one
                 raise
             print_log(
-                f'the rules find no format in {text!r}, the LLM reads {" ".join(output_format)}', logger='current'
+                f'the rules find no format in {shorten(text)}, the LLM reads {" ".join(output_format)}',
+                logger='current',
             )
             return parse_instruction(text, self.vocabulary, output_format)
         if by_rules.output_format != output_format:
             self.disagreements += 1
             print_log(
-                f'the LLM reads the format {" ".join(output_format)}, the rules {by_rules.format_text}, in {text!r}',
+                f'the LLM reads the format {" ".join(output_format)}, the rules {by_rules.format_text}, in '
+                f'{shorten(text)}',
                 logger='current',
                 level=logging.WARNING,
             )

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from ..instructions import IMAGE_PLACEHOLDER, Instruction, Vocabulary
+from ..instructions import IMAGE_PLACEHOLDER, Instruction, Vocabulary, shorten
 from ..structures import NameSets
 from .conversation import turn_ids
 from .layers.added_tokens import AddedTokens
@@ -214,7 +214,7 @@ class PrefixBuilder:
             if needed > self.llm.max_length:
                 raise ValueError(
                     f'the instruction needs {needed} positions with its image tokens and its answer, but the LLM has '
-                    f'{self.llm.max_length}: shorten it or list fewer classes. It begins: {instruction.text[:120]!r}'
+                    f'{self.llm.max_length}: shorten it or list fewer classes. It begins: {shorten(instruction.text)}'
                 )
 
     @staticmethod

@@ -7,6 +7,7 @@ from mmdet.registry import MODELS
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
 
+from ..instructions import shorten
 from .pretrained.hugging_face import load_pretrained, load_tokenizer, unused_weights
 
 
@@ -105,7 +106,7 @@ class TextEncoder(nn.Module):
             if len(ids) > self.max_length:
                 raise ValueError(
                     f'the instruction has {len(ids)} tokens, but the text encoder takes '
-                    f'{self.max_length}: shorten it or list fewer classes. It begins: {text[:120]!r}'
+                    f'{self.max_length}: shorten it or list fewer classes. It begins: {shorten(text)}'
                 )
 
     def _encode(self, texts: list[str]) -> tuple[Tensor, Tensor]:

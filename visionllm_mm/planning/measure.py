@@ -20,6 +20,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import OPTIMIZERS
 
+from ..config_files import read_config
 from .meter import Meter
 from .plan import optimizer_settings
 from .workload import Workload, autocast, build_model, samples
@@ -131,8 +132,7 @@ def resident_bytes(name: str) -> int:
 
 def main() -> None:
     what, request = sys.argv[1], json.loads(sys.argv[2])
-    cfg = Config.fromfile(request['config'])
-    cfg.merge_from_dict(request['options'])
+    cfg = read_config(request['config'], request['options'])
     work = request['workload']
     work = Workload(**work | dict(image_size=tuple(work['image_size'])))
     print(json.dumps(dict(memory=memory_of_step, time=time_of_step)[what](cfg, work)))

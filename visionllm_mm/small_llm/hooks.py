@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from mmdet.registry import HOOKS
-from mmdet.structures import SampleList
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -21,7 +20,8 @@ from ..atomic_files import write_files
 from ..datasets.required_files import named_files
 from ..instructions import parse_instruction
 from ..models.auxiliary import FormatLoss
-from .warmups import report_means, train_steps, warm_up_on_simulated_tokens, warm_up_on_text
+from .progress import WarmupProgress
+from .warmups import train, warm_up_on_simulated_tokens, warm_up_on_text, whole_words
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 # What the warm-ups import, and nothing that the backbone or the image tokenizer is made of.
@@ -48,28 +48,40 @@ class WarmupHook(Hook):
     weights before it, and the code that it runs. So a run that begins again reads it instead; files of templates are
     known by their names alone. In a distributed run the first process gives it to all.
 
+    Beside the result, under the same name, lies the state of a warm-up that was stopped: a run that begins again goes
+    on from it, and gets the same weights.
+
     Args:
-        settings: with ``seed``, of all that is random.
+        settings: with ``seed``, of all that is random, and ``num_iters``.
         cache_dir: folder of the files.
+        keep_seconds: how often the state is kept, s.
     """
 
     priority = 'LOW'
+    title: str
+    """How the log calls the warm-up."""
 
-    def __init__(self, settings: dict, cache_dir: str = 'work_dirs/warmup') -> None:
+    def __init__(self, settings: dict, cache_dir: str = 'work_dirs/warmup', keep_seconds: float = 30.0) -> None:
         self.settings = settings
         self.cache_dir = Path(cache_dir)
+        self.keep_seconds = keep_seconds
 
     @abstractmethod
     def all_settings(self, model: nn.Module) -> dict:
         """All settings that the result depends on, as JSON takes them."""
 
     @abstractmethod
-    def run(self, runner: Runner, model: nn.Module) -> None:
+    def run(self, runner: Runner, model: nn.Module, progress: WarmupProgress) -> None:
         """Trains ``model.task_decoder`` in place."""
 
     def files(self) -> Iterable[Path]:
         """Files that the result depends on."""
         return ()
+
+    def check(self, runner: Runner) -> None:
+        """Raises a ValueError where the LLM can't be warmed up, before data are read and a training begins."""
+        if not (runner._resume or runner._load_from):
+            whole_words(getattr(runner.model, 'module', runner.model).task_decoder)
 
     def before_train(self, runner: Runner) -> None:
         if runner.iter > 0:
@@ -77,16 +89,29 @@ class WarmupHook(Hook):
         model = getattr(runner.model, 'module', runner.model)
         path = self.cache_dir / f'{self._key(model)}.pth'
         if not path.is_file() and is_main_process():
-            # DDP watches the weights themselves and would take these steps for its own, so a copy learns.
-            learner = copy.deepcopy(model)
-            with _own_randomness(self.settings['seed']):
-                self.run(runner, learner)
-            write_files({path: learner.task_decoder.state_dict()})
+            self._make(runner, model, path)
         # Other machines may not see this one's files.
         states = [torch.load(path, map_location='cpu', weights_only=True) if is_main_process() else None]
         broadcast_object_list(states)
         model.task_decoder.load_state_dict(states[0])
         runner.logger.info(f'task decoder warmed up, {type(self).__name__}: {path}')
+
+    def _make(self, runner: Runner, model: nn.Module, path: Path) -> None:
+        unfinished, count = path.with_suffix('.unfinished.pth'), self.settings['num_iters']
+        log = runner.logger.info
+        progress = WarmupProgress(self.title, count, log, unfinished, keep_seconds=self.keep_seconds)
+        log(
+            f'{self.title}: {count} steps before the first image; the result is kept in {path} for runs with the same '
+            'settings. For a trial run: tools/train.py --warmup-iters 2'
+        )
+        if progress.first_step:
+            log(f'{self.title} goes on behind step {progress.first_step}')
+        # DDP watches the weights themselves and would take these steps for its own, so a copy learns.
+        learner = copy.deepcopy(model)
+        with _own_randomness(self.settings['seed']):
+            self.run(runner, learner, progress)
+        write_files({path: learner.task_decoder.state_dict()})
+        unfinished.unlink(missing_ok=True)
 
     def _key(self, model: nn.Module) -> str:
         settings = dict(
@@ -138,6 +163,11 @@ class DatasetWarmupHook(WarmupHook):
     def files(self) -> list[Path]:
         return [path for path in named_files(self.loader) if path.is_file()]
 
+    def batches(self, runner: Runner, progress: WarmupProgress) -> Iterator[dict]:
+        """The batches behind those of the steps that are done."""
+        sampler = dict(self.loader['sampler'], first_batch=progress.first_step)
+        return iter(runner.build_dataloader(dict(self.loader, sampler=sampler)))
+
 
 @HOOKS.register_module()
 class TextWarmupHook(WarmupHook):
@@ -148,11 +178,13 @@ class TextWarmupHook(WarmupHook):
     Args:
         num_iters: optimizer steps.
         batch_size: sequences per step.
-        lr: peak learning rate, see :func:`train_steps`.
+        lr: peak learning rate, see :func:`train`.
         noise: see :func:`visionllm_mm.small_llm.warmups.warm_up_on_text`.
         seed: seed of all that is random.
         kwargs: see :class:`WarmupHook`.
     """
+
+    title = 'text-only warm-up'
 
     def __init__(
         self, num_iters: int = 200, batch_size: int = 16, lr: float = 1e-3, noise: float = 0.5, seed: int = 0, **kwargs
@@ -171,16 +203,8 @@ class TextWarmupHook(WarmupHook):
     def all_settings(self, model: nn.Module) -> dict:
         return dict(self.settings, num_tokens=model.image_tokenizer.num_tokens)
 
-    def run(self, runner: Runner, model: nn.Module) -> None:
-        count = self.settings['num_iters']
-        runner.logger.info(f'text-only warm-up of the task decoder: {count} steps')
-        accuracy = warm_up_on_text(
-            model.task_decoder,
-            **self.all_settings(model),
-            report=lambda step, loss, correct: runner.logger.info(
-                f'text-only warm-up [{step}/{count}]  loss: {loss:.3f}  accuracy: {correct:.3f}'
-            ),
-        )
+    def run(self, runner: Runner, model: nn.Module, progress: WarmupProgress) -> None:
+        accuracy = warm_up_on_text(model.task_decoder, **self.all_settings(model), progress=progress)
         runner.logger.info(f'text-only warm-up done, accuracy {accuracy:.3f}')
 
 
@@ -195,10 +219,12 @@ class FormatWarmupHook(DatasetWarmupHook):
         ratios: how often a batch is of each of them.
         num_iters: optimizer steps.
         batch_size: instructions per step.
-        lr: peak learning rate, see :func:`train_steps`.
+        lr: peak learning rate, see :func:`train`.
         seed: seed of what the pipelines sample.
         kwargs: see :class:`WarmupHook`.
     """
+
+    title = 'warm-up on output formats'
 
     def __init__(
         self,
@@ -212,28 +238,21 @@ class FormatWarmupHook(DatasetWarmupHook):
     ) -> None:
         super().__init__(datasets, ratios, batch_size, dict(num_iters=num_iters, lr=lr, seed=seed), **kwargs)
 
-    def run(self, runner: Runner, model: nn.Module) -> None:
+    def run(self, runner: Runner, model: nn.Module, progress: WarmupProgress) -> None:
         loss_format = _find_format_loss(model)
         if loss_format is None:
             raise ValueError(
                 'FormatWarmupHook needs a model that learns to read formats: set auxiliary=dict(formats=dict(type='
                 "'FormatLoss'))"
             )
-        total, batches = self.settings['num_iters'], iter(runner.build_dataloader(self.loader))
-        runner.logger.info(f'warm-up of the task decoder on output formats: {total} steps')
+        batches = self.batches(runner, progress)
 
         def find_loss() -> Tensor:
             samples = next(batches)['data_samples']
             instructions = [parse_instruction(sample.instruction, model.vocabulary) for sample in samples]
             return loss_format.loss(model.task_decoder, instructions, samples)
 
-        report_means(
-            train_steps(model.task_decoder, find_loss, total, self.settings['lr']),
-            every=50,
-            report=lambda step, loss: runner.logger.info(
-                f'warm-up on output formats [{step}/{total}]  loss: {loss:.3f}'
-            ),
-        )
+        train(model.task_decoder, find_loss, self.settings['num_iters'], self.settings['lr'], progress)
 
 
 @HOOKS.register_module()
@@ -248,7 +267,7 @@ class SimulatedTokensWarmupHook(DatasetWarmupHook):
         ratios: how often a batch is of each of them.
         num_iters: optimizer steps.
         batch_size: texts per step.
-        lr: peak learning rate, see :func:`train_steps`.
+        lr: peak learning rate, see :func:`train`.
         noise: see :func:`warm_up_on_simulated_tokens`.
         seed: seed of all that is random.
         num_tokens: tokens per image, some of which are objects; None: as many as the model has. Fewer are faster.
@@ -256,6 +275,8 @@ class SimulatedTokensWarmupHook(DatasetWarmupHook):
         phrase_weight: see :func:`warm_up_on_simulated_tokens`.
         kwargs: see :class:`WarmupHook`.
     """
+
+    title = 'warm-up on simulated image tokens'
 
     def __init__(
         self,
@@ -282,24 +303,17 @@ class SimulatedTokensWarmupHook(DatasetWarmupHook):
         num_tokens = self.num_tokens or model.image_tokenizer.num_tokens
         return dict(super().all_settings(model), formats=formats, num_tokens=num_tokens)
 
-    def run(self, runner: Runner, model: nn.Module) -> None:
-        count = self.settings['num_iters']
-        runner.logger.info(f'warm-up of the task decoder on simulated image tokens: {count} steps')
+    def run(self, runner: Runner, model: nn.Module, progress: WarmupProgress) -> None:
+        device = next(runner.model.parameters()).device
+        batches = self.batches(runner, progress)
         warm_up_on_simulated_tokens(
             model.task_decoder,
-            self._batches(runner),
+            ([sample.to(device) for sample in batch['data_samples']] for batch in batches),
             **self.settings,
             num_tokens=self.num_tokens or model.image_tokenizer.num_tokens,
             loss_format=_find_format_loss(model) if self.read_formats else None,
-            report=lambda step, loss: runner.logger.info(
-                f'warm-up on simulated image tokens [{step}/{count}]  loss: {loss:.3f}'
-            ),
+            progress=progress,
         )
-
-    def _batches(self, runner: Runner) -> Iterator[SampleList]:
-        device = next(runner.model.parameters()).device
-        for batch in runner.build_dataloader(self.loader):
-            yield [sample.to(device) for sample in batch['data_samples']]
 
 
 def _find_format_loss(model: nn.Module) -> FormatLoss | None:

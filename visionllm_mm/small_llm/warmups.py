@@ -13,12 +13,14 @@ from ..instructions import (
     build_instruction,
     parse_instruction,
     point_format,
+    shorten,
 )
 from ..models.auxiliary import FormatLoss
 from ..models.losses import ClassTokenLoss
 from ..models.task_decoder import OpenEndedTaskDecoder
 from ..models.text_decoding import answer_logits
 from .phrase_loss import PhraseLoss
+from .progress import WarmupProgress
 from .simulated_tokens import distractor_ids, simulate_tokens, simulated_targets, with_noise
 
 MAX_CLASSES = 10
@@ -33,7 +35,7 @@ def warm_up_on_text(
     lr: float,
     noise: float,
     seed: int,
-    report: Callable[[int, float, float], None] | None = None,
+    progress: WarmupProgress | None = None,
 ) -> float:
     """Trains the decoder to look a name up in the category set, in place.
 
@@ -44,28 +46,31 @@ def warm_up_on_text(
         num_tokens: M, tokens per sequence.
         num_iters: optimizer steps.
         batch_size: sequences per step.
-        lr: peak learning rate, see :func:`train_steps`.
+        lr: peak learning rate, see :func:`train`.
         noise: length of the noise added to a name's embedding, relative to it.
         seed: seed of names, templates and noise.
-        report: called every 50 steps with step, loss and accuracy.
+        progress: logs the steps, and lets a stopped warm-up go on.
 
     Returns:
         Accuracy over the last 20 steps, in [0, 1]; chance is below 0.2.
+
+    Raises:
+        ValueError: when the tokenizer has no whole words.
     """
     generator = torch.Generator().manual_seed(seed)
-    names = sorted(decoder.llm.plain_words())
+    names = whole_words(decoder)
     loss_class = ClassTokenLoss(none_weight=0.5)
     accuracies: list[float] = []
 
     def find_loss() -> Tensor:
         logits, labels = _lookup_batch(decoder, names, batch_size, num_tokens, noise, generator)
         accuracies.append((logits.argmax(dim=-1) == labels).float().mean().item())
+        if progress is not None:
+            progress.note(accuracy=accuracies[-1])
         total, weight = loss_class(logits, labels)
         return total / weight
 
-    for step, loss in enumerate(train_steps(decoder, find_loss, num_iters, lr), start=1):
-        if report is not None and step % 50 == 0:
-            report(step, loss, accuracies[-1])
+    train(decoder, find_loss, num_iters, lr, progress, generator)
     last = accuracies[-20:]
     return sum(last) / max(1, len(last))
 
@@ -81,7 +86,7 @@ def warm_up_on_simulated_tokens(
     seed: int,
     phrase_weight: float = 0.0,
     loss_format: FormatLoss | None = None,
-    report: Callable[[int, float], None] | None = None,
+    progress: WarmupProgress | None = None,
 ) -> None:
     """Trains the decoder on texts about images whose tokens are simulated from annotations, in place.
 
@@ -93,15 +98,18 @@ def warm_up_on_simulated_tokens(
             where text is asked for; one kind of answer per batch.
         num_tokens: M, tokens per sequence.
         num_iters: optimizer steps.
-        lr: peak learning rate, see :func:`train_steps`.
+        lr: peak learning rate, see :func:`train`.
         noise: length of the noise added to a name's embedding, relative to it.
         seed: seed of boxes, noise and distractor words.
         phrase_weight: weight of :class:`PhraseLoss`, for hints with phrases; 0: off.
         loss_format: also learned, from a quarter of the samples; None: off.
-        report: called every 100 steps with step and mean loss since the last call.
+        progress: logs the steps, and lets a stopped warm-up go on: ``batches`` begin behind its first steps then.
+
+    Raises:
+        ValueError: when the tokenizer has no whole words.
     """
     generator = torch.Generator().manual_seed(seed)
-    words, loss_phrases = sorted(decoder.llm.plain_words()), PhraseLoss(phrase_weight)
+    words, loss_phrases = whole_words(decoder), PhraseLoss(phrase_weight)
 
     def find_loss() -> Tensor:
         samples = next(batches)
@@ -121,10 +129,29 @@ def warm_up_on_simulated_tokens(
             loss = loss + loss_format.loss(decoder, instructions[::4], samples[::4])
         return loss
 
-    report_means(train_steps(decoder, find_loss, num_iters, lr), every=100, report=report)
+    train(decoder, find_loss, num_iters, lr, progress, generator)
 
 
-def train_steps(modules: nn.Module, find_loss: Callable[[], Tensor], num_iters: int, lr: float) -> Iterator[float]:
+def whole_words(decoder: OpenEndedTaskDecoder) -> list[str]:
+    """Words that stand for names; a ValueError where the tokenizer has none."""
+    words = sorted(decoder.llm.plain_words())
+    if not words:
+        raise ValueError(
+            f'the tokenizer of the LLM, {shorten(decoder.llm.tokenizer.name_or_path)}, has no word of three letters or '
+            'more, a to z, as one token, and warm-ups are made of such words: name another LLM (LLM=... or '
+            'model.llm.path), or leave the warm-ups out (tools/train.py --warmup-iters 0)'
+        )
+    return words
+
+
+def train(
+    modules: nn.Module,
+    find_loss: Callable[[], Tensor],
+    num_iters: int,
+    lr: float,
+    progress: WarmupProgress | None = None,
+    generator: torch.Generator | None = None,
+) -> None:
     """Trains modules with AdamW, whose learning rate rises over a tenth of the steps and then falls to zero.
 
     Args:
@@ -132,9 +159,8 @@ def train_steps(modules: nn.Module, find_loss: Callable[[], Tensor], num_iters: 
         find_loss: loss of the next batch.
         num_iters: steps.
         lr: peak learning rate.
-
-    Yields:
-        The loss of each step, behind it.
+        progress: logs the steps, and lets a stopped training go on.
+        generator: what ``find_loss`` samples from, beside PyTorch's and NumPy's own generators.
     """
     weights = [parameter for parameter in modules.parameters() if parameter.requires_grad]
     # A shorter memory than AdamW's own follows the sudden progress of lookups: docs/decisions.md#warm-ups.
@@ -143,26 +169,21 @@ def train_steps(modules: nn.Module, find_loss: Callable[[], Tensor], num_iters: 
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min((step + 1) / ramp, max(num_iters - step, 1) / max(num_iters, 1))
     )
-    for _ in range(num_iters):
+    parts = dict(modules=modules, optimizer=optimizer, schedule=schedule)
+    if progress is not None:
+        progress.restore(parts, generator)
+    for step in range(progress.first_step if progress else 0, num_iters):
         loss = find_loss()
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         optimizer.step()
         schedule.step()
-        yield loss.item()
+        if progress is not None:
+            progress.note(loss=loss.item())
+            progress.after_step(step + 1, parts, generator)
     # Left over, the last gradients would be added to those of the first image batch.
     optimizer.zero_grad()
-
-
-def report_means(losses: Iterator[float], every: int, report: Callable[[int, float], None] | None) -> None:
-    """Runs all steps of :func:`train_steps`; after every few of them their number and mean loss are reported."""
-    last = []
-    for step, loss in enumerate(losses, start=1):
-        last.append(loss)
-        if report is not None and step % every == 0:
-            report(step, sum(last) / len(last))
-            last.clear()
 
 
 def _text_loss(

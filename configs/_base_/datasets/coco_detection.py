@@ -4,7 +4,9 @@ _base_ = []  # before the imports, or mmengine would take this for a config in i
 import visionllm_mm  # noqa: E402, F401, I001 (before mmdet)
 import mmdet.datasets  # noqa: E402
 
-data_root = '{{$COCO_ROOT:data/coco}}/'
+from visionllm_mm.config_files import from_environment  # noqa: E402
+
+data_root = from_environment('COCO_ROOT', 'data/coco') + '/'
 # The model takes its vocabulary from here: both have to be the same.
 vocabulary = dict(num_classes=512, coord_range=512, max_points=24)
 image_scale = (1333, 800)

@@ -4,7 +4,9 @@
 # comes first: it removes the test images of RefCOCO, RefCOCO+ and RefCOCOg from the training annotations.
 _base_ = ['./coco_detection.py']
 
-data_root = '{{$COCO_ROOT:data/coco}}/'
+from visionllm_mm.config_files import from_environment  # noqa: E402
+
+data_root = from_environment('COCO_ROOT', 'data/coco') + '/'
 vocabulary = {{_base_.vocabulary}}
 annotations = 'annotations/'
 expressions = 'annotations/mdetr_annotations/finetune_'

@@ -1,9 +1,10 @@
 # Any COCO-format folder, $DATA_ROOT: train.json + train/ and val.json + val/; class names come from train.json.
 _base_ = []  # before the import, or mmengine would take this for a config in its lazy-import style
 
+from visionllm_mm.config_files import from_environment  # noqa: E402
 from visionllm_mm.datasets import read_class_names  # noqa: E402
 
-data_root = '{{$DATA_ROOT:data/custom}}/'
+data_root = from_environment('DATA_ROOT', 'data/custom') + '/'
 classes = read_class_names(data_root + 'train.json')
 num_classes = len(classes)
 metainfo = dict(classes=classes, palette='random')

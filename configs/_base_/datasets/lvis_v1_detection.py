@@ -3,7 +3,9 @@
 # Tests ask for all classes, in 16 groups.
 _base_ = ['./coco_detection.py']
 
-data_root = '{{$COCO_ROOT:data/coco}}/'
+from visionllm_mm.config_files import from_environment  # noqa: E402
+
+data_root = from_environment('COCO_ROOT', 'data/coco') + '/'
 ask = dict(type='DetectionInstruction', vocabulary={{_base_.vocabulary}}, max_classes=80, plain_names=True)
 train_pipeline = [
     dict(type='SeedBySample'),

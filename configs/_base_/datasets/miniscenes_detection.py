@@ -1,5 +1,9 @@
 # MiniScenes (docs/miniscenes.md) as a COCO-format data set of 8 shapes.
-data_root = '{{$MINISCENES_ROOT:data/miniscenes}}/'
+_base_ = []  # before the import, or mmengine would take this for a config in its lazy-import style
+
+from visionllm_mm.config_files import from_environment  # noqa: E402
+
+data_root = from_environment('MINISCENES_ROOT', 'data/miniscenes') + '/'
 vocabulary = dict(num_classes=64, coord_range=64, max_points=24)
 classes = ('circle', 'square', 'triangle', 'star', 'ring', 'cross', 'crescent', 'heart')
 metainfo = dict(classes=classes)

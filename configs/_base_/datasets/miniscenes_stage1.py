@@ -2,6 +2,8 @@
 # epoch, once for each set of names.
 _base_ = ['./miniscenes_detection.py']
 
+from visionllm_mm.config_files import from_environment  # noqa: E402
+
 vocabulary = {{_base_.vocabulary}}
 # The largest number of classes in one instruction.
 max_classes = 16
@@ -33,7 +35,7 @@ train_pipeline = [
 ]
 train_set = dict(
     type='CocoDataset',
-    data_root='{{$MINISCENES_ROOT:data/miniscenes}}/',
+    data_root=from_environment('MINISCENES_ROOT', 'data/miniscenes') + '/',
     data_prefix=dict(img='train/'),
     filter_cfg=dict(filter_empty_gt=False),
     return_classes=True,

@@ -1,10 +1,16 @@
 # MiniLM, of BERT's architecture, as the text encoder, and SmolLM2-135M-Instruct, of LLaMA's, frozen but for LoRA, as
 # the LLM. $BERT and $LLM name them on the Hugging Face hub, or are folders (docs/weights.md makes some without it).
-small_text_encoder = dict(_delete_=True, type='TextEncoder', path='{{$BERT:sentence-transformers/all-MiniLM-L6-v2}}')
+_base_ = []  # before the import, or mmengine would take this for a config in its lazy-import style
+
+from visionllm_mm.config_files import from_environment  # noqa: E402
+
+small_text_encoder = dict(
+    _delete_=True, type='TextEncoder', path=from_environment('BERT', 'sentence-transformers/all-MiniLM-L6-v2')
+)
 small_llm = dict(
     _delete_=True,
     type='CausalLM',
-    path='{{$LLM:HuggingFaceTB/SmolLM2-135M-Instruct}}',
+    path=from_environment('LLM', 'HuggingFaceTB/SmolLM2-135M-Instruct'),
     freeze=True,
     dtype='bfloat16',
     # Twice r: the learning rate, too, differs from that of a 7B LLM.

@@ -2,6 +2,10 @@
 # the image tokenizer, and a LLaMA-7B (Alpaca) that is frozen but for LoRA.
 # $BERT and $LLM name them on the Hugging Face hub, or are folders. $LLM may be any model of LLaMA's architecture:
 # Llama 3.x, SmolLM2, TinyLlama, Qwen 2 and 3. The vocabulary comes from the configs of the data.
+_base_ = []  # before the import, or mmengine would take this for a config in its lazy-import style
+
+from visionllm_mm.config_files import from_environment  # noqa: E402
+
 embed_dims = 256
 num_levels = 4
 
@@ -34,7 +38,7 @@ model = dict(
         norm_cfg=dict(type='GN', num_groups=32),
         num_outs=num_levels,
     ),
-    text_encoder=dict(type='TextEncoder', path='{{$BERT:google-bert/bert-base-uncased}}'),
+    text_encoder=dict(type='TextEncoder', path=from_environment('BERT', 'google-bert/bert-base-uncased')),
     image_tokenizer=dict(
         type='LanguageGuidedImageTokenizer',
         num_tokens=100,
@@ -62,7 +66,7 @@ model = dict(
     ),
     llm=dict(
         type='CausalLM',
-        path='{{$LLM:chavinlo/alpaca-native}}',
+        path=from_environment('LLM', 'chavinlo/alpaca-native'),
         freeze=True,
         dtype='bfloat16',
         # The paper states no rank; r = 64 on all projections of the attention is the usual reading.

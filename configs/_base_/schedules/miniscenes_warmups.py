@@ -1,7 +1,11 @@
 # Warm-ups of an LLM with random weights, before stage 2: the LLM learns expressions and questions from image tokens
 # simulated from annotations. Colors and shapes are exchanged for each other; the pairs that are never named in training
 # stay unnamed.
-data_root = '{{$MINISCENES_ROOT:data/miniscenes}}/'
+_base_ = []  # before the import, or mmengine would take this for a config in its lazy-import style
+
+from visionllm_mm.config_files import from_environment  # noqa: E402
+
+data_root = from_environment('MINISCENES_ROOT', 'data/miniscenes') + '/'
 vocabulary = dict(num_classes=64, coord_range=64, max_points=24)
 colors = ('red', 'green', 'blue', 'yellow', 'purple', 'orange', 'cyan', 'white')
 shapes = ('circle', 'square', 'triangle', 'star', 'ring', 'cross', 'crescent', 'heart')

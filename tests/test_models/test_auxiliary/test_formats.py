@@ -39,6 +39,15 @@ def test_scrambled_instructions_that_ask_for_text_still_do():
     assert scrambled.isfinite() and scrambled != plain
 
 
+def test_scrambled_instructions_may_name_points_twice():
+    model = build_model().train()
+    model.auxiliary['formats'] = FormatLoss()
+    images, samples = batch([0, 1])
+    text = 'wo {"star": <c0>} ["nu", "nu"] (c, x1, y1, x2, y2) <image>'
+    samples[0].set_metainfo(dict(scrambled_instruction=text))
+    assert model.loss(images, samples)['loss_format'].isfinite()
+
+
 def test_the_llm_learns_formats_beside_the_tasks():
     model = build_model().train()
     model.auxiliary['formats'] = FormatLoss()

@@ -1,11 +1,14 @@
 """Mixes tasks: every batch comes from one data set, the same on all processes."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 from mmdet.registry import DATA_SAMPLERS
 from mmengine.dist import get_dist_info, sync_random_seed
 from torch.utils.data import ConcatDataset, Sampler
+
+from ...compat.repeated_samples import SampledAgain
 
 
 @DATA_SAMPLERS.register_module()
@@ -22,6 +25,7 @@ class OneTaskSampler(Sampler):
         num_batches: batches per epoch and process; None: as many as the concatenated data sets fill.
         seed: random seed; None: a seed that all processes share.
         alone: whether this process yields all indices, because the others do not take part.
+        first_batch: number of the batch that each epoch begins with, for a run that goes on within one.
 
     Raises:
         TypeError: when the data set is no ConcatDataset.
@@ -36,6 +40,7 @@ class OneTaskSampler(Sampler):
         num_batches: int | None = None,
         seed: int | None = None,
         alone: bool = False,
+        first_batch: int = 0,
     ) -> None:
         if not isinstance(dataset, ConcatDataset):
             raise TypeError(
@@ -53,10 +58,11 @@ class OneTaskSampler(Sampler):
         self.seed = sync_random_seed() if seed is None else seed
         self.rank, self.world_size = (0, 1) if alone else get_dist_info()
         self.num_batches = num_batches or -(-sum(self.sizes) // (batch_size * self.world_size))
+        self.first_batch = first_batch
         self.epoch = 0
 
     def __len__(self) -> int:
-        return self.num_batches * self.batch_size
+        return (self.num_batches - self.first_batch) * self.batch_size
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
@@ -64,12 +70,13 @@ class OneTaskSampler(Sampler):
     def __iter__(self) -> Iterator[int]:
         rng = np.random.default_rng((self.seed, self.epoch))
         permutations = [self._endless_permutations(size, rng) for size in self.sizes]
-        for task in rng.choice(len(self.sizes), self.num_batches, p=self.probabilities):
+        for number, task in enumerate(rng.choice(len(self.sizes), self.num_batches, p=self.probabilities)):
             sampled = [next(permutations[task]) for _ in range(self.batch_size * self.world_size)]
-            yield from (int(self.first_indices[task] + i) for i in sampled[self.rank :: self.world_size])
+            for index, repeat in sampled[self.rank :: self.world_size] if number >= self.first_batch else ():
+                yield SampledAgain(int(self.first_indices[task] + index), repeat)
 
     @staticmethod
-    def _endless_permutations(size: int, rng: np.random.Generator) -> Iterator[int]:
-        """Indices below ``size`` in random order, shuffled again and again."""
-        while True:
-            yield from rng.permutation(size)
+    def _endless_permutations(size: int, rng: np.random.Generator) -> Iterator[tuple[int, int]]:
+        """Indices below ``size`` in random order, shuffled again and again, and how often each came before."""
+        for repeat in itertools.count():
+            yield from ((index, repeat) for index in rng.permutation(size))

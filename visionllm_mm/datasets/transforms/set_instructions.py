@@ -17,6 +17,7 @@ from ...instructions import (
     encode_polygon,
     point_format,
     sample_class_set,
+    warn_of_similar_names,
 )
 
 
@@ -69,7 +70,6 @@ class SetInstruction(BaseTransform):
         plain_names: bool = False,
     ) -> None:
         self.vocabulary = Vocabulary(**vocabulary)
-        self.classes = classes
         self.plain_names = plain_names
         self.training = training
         self.templates = choose_templates(self.task, templates)
@@ -80,8 +80,10 @@ class SetInstruction(BaseTransform):
         self.shuffle = shuffle
         self.grouped = max_classes is not None
         self.max_classes = min(max_classes or self.vocabulary.num_classes, self.vocabulary.num_classes)
-        if classes is not None and not training:
-            check_class_names(classes, len(classes) if self.grouped else self.vocabulary.num_classes)
+        if classes is not None:
+            check_class_names(classes, None if self.grouped or training else self.vocabulary.num_classes)
+            warn_of_similar_names(classes)
+        self.classes = classes if classes is None else list(map(str, classes))
 
     @abstractmethod
     def make_points(self, results: dict, num_points: int) -> np.ndarray:
@@ -101,7 +103,7 @@ class SetInstruction(BaseTransform):
         num_points = low if low == high else np.random.randint(low, high + 1)
         groups = [chosen]
         if self.grouped:
-            check_class_names(names, len(names))
+            check_class_names(names, None)
             groups = [chosen[i : i + self.max_classes] for i in range(0, len(chosen), self.max_classes)]
         texts = [
             build_instruction(

@@ -6,7 +6,7 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet.registry import TRANSFORMS
 
-from ...instructions import build_text_instruction, choose_templates
+from ...instructions import build_text_instruction, check_text, choose_templates
 
 
 class TextInstruction(BaseTransform):
@@ -48,6 +48,7 @@ class TextInstruction(BaseTransform):
                     'entry a caption or an answer, or take it out'
                 )
             results['answer'] = (known[np.random.randint(len(known))].strip(),)
+            check_text(results['answer'][0], f'a text of {results.get("img_path")}')
         return results
 
 

@@ -9,7 +9,7 @@ from ...datasets.coco_classes import compare_class_names, has_class_names, plain
 from ...datasets.samplers import OneTaskSampler
 from ...datasets.transforms import GroundingInstruction, QuestionInstruction
 from ...datasets.transforms.set_instructions import SetInstruction
-from ...instructions import check_class_names
+from ...instructions import check_class_names, warn_of_similar_names
 
 
 @HOOKS.register_module()
@@ -74,9 +74,10 @@ class CheckClassNamesHook(Hook):
     @staticmethod
     def _check_instructions(model: nn.Module, dataset, names: list[str]) -> None:
         transforms = getattr(getattr(dataset, 'pipeline', None), 'transforms', ())
+        warn_of_similar_names(names)
         if dataset.test_mode:
             grouped = any(getattr(transform, 'grouped', False) for transform in transforms)
-            check_class_names(names, len(names) if grouped else model.vocabulary.num_classes)
+            check_class_names(names, None if grouped else model.vocabulary.num_classes)
         for transform in transforms:
             if isinstance(transform, SetInstruction):
                 class_names = names if getattr(dataset, 'return_classes', False) else transform.classes

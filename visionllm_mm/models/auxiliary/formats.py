@@ -42,7 +42,7 @@ class FormatLoss(AuxiliaryLoss):
             if 'scrambled_instruction' in sample:
                 # Among scrambled words the rules find a class set and a format, but not whether text is asked for.
                 known = instruction.output_format if instruction.asks_for_text else None
-                instruction = parse_instruction(sample.scrambled_instruction, decoder.vocabulary, known)
+                instruction = parse_instruction(sample.scrambled_instruction, decoder.vocabulary, known, scrambled=True)
             texts.append(instruction)
         counts = [instruction.num_points for instruction in texts]
         logits = format_logits(decoder, texts, max(1, *counts))
