@@ -201,6 +201,24 @@ def require_data(cfg: Config, *keys: str) -> None:
         sys.exit(f'{Path(sys.argv[0]).name}: {error}')
 
 
+def require_own_data(cfg: Config, *keys: str) -> None:
+    """Stop where annotation files of own data that these parts of the config name have errors.
+
+    Runner would build the model first. The data sets that it builds afterwards read the files no second time.
+    """
+    from mmdet.registry import DATASETS
+    from mmengine.registry import init_default_scope
+
+    from visionllm_mm.datasets.own_coco import own_datasets
+
+    init_default_scope(cfg.get('default_scope', 'mmdet'))
+    try:
+        for dataset in own_datasets([cfg.get(key) for key in keys]):
+            DATASETS.build(dataset)
+    except (FileNotFoundError, ValueError) as error:
+        sys.exit(f'{Path(sys.argv[0]).name}: {error}')
+
+
 def require_weights(cfg: Config) -> None:
     """Stop where weights to start from are missing or can't be read, before models of many GB are built."""
     name = Path(sys.argv[0]).name
