@@ -83,7 +83,10 @@ def require_file(path: str, what: str) -> None:
 
 
 def import_plugin() -> None:
-    """Import visionllm_mm, and load checkpoints as data only."""
+    """Import visionllm_mm, load checkpoints as data only, and let messages show names in any locale."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, 'reconfigure'):
+            stream.reconfigure(errors='backslashreplace')
     # The warning comes from mmdet's own code; users of these tools can't fix it.
     warnings.filterwarnings('ignore', message='torch.meshgrid: in an upcoming release')
     try:

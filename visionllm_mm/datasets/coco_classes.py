@@ -45,6 +45,8 @@ def report_lines(dataset: Dataset) -> list[str]:
         dataset: a data set, also a wrapped one.
     """
     parts = [part for part in plain_datasets(dataset) if isinstance(part, OwnCocoDataset)]
+    for part in parts:
+        part.full_init()  # where the config delays it
     return [line for part in parts for line in part.report.lines()]
 
 

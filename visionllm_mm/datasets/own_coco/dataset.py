@@ -16,7 +16,7 @@ class OwnCocoDataset(CocoDataset):
 
     What exporters write in other forms is read; what can't be used is left out and counted in ``report``, and a file
     that must be misread is refused. Classes are read by name, whatever their order in the file. Outlines are checked
-    where the pipeline loads masks. The rules stand in docs/data.md.
+    where the pipeline loads masks. The rules stand in docs/finetune.md.
 
     Raises:
         FileNotFoundError: when the annotation file is missing.
