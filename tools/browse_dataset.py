@@ -56,8 +56,8 @@ def answers(sample: DetDataSample, vocabulary) -> tuple[list[str], list[np.ndarr
     """Names, decoded points (N, 2) and target tokens of the objects that a sample asks for.
 
     Points are in px; they are NaN, and their tokens "-", where a point is not labeled. An object of an unknown outline
-    has the corners of its box. Where text is asked for
-    there are no objects, and the text is returned instead of tokens.
+    has the corners of its box. Where text is asked for there are no objects, and the text is returned instead of
+    tokens.
     """
     import numpy as np
     import torch

@@ -21,6 +21,7 @@ def _measure(data, classes=('box', 'blue disk'), metric=('bbox', 'segm')):
         data_prefix=dict(img=str(data / 'val')),
         metainfo=dict(classes=classes),
         test_mode=True,
+        serialize_data=False,
         pipeline=[dict(type='LoadImageFromFile'), dict(type='LoadKnownMasks', with_mask='segm' in metric)],
     )
     metric = METRICS.build(

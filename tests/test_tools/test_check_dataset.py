@@ -43,6 +43,7 @@ def _dataset(data, split, polygons):
             data_prefix=dict(img=str(data / split)),
             metainfo=dict(classes=('box', 'blue disk')),
             pipeline=[dict(type='LoadKnownMasks', with_bbox=True, with_mask=polygons)],
+            serialize_data=False,
         )
     )
 

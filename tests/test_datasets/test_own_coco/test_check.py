@@ -42,8 +42,8 @@ def test_summary_is_one_line(tmp_path):
     content['categories'] += [dict(id=5, name='elm'), dict(id=6, name='ash')]
     report = check_content(content, 'train.json', data / 'train').report
     assert report.lines() == [
-        'train.json: 4 images, 3 boxes used; left out: 2 annotations of an unknown category, 1 annotation with a box of '
-        'zero size; 2 categories without an object: elm, ash',
+        'train.json: 4 images, 3 boxes used; left out: 2 annotations of an unknown category, 1 annotation with a box '
+        'of zero size; 2 categories without an object: elm, ash',
         '  left out: 2 annotations of an unknown category (first: annotation 2: category_id 9). Add it to the file, or '
         'correct the id',
         f'  left out: 1 annotation with a box of zero size (annotation 1: bbox {content["annotations"][0]["bbox"]}, '
@@ -124,7 +124,10 @@ def test_an_unchanged_file_is_checked_once(tmp_path):
     first = load_checked(*arguments)
     assert load_checked(*map(str, arguments)) is first
     (data / 'train.json').write_text((data / 'train.json').read_text() + ' ')
-    assert load_checked(*arguments) is not first
+    second = load_checked(*arguments)
+    assert second is not first and second.report.num_images == 4
+    (data / 'train/1.png').write_bytes(b'')
+    assert load_checked(*arguments).report.num_images == 3
 
 
 def _check_mutations(tmp_path, seeds):
@@ -154,6 +157,7 @@ def _check_mutations(tmp_path, seeds):
             data_prefix=dict(img=str(data / 'train')),
             metainfo=dict(classes=[category['name'] for category in checked.content['categories']]),
             pipeline=[dict(type='LoadImageFromFile'), dict(type='LoadKnownMasks', with_mask=with_masks)],
+            serialize_data=False,
         )
         samples = [dataset[i] for i in range(len(dataset))]
         assert sum(len(sample['instances']) for sample in samples) == len(checked.content['annotations']), seed

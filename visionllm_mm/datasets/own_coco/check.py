@@ -1,7 +1,7 @@
 """Checks an annotation file of own data in COCO format; what it returns is what is trained on."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -98,24 +98,23 @@ def load_checked(
         FileNotFoundError: when there is no such file.
         ValueError: when it can't be read or has errors.
     """
-    stamps = tuple(_stamp(Path(path)) for path in (file, folder))
+    stamps = hash(frozenset([*_stamps(Path(file)), *_stamps(Path(folder))]))
     checked = _check_once(str(Path(file)), str(Path(folder)), classes and tuple(classes), with_masks, stamps)
     checked.report.stop_on_errors()
     return checked
 
 
 @lru_cache(maxsize=4)
-def _check_once(
-    file: str, folder: str, classes: tuple[str, ...] | None, with_masks: bool, stamps: tuple
-) -> CheckedFile:
+def _check_once(file: str, folder: str, classes: tuple[str, ...] | None, with_masks: bool, stamps: int) -> CheckedFile:
     return check_file(file, folder, classes=classes, with_masks=with_masks)
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
-    if not path.exists():
-        return None
-    status = path.stat()
-    return status.st_mtime_ns, status.st_size
+def _stamps(path: Path) -> Iterator[tuple]:
+    """Names, times and sizes of a file, or of the files below a folder."""
+    for each in path.rglob('*') if path.is_dir() else [path]:
+        if each.exists():
+            status = each.stat()
+            yield each, status.st_mtime_ns, status.st_size
 
 
 def class_names(content: object, file: str | Path) -> tuple[str, ...]:
