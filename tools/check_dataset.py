@@ -69,7 +69,7 @@ def check(args: argparse.Namespace, split: str, classes: tuple[str, ...] | None)
     except FileNotFoundError:
         print(describe_missing(file))
     except ValueError as error:
-        print(f'{file}: refused: {error}')
+        print(f'{file}: refused: it {str(error).removeprefix(str(file)).lstrip()}')
     else:
         print('\n'.join(checked.report.lines()))
         return checked

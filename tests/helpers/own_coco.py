@@ -206,6 +206,10 @@ BOX_FAULTS = [
     ),
     Fault('address', _first('file_name', 'http://a.b/c.png', 'images'), _LEFT, '1 image named by a web address'),
     Fault('backslash', _first('file_name', 'train\\1.png', 'images'), _NOTE, "image 1: 'train\\\\1.png' is 1.png"),
+    Fault(
+        'file twice', _first('file_name', '2.png', 'images'), _NOTE, '1 file listed as several images (images 1 and 2'
+    ),
+    Fault('like name', _first('file_name', 'a/2.png', 'images'), _LEFT, 'one of like name belongs to another image'),
     Fault('no picture', _write('text.png', b'hello'), _LEFT, '1 image whose file is no picture'),
     Fault('HEIC', _write('a.heic', b'\0\0\0\x18ftypheic'), _LEFT, '1 image whose file is of a format of telephones'),
     Fault('empty picture', _write('empty.png', b''), _LEFT, '1 image whose file is empty (0 bytes)'),

@@ -138,10 +138,12 @@ class AnnotationCheck:
         boxes = [candidate.box.values for candidate in known]
         sizes = [(image['width'], image['height']) for image in (self.images.used[each.image] for each in known)]
         if are_relative(boxes):
-            reason = 'all boxes have relative coordinates: their values lie between 0 and 1'
+            reason = f'all {len(known)} boxes have relative coordinates: their values lie between 0 and 1'
             remedy = 'Multiply x and width by the width of the image, y and height by its height'
         elif are_corners(boxes, sizes):
-            reason = 'the boxes read like x1, y1, x2, y2: as x, y, width, height many reach beyond their images'
+            reason = (
+                f'{len(known)} boxes read like x1, y1, x2, y2: as x, y, width, height many reach beyond their images'
+            )
             remedy = 'Write width x2 - x1 and height y2 - y1'
         else:
             return

@@ -45,7 +45,7 @@ def check_images(entries: list[dict], folder: str | Path, report: Report, decode
     if not Path(folder).is_dir():
         report.add(ERROR, '', f'the folder of its pictures is missing: {folder}', '', 'Put them there')
         return images
-    pictures, entries_of_file = PictureFolder(folder), defaultdict(list)
+    pictures, names_of_file = PictureFolder(folder), defaultdict(dict)
     for index, (entry, key) in enumerate(zip(entries, keys, strict=True)):
         if key is None:
             report.add(LEFT_OUT, 'image', 'without an id', f'image {index} of the list', 'Number them')
@@ -56,17 +56,29 @@ def check_images(entries: list[dict], folder: str | Path, report: Report, decode
             continue
         size = _check_picture(entry, f'image {key} ({shorten(path.name)})', path, report, decode)
         if size is not None:
-            name = path.relative_to(pictures.path).as_posix() if path.is_relative_to(pictures.path) else str(path)
-            images.used[number] = entry | dict(id=number, file_name=name, width=size[0], height=size[1])
+            images.used[number] = entry | dict(id=number, file_name=pictures.name(path), width=size[0], height=size[1])
             images.paths[number] = path
-            entries_of_file[path].append(key)
-    for path, same in entries_of_file.items():
-        if len(same) > 1:
-            first = f'images {same[0]} and {same[1]}: {shorten(path.name)}'
-            report.add(NOTE, 'file', 'listed as several images', first, 'Merge these entries')
+            names_of_file[path][number] = entry['file_name']
+    for path, names in names_of_file.items():
+        if len(names) > 1:
+            _check_shared_file(images, path, names, pictures.name(path), report)
     if not images.used:
         report.add_nothing_left('image', len(entries))
     return images
+
+
+def _check_shared_file(images: Images, path: Path, names: dict[int, str], own_name: str, report: Report) -> None:
+    """Leaves out those of the images with one file that name another one, which is not there."""
+    numbers = list(names)
+    if len(set(names.values())) > 1:
+        for number in [number for number in numbers if names[number] != own_name]:
+            numbers.remove(number)
+            del images.used[number], images.paths[number]
+            first = f'image {number}: {shorten(names[number])}; {own_name} is the file of another'
+            report.add(LEFT_OUT, 'image', 'whose file is missing: one of like name belongs to another image', first)
+    if len(numbers) > 1:
+        first = f'images {numbers[0]} and {numbers[1]}: {shorten(path.name)}'
+        report.add(NOTE, 'file', 'listed as several images', first, 'Merge these entries')
 
 
 def _check_ids(entries: list[dict], keys: list, images: Images, report: Report) -> None:
@@ -102,7 +114,7 @@ def _find_file(entry: dict, key: int | str, pictures: PictureFolder, report: Rep
             )
         report.add(LEFT_OUT, 'image', reason, first, remedy)
     elif path != pictures.path / name:
-        first = f'{subject}: {shorten(name)} is {path.relative_to(pictures.path)}'
+        first = f'{subject}: {shorten(name)} is {pictures.name(path)}'
         report.add(NOTE, 'image', 'found under another spelling of the name', first)
     return path
 

@@ -51,6 +51,10 @@ class PictureFolder:
                 return self.path / found[0]
         return None
 
+    def name(self, path: Path) -> str:
+        """The name of a file that was found, relative to the folder where it lies below it."""
+        return path.relative_to(self.path).as_posix() if path.is_relative_to(self.path) else str(path)
+
     @cached_property
     def _files(self) -> list[str]:
         """Paths of all files below the folder, relative to it, with slashes."""
