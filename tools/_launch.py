@@ -124,7 +124,10 @@ def require_file(path: str, what: str) -> None:
 
 
 def import_plugin() -> None:
-    """Import visionllm_mm, and load checkpoints as data only."""
+    """Import visionllm_mm, load checkpoints as data only, and let messages show names in any locale."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, 'reconfigure'):
+            stream.reconfigure(errors='backslashreplace')
     # The warning comes from mmdet's own code; users of these tools can't fix it.
     warnings.filterwarnings('ignore', message='torch.meshgrid: in an upcoming release')
     try:
@@ -251,6 +254,24 @@ def require_data(cfg: Config, *keys: str) -> None:
     try:
         check_files(*(cfg.get(key) for key in keys))
     except FileNotFoundError as error:
+        sys.exit(f'{Path(sys.argv[0]).name}: {error}')
+
+
+def require_own_data(cfg: Config, *keys: str) -> None:
+    """Stop where annotation files of own data that these parts of the config name have errors.
+
+    Runner would build the model first. The data sets that it builds afterwards read the files no second time.
+    """
+    from mmdet.registry import DATASETS
+    from mmengine.registry import init_default_scope
+
+    from visionllm_mm.datasets.own_coco import own_datasets
+
+    init_default_scope(cfg.get('default_scope', 'mmdet'))
+    try:
+        for dataset in own_datasets([cfg.get(key) for key in keys]):
+            DATASETS.build(dataset)
+    except (FileNotFoundError, ValueError) as error:
         sys.exit(f'{Path(sys.argv[0]).name}: {error}')
 
 

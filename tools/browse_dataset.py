@@ -3,7 +3,7 @@
     python tools/browse_dataset.py CONFIG --out-dir work_dirs/browsed
 
 It runs no model and takes seconds: check the pictures before a long training. It first compares the class names of
-training and validation data with their files.
+training and validation data with their files, and states what of the annotations of own data is used.
 """
 
 from __future__ import annotations
@@ -55,8 +55,9 @@ def spread(dataset: Dataset, number: int) -> list[int]:
 def answers(sample: DetDataSample, vocabulary) -> tuple[list[str], list[np.ndarray], list[str]]:
     """Names, decoded points (N, 2) and target tokens of the objects that a sample asks for.
 
-    Points are in px; they are NaN, and their tokens "-", where a point is not labeled. Where text is asked for
-    there are no objects, and the text is returned instead of tokens.
+    Points are in px; they are NaN, and their tokens "-", where a point is not labeled. An object of an unknown outline
+    has the corners of its box. Where text is asked for there are no objects, and the text is returned instead of
+    tokens.
     """
     import numpy as np
     import torch
@@ -73,12 +74,17 @@ def answers(sample: DetDataSample, vocabulary) -> tuple[list[str], list[np.ndarr
     names, points, tokens = [], [], []
     for i in torch.nonzero(target.target_class >= 0).flatten().tolist():
         row, center = int(target.target_class[i]), target.centers_norm[i].double().numpy()
-        offsets = target.points_norm[i].double().numpy() - center
+        points_norm = target.points_norm[i].double().numpy()
+        has_outline = not (instruction.asks_for_polygons and np.isnan(points_norm).all())
+        offsets = points_norm - center
         unknown = np.isnan(offsets)
         bins = vocabulary.encode_offsets(np.nan_to_num(offsets))
         decoded = np.where(unknown, np.nan, center + vocabulary.decode_offsets(bins)) * target.image_size.numpy()
         written = np.where(unknown, '-', np.char.mod('<p%d>', bins - vocabulary.coord_range)).ravel()
-        names.append(instruction.class_names[row])
+        if not has_outline:
+            x1, y1, x2, y2 = target.boxes_xyxy[i].double().numpy()
+            decoded = np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]])
+        names.append(instruction.class_names[row] + ('' if has_outline else ' (outline unknown)'))
         points.append(decoded)
         tokens.append(' '.join([f'<c{instruction.class_indices[row]}>', *written]))
     return names, points, tokens
@@ -121,7 +127,7 @@ def main() -> None:
     from PIL import Image
 
     from visionllm_mm.datasets import SeedBySample
-    from visionllm_mm.datasets.coco_classes import compare_class_names, plain_datasets
+    from visionllm_mm.datasets.coco_classes import compare_class_names, plain_datasets, report_lines
     from visionllm_mm.instructions import Vocabulary, warn_of_similar_names
     from visionllm_mm.visualization import InstructionVisualizer
 
@@ -132,12 +138,14 @@ def main() -> None:
     init_default_scope('mmdet')
     np.random.seed(args.seed)
     vocabulary = Vocabulary(**cfg.model.vocabulary)
-    dataset = DATASETS.build(cfg.train_dataloader.dataset)
     try:
-        for part in (dataset, DATASETS.build(cfg.val_dataloader.dataset)):
+        dataset, validation = (DATASETS.build(cfg[key].dataset) for key in ('train_dataloader', 'val_dataloader'))
+        for part in (dataset, validation):
             compare_class_names(part)
-    except ValueError as error:
+    except (FileNotFoundError, ValueError) as error:
         raise SystemExit(f'browse_dataset.py: {error}') from error
+    for line in report_lines(dataset) + report_lines(validation):
+        print(line)
     for part in plain_datasets(dataset):
         warn_of_similar_names(part.metainfo.get('classes', ()))
         for transform in part.pipeline.transforms:

@@ -67,7 +67,7 @@ def image_number(image: dict) -> int:
 def read(path: Path) -> dict:
     """An annotation file with images and annotations."""
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding='utf-8-sig'))
         for image in content['images']:
             image_number(image)
         content['annotations']

@@ -16,6 +16,7 @@ from _launch import (
     load_config,
     require_data,
     require_file,
+    require_own_data,
 )
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def main() -> None:
     if args.show or args.show_dir:
         enable_drawing(cfg, args)
     require_data(cfg, 'test_dataloader', 'test_evaluator', 'test_cfg')
+    require_own_data(cfg, 'test_dataloader', 'test_cfg')
     runner = build_runner(cfg)
     if args.out:
         dump_predictions(runner, Path(args.out))

@@ -16,6 +16,7 @@ from _launch import (
     load_config,
     require_data,
     require_file,
+    require_own_data,
     require_weights,
 )
 
@@ -160,6 +161,7 @@ def main() -> None:
         resume(cfg, args.resume)
     require_weights(cfg)
     require_data(cfg, 'train_dataloader', 'val_dataloader', 'val_evaluator')
+    require_own_data(cfg, 'train_dataloader', 'val_dataloader')
     with data_errors_in_one_line():
         build_runner(cfg).train()
     leave_process_group()

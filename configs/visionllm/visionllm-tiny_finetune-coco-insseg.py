@@ -28,19 +28,31 @@ param_scheduler = [
 train_pipeline = [
     dict(type='SeedBySample'),
     dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
+    dict(type='LoadKnownMasks', with_bbox=True, with_mask=True),
     dict(type='RandomFlip', prob=0.5),
     dict(type='RandomResize', scale={{_base_.image_scale}}, ratio_range=(0.8, 1.25), keep_ratio=True),
     dict(type='RandomCrop', crop_size={{_base_.image_scale}}, allow_negative_crop=True),
-    dict(type='SegmentationInstruction', vocabulary={{_base_.vocabulary}}, num_points=(8, 24), training=True),
+    dict(
+        type='SegmentationInstruction',
+        vocabulary={{_base_.vocabulary}},
+        num_points=(8, 24),
+        max_classes=64,
+        training=True,
+    ),
     dict(type='AddPolygons', num_points=(8, 24)),
     dict(type='PackInstructionInputs'),
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale={{_base_.image_scale}}, keep_ratio=True),
-    dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
-    dict(type='SegmentationInstruction', vocabulary={{_base_.vocabulary}}, num_points=24, classes={{_base_.classes}}),
+    dict(type='LoadKnownMasks', with_bbox=True, with_mask=True),
+    dict(
+        type='SegmentationInstruction',
+        vocabulary={{_base_.vocabulary}},
+        num_points=24,
+        max_classes=64,
+        classes={{_base_.classes}},
+    ),
     dict(type='PackInstructionInputs'),
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

@@ -84,19 +84,16 @@ def test_class_names_that_do_not_match_stop_before_training(data, tmp_path, monk
     cfg.train_dataloader.dataset.metainfo = dict(classes=('box', 'ring'))
     with pytest.raises(ValueError, match=r"\['ring'\] are not in it.*blue disk"):
         Runner.from_cfg(cfg).train()
-    cfg.train_dataloader.dataset.metainfo = dict(classes=tuple(reversed(NAMES)))
-    with pytest.raises(ValueError, match='another order'):
-        Runner.from_cfg(cfg).train()
 
 
-def test_more_classes_than_class_tokens(data, tmp_path, monkeypatch):
+def test_more_classes_than_class_tokens_are_asked_for_in_groups(data, tmp_path, monkeypatch):
     categories = [dict(id=i + 1, name=f'name {i}') for i in range(70)]
     many = json.loads((data / 'train.json').read_text()) | dict(categories=categories)
     for split in ('train', 'val'):
         (tmp_path / split).symlink_to(data / split)
         (tmp_path / f'{split}.json').write_text(json.dumps(many))
-    with pytest.raises(ValueError, match='70 classes, but the vocabulary has only 64 class tokens'):
-        Runner.from_cfg(small_config(monkeypatch, tmp_path, tmp_path / 'work')).train()
+    _, losses = train(small_config(monkeypatch, tmp_path, tmp_path / 'work'))
+    assert np.isfinite(losses).all()
 
 
 def test_checkpoint_of_another_vocabulary(trained):

@@ -39,12 +39,20 @@ def test_label_of_a_class_is_its_place_among_the_names(tmp_path):
 @pytest.mark.parametrize(
     'content, message',
     [
-        ('', 'no COCO-format annotation file: JSONDecodeError'),
-        ('[]', 'no COCO-format.*TypeError'),
-        ('{"categories": [{"id": 1}]}', "no COCO-format.*KeyError: 'name'"),
-        ('{"images": []}', 'categories'),
+        ('', 'is empty'),
+        ('{', 'is no JSON'),
+        ('[]', 'no COCO-format annotation file: at its top is a list'),
+        ('{"images": []}', 'lacks "annotations" and "categories"'),
         ('{"categories": []}', 'lists no categories'),
-        ('{"categories": [{"name": "a"}, {"name": "b"}, {"name": "a"}]}', r"twice: \['a'\]"),
+        ('{"categories": [{"id": 1}]}', r'1 category without a usable name \(category 1: name None'),
+        ('{"categories": [{"id": 1, "name": 7}]}', 'category 1: name 7; names must be strings'),
+        ('{"categories": [{"id": 1, "name": ["a"]}]}', r"category 1: name \['a'\]; names must be strings"),
+        ('{"categories": [{"id": 1, "name": "<c0>"}]}', "category 1: name '<c0>'; names must not hold"),
+        (
+            '{"categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "a"}], '
+            '"annotations": [{"category_id": 1}, {"category_id": 2}]}',
+            r"listed twice, each with objects \('a': ids 1, 2\). Merge",
+        ),
     ],
 )
 def test_bad_files_are_named(tmp_path, content, message):
@@ -54,7 +62,26 @@ def test_bad_files_are_named(tmp_path, content, message):
         read_class_names(str(path))
 
 
-@pytest.mark.parametrize('path', ['none.json', ''])
-def test_missing_file_says_what_is_expected(tmp_path, path):
+def test_missing_file_says_what_is_expected(tmp_path):
     with pytest.raises(FileNotFoundError, match='does not exist: DATA_ROOT must name a folder with train.json'):
-        read_class_names(tmp_path / path)
+        read_class_names(tmp_path / 'none.json')
+    with pytest.raises(ValueError, match=f'{tmp_path} is a folder: name a JSON file'):
+        read_class_names(tmp_path)
+
+
+def test_names_of_files_in_any_encoding(tmp_path):
+    path = _write(tmp_path / 'train.json', [dict(id=1, name='Größe')])
+    text = path.read_text().replace('\\u00f6', 'ö').replace('\\u00df', 'ß')
+    for encoding in ('utf-8', 'utf-8-sig', 'utf-16'):
+        path.write_bytes(text.encode(encoding))
+        assert read_class_names(path) == ('Größe',)
+    path.write_bytes(text.encode('latin-1'))
+    with pytest.raises(ValueError, match='train.json is not UTF-8: byte 0xf6 at position'):
+        read_class_names(path)
+
+
+def test_the_name_of_a_project_without_objects_is_no_class(tmp_path):
+    path = tmp_path / 'train.json'
+    categories = [dict(id=0, name='trees'), dict(id=1, name='birch'), dict(id=2, name='trees')]
+    path.write_text(json.dumps(dict(categories=categories, annotations=[dict(category_id=2)])))
+    assert read_class_names(path) == ('birch', 'trees')

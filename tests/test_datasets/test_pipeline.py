@@ -82,7 +82,7 @@ def test_class_names_of_a_file(tmp_path):
     with pytest.raises(FileNotFoundError, match='DATA_ROOT'):
         read_class_names(path)
     for content, message in (
-        ('{', 'no COCO-format'),
+        ('{', 'no JSON'),
         ('{"images": []}', 'no COCO-format'),
         ('{"categories": []}', 'lists no categories'),
     ):
@@ -91,6 +91,7 @@ def test_class_names_of_a_file(tmp_path):
             read_class_names(path)
     path.write_text(json.dumps(dict(categories=[dict(id=7, name='a'), dict(id=2, name='b')])))
     assert read_class_names(path) == ('a', 'b')
-    path.write_text(json.dumps(dict(categories=[dict(id=7, name='a'), dict(id=2, name='a')])))
+    objects = [dict(category_id=7), dict(category_id=2)]
+    path.write_text(json.dumps(dict(categories=[dict(id=7, name='a'), dict(id=2, name='a')], annotations=objects)))
     with pytest.raises(ValueError, match='twice'):
         read_class_names(path)

@@ -40,7 +40,7 @@ def test_failures_are_counted_and_listed(tmp_path, monkeypatch, capsys):
 
 
 def _spoil(data: Path) -> None:
-    """Cuts the first image off and removes the third."""
+    """Cuts the first image off and removes the third; after the data set has looked for them."""
     whole = (data / 'val/1.png').read_bytes()
     (data / 'val/1.png').write_bytes(whole[: len(whole) // 2])
     (data / 'val/3.png').unlink()
@@ -62,8 +62,10 @@ def test_unreadable_images_are_counted_and_the_others_evaluated_and_drawn(
         )
         cfg.test_evaluator.metric = ['bbox', 'segm']
     cfg.default_hooks.visualization.update(draw=True, test_out_dir=str(tmp_path / 'shown'))
+    runner = Runner.from_cfg(cfg)
+    assert len(runner.test_loop.dataloader.dataset) == 4
     _spoil(data)
-    metrics = Runner.from_cfg(cfg).test()
+    metrics = runner.test()
     assert 'coco/bbox_mAP' in metrics and ('coco/segm_mAP' in metrics) == polygons
     log = ''.join(capsys.readouterr())
     assert '2 of the samples could not be answered' in log
@@ -76,8 +78,10 @@ def test_unreadable_images_in_wrapped_data_are_counted_in_validations(tmp_path, 
     cfg = small_config(monkeypatch, data, tmp_path / 'work')
     cfg.experiment_name = 'wrapped'
     cfg.val_dataloader.dataset = dict(type='ConcatDataset', datasets=[cfg.val_dataloader.dataset])
+    runner = Runner.from_cfg(cfg)
+    assert len(runner.val_loop.dataloader.dataset) == 4
     _spoil(data)
-    Runner.from_cfg(cfg).train()
+    runner.train()
     assert '2 of the samples could not be answered' in ''.join(capsys.readouterr())
 
 
@@ -91,15 +95,18 @@ def test_a_config_that_answers_nothing_is_an_error(tmp_path, monkeypatch):
         Runner.from_cfg(cfg).test()
 
 
-def test_a_wrong_folder_is_an_error_long_before_the_last_image(tmp_path, monkeypatch):
-    cfg = small_config(monkeypatch, make_coco_folder(tmp_path / 'coco', 1, 20), tmp_path / 'work')
-    cfg.experiment_name = 'wrong-folder'
+def test_a_lost_folder_is_an_error_long_before_the_last_image(tmp_path, monkeypatch):
+    data = make_coco_folder(tmp_path / 'coco', 1, 20)
+    cfg = small_config(monkeypatch, data, tmp_path / 'work')
+    cfg.experiment_name = 'lost-folder'
     cfg.test_dataloader.update(batch_size=1)
-    cfg.test_dataloader.dataset.data_prefix.img = 'nowhere/'
+    runner = Runner.from_cfg(cfg)
+    assert len(runner.test_loop.dataloader.dataset) == 20
+    (data / 'val').rename(data / 'nowhere')
     with pytest.raises(
-        NothingAnsweredError, match='none of 8 samples could be answered; .*nowhere/1.png: FileNotFoundError'
+        NothingAnsweredError, match='none of 8 samples could be answered; .*val/1.png: FileNotFoundError'
     ):
-        Runner.from_cfg(cfg).test()
+        runner.test()
 
 
 def test_other_detectors_are_evaluated_past_a_bad_image_too(tmp_path, monkeypatch, capsys):
@@ -110,8 +117,9 @@ def test_other_detectors_are_evaluated_past_a_bad_image_too(tmp_path, monkeypatc
     cfg.model.backbone.base_channels, cfg.model.neck.in_channels = 8, [16, 32, 64]
     cfg.test_dataloader.update(batch_size=4, num_workers=0, persistent_workers=False)
     next(t for t in cfg.test_dataloader.dataset.pipeline if t.type == 'Resize').scale = (64, 64)
-    _spoil(data)
     runner = Runner.from_cfg(cfg)
+    assert len(runner.test_loop.dataloader.dataset) == 4
+    _spoil(data)
     assert isinstance(runner.model, DeformableDETR)
     metrics = runner.test()
     assert 'coco/bbox_mAP' in metrics

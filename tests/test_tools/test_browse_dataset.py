@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.helpers.own_coco import FAULTS, make_folder
 from tests.helpers.scenes import make_coco_folder
 from tests.helpers.tiny import ROOT
 from visionllm_mm.miniscenes import DatasetArguments, write_dataset
@@ -46,10 +47,16 @@ def test_a_picture_per_task(run, tmp_path, monkeypatch):
 
 def test_what_can_not_be_drawn_is_named(run, tmp_path, monkeypatch):
     data = make_coco_folder(tmp_path / 'coco', 2, 2)
+    monkeypatch.setenv('DATA_ROOT', str(data))
+    picture = (data / 'train/1.png').read_bytes()
+    (data / 'train/1.png').write_bytes(picture[:-500])
+    with pytest.raises(SystemExit, match='sample 0 can not be read: '):
+        run(str(ROOT / 'configs/visionllm/visionllm-tiny_custom-coco.py'), '--out-dir', 'out')
     for path in (data / 'train').iterdir():
         path.write_bytes(b'no picture')
-    monkeypatch.setenv('DATA_ROOT', str(data))
-    with pytest.raises(SystemExit, match='sample 0 can not be read: '):
+    with pytest.raises(
+        SystemExit, match='train.json: none of its 2 images can be used: 2 images whose file is no pict'
+    ):
         run(str(ROOT / 'configs/visionllm/visionllm-tiny_custom-coco.py'), '--out-dir', 'out')
     for path in (data / 'train').iterdir():
         cv2.imwrite(str(path), np.zeros((2000, 1, 3), np.uint8))
@@ -101,3 +108,24 @@ def test_other_class_names_in_the_validation_file_are_named(run, tmp_path, monke
     monkeypatch.setenv('DATA_ROOT', str(tmp_path / 'none'))
     with pytest.raises(SystemExit, match='annotation file .*none/train.json does not exist: DATA_ROOT must name'):
         run(str(ROOT / 'configs/visionllm/visionllm-tiny_finetune-coco.py'))
+
+
+def test_the_report_of_own_data_comes_first_and_unknown_outlines_are_drawn(run, tmp_path, monkeypatch):
+    data = make_folder(tmp_path / 'own')
+    content = json.loads((data / 'train.json').read_text())
+    content['annotations'][0]['segmentation'] = []
+    content['annotations'][5]['category_id'] = 8
+    (data / 'train.json').write_text(json.dumps(content))
+    monkeypatch.setenv('DATA_ROOT', str(data))
+    lines = run(str(ROOT / 'configs/visionllm/visionllm-tiny_finetune-coco-insseg.py'), '--out-dir', 'out')
+    assert lines[0] == f'{data}/train.json: 4 images, 5 boxes used; left out: 1 annotation of an unknown category'
+    assert any(line.startswith(f'{data}/val.json: 3 images, 4 boxes used') for line in lines)
+    assert len(list((tmp_path / 'out').iterdir())) == 4
+
+
+def test_bad_own_data_are_refused_in_one_line(run, tmp_path, monkeypatch):
+    for split in ('train', 'val'):
+        data = next(fault for fault in FAULTS if fault.name == 'relative boxes').make(tmp_path / split, split)
+        monkeypatch.setenv('DATA_ROOT', str(data))
+        with pytest.raises(SystemExit, match=f'^browse_dataset.py: .*{split}.json: all . boxes have relative co'):
+            run(str(ROOT / 'configs/visionllm/visionllm-tiny_custom-coco.py'))

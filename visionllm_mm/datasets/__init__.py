@@ -4,6 +4,7 @@ from .captions import CaptionDataset
 from .coco_classes import read_class_names
 from .conversations import ConversationDataset
 from .keypoints import KeypointCocoDataset, LoadKeypoints
+from .own_coco import OwnCocoDataset
 from .samplers import OneTaskSampler
 from .text_datasets import ReferringExpressionDataset
 from .transforms import (
@@ -12,6 +13,7 @@ from .transforms import (
     DetectionInstruction,
     GroundingInstruction,
     KeypointInstruction,
+    LoadKnownMasks,
     PackInstructionInputs,
     QuestionInstruction,
     RandomFlipWithWords,
@@ -30,7 +32,9 @@ __all__ = [
     'KeypointCocoDataset',
     'KeypointInstruction',
     'LoadKeypoints',
+    'LoadKnownMasks',
     'OneTaskSampler',
+    'OwnCocoDataset',
     'PackInstructionInputs',
     'QuestionInstruction',
     'RandomFlipWithWords',

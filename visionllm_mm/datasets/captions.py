@@ -1,6 +1,5 @@
 """Images with captions (paper, section 4.1: COCO Caption, Karpathy's split)."""
 
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 from mmdet.registry import DATASETS
 from mmengine.logging import print_log
 
+from .json_file import read_json
 from .text_datasets import TextDataset
 
 
@@ -38,7 +38,7 @@ class CaptionDataset(TextDataset):
         path = Path(self.ann_file)
         if not path.is_file():
             raise FileNotFoundError(f'no annotation file {path}')
-        content = json.loads(path.read_text())
+        content = read_json(path)
         images = content.get('images', []) if isinstance(content, dict) else []
         if not images:
             raise ValueError(f'{path} is neither a caption file of COCO nor one of Karpathy: it has no images')

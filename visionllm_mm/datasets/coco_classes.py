@@ -1,10 +1,12 @@
 """Class names of annotation files, and the data sets inside of wrappers."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from torch.utils.data import Dataset
+
+from .json_file import read_json
+from .own_coco import OwnCocoDataset, class_names
 
 
 def plain_datasets(dataset: Dataset) -> Iterator[Dataset]:
@@ -24,23 +26,28 @@ def read_class_names(ann_file: str | Path) -> tuple[str, ...]:
 
     Raises:
         FileNotFoundError: when there is no such file.
-        ValueError: when the file is no COCO-format JSON, lists no category, or lists a name twice.
+        ValueError: when the file is no COCO-format JSON, lists no category, a name that can't be asked for, or a name
+            twice with objects of both.
     """
     path = Path(ann_file)
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(
             f'annotation file {path} does not exist: DATA_ROOT must name a folder with train.json, '
             'train/, val.json and val/ in COCO format'
         )
-    try:
-        names = tuple(category['name'] for category in json.loads(path.read_text())['categories'])
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f'{path} is no COCO-format annotation file: {type(error).__name__}: {error}') from error
-    if not names:
-        raise ValueError(f'{path} lists no categories')
-    if len(set(names)) < len(names):
-        raise ValueError(f'{path} lists a category name twice: {sorted(n for n in set(names) if names.count(n) > 1)}')
-    return names
+    return class_names(read_json(path), path)
+
+
+def report_lines(dataset: Dataset) -> list[str]:
+    """What of the annotation files of own data is used and left out; of other data sets nothing.
+
+    Args:
+        dataset: a data set, also a wrapped one.
+    """
+    parts = [part for part in plain_datasets(dataset) if isinstance(part, OwnCocoDataset)]
+    for part in parts:
+        part.full_init()  # where the config delays it
+    return [line for part in parts for line in part.report.lines()]
 
 
 def has_class_names(dataset: Dataset) -> bool:
@@ -52,12 +59,14 @@ def compare_class_names(dataset: Dataset) -> None:
     """Compares the class names of COCO-format data sets, also of wrapped ones, with their annotation files.
 
     Args:
-        dataset: a data set; other formats are skipped.
+        dataset: a data set; other formats are skipped, and so is :class:`OwnCocoDataset`, which reads classes by name.
 
     Raises:
         ValueError: when names are not in the file, or are in another order.
     """
     for part in filter(has_class_names, plain_datasets(dataset)):
+        if isinstance(part, OwnCocoDataset):
+            continue
         names, in_file = list(part.metainfo['classes']), list(read_class_names(part.ann_file))
         if [name for name in in_file if name in names] != names:
             missing = [name for name in names if name not in in_file]

@@ -1,11 +1,11 @@
 """Conversations about images in the format of LLaVA-Instruct (paper, section 4.1)."""
 
-import json
 from pathlib import Path
 
 from mmdet.registry import DATASETS
 from mmengine.logging import print_log
 
+from .json_file import read_json
 from .text_datasets import TextDataset
 
 IMAGE_MARK = '<image>'
@@ -41,8 +41,11 @@ class ConversationDataset(TextDataset):
         path = Path(self.ann_file)
         if not path.is_file():
             raise FileNotFoundError(f'no annotation file {path}')
+        entries = read_json(path)
+        if not isinstance(entries, list):
+            raise ValueError(f'{path} is no list of conversations: at its top is a {type(entries).__name__}')
         samples, bad = [], []
-        for number, entry in enumerate(json.loads(path.read_text())):
+        for number, entry in enumerate(entries):
             try:
                 samples += self._make_samples(entry, number)
             except ValueError as error:

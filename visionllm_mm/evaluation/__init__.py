@@ -6,6 +6,7 @@ from .class_groups_metric import ClassGroupsMetric
 from .grounding_metric import GroundingMetric
 from .keypoint_metric import KeypointMetric
 from .named_objects_metric import NamedObjectsMetric
+from .own_coco_metric import OwnCocoMetric
 
 __all__ = [
     'AnswerMetric',
@@ -14,4 +15,5 @@ __all__ = [
     'GroundingMetric',
     'KeypointMetric',
     'NamedObjectsMetric',
+    'OwnCocoMetric',
 ]

@@ -9,6 +9,7 @@ classes = read_class_names(data_root + 'train.json')
 num_classes = len(classes)
 metainfo = dict(classes=classes, palette='random')
 image_scale = (256, 256)
+# More than 64 classes are asked for in groups (max_classes below).
 vocabulary = dict(num_classes=64, coord_range=64, max_points=24)
 
 train_pipeline = [
@@ -18,14 +19,14 @@ train_pipeline = [
     dict(type='RandomFlip', prob=0.5),
     dict(type='RandomResize', scale=image_scale, ratio_range=(0.8, 1.25), keep_ratio=True),
     dict(type='RandomCrop', crop_size=image_scale, allow_negative_crop=True),
-    dict(type='DetectionInstruction', vocabulary=vocabulary, training=True),
+    dict(type='DetectionInstruction', vocabulary=vocabulary, max_classes=64, training=True),
     dict(type='PackInstructionInputs'),
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=image_scale, keep_ratio=True),
     dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='DetectionInstruction', vocabulary=vocabulary, classes=classes),
+    dict(type='DetectionInstruction', vocabulary=vocabulary, max_classes=64, classes=classes),
     dict(type='PackInstructionInputs'),
 ]
 # For mmdet's own detectors: the same images without instructions.
@@ -41,7 +42,7 @@ train_dataloader = dict(
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
-        type='CocoDataset',
+        type='OwnCocoDataset',
         data_root=data_root,
         metainfo=metainfo,
         ann_file='train.json',
@@ -59,7 +60,7 @@ val_dataloader = dict(
     drop_last=False,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type='CocoDataset',
+        type='OwnCocoDataset',
         data_root=data_root,
         metainfo=metainfo,
         ann_file='val.json',
@@ -71,6 +72,8 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 
-val_evaluator = dict(type='CocoMetric', ann_file=data_root + 'val.json', metric='bbox')
+val_evaluator = dict(
+    type='OwnCocoMetric', ann_file=data_root + 'val.json', data_prefix=dict(img=data_root + 'val/'), metric='bbox'
+)
 test_evaluator = val_evaluator
 test_cfg = dict(type='TolerantTestLoop')

@@ -2,6 +2,7 @@
 
 from .flip_with_words import RandomFlipWithWords
 from .loading import LoadImageFromFile
+from .masks import LoadKnownMasks
 from .packing import PackInstructionInputs
 from .polygons import AddPolygons
 from .resizing import Resize
@@ -22,6 +23,7 @@ __all__ = [
     'GroundingInstruction',
     'KeypointInstruction',
     'LoadImageFromFile',
+    'LoadKnownMasks',
     'PackInstructionInputs',
     'QuestionInstruction',
     'RandomFlipWithWords',

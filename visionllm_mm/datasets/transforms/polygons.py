@@ -5,6 +5,7 @@ from mmcv.transforms import BaseTransform
 from mmdet.registry import TRANSFORMS
 
 from ...instructions import encode_polygon
+from .masks import are_known
 
 
 @TRANSFORMS.register_module()
@@ -13,7 +14,7 @@ class AddPolygons(BaseTransform):
 
     Required keys: ``gt_masks`` (LoadAnnotations with ``with_mask=True``). It follows the instruction transform,
     which may remove objects. Added keys: ``gt_polygons`` (K, N, 2), float32 px, see :func:`encode_polygon`; NaN where a
-    mask is empty.
+    mask is empty or not known.
 
     Args:
         num_points: lowest and highest number of points N; it is sampled at random for every sample.
@@ -35,8 +36,8 @@ class AddPolygons(BaseTransform):
         num_points = np.random.randint(low, high + 1)
         masks = results['gt_masks'].to_ndarray()
         polygons = np.full((len(masks), num_points, 2), np.nan, dtype=np.float32)
-        for polygon, mask in zip(polygons, masks, strict=True):
-            if mask.any():
+        for polygon, mask, known in zip(polygons, masks, are_known(masks), strict=True):
+            if known and mask.any():
                 polygon[:] = encode_polygon(mask, num_points)
         results['gt_polygons'] = polygons
         return results

@@ -19,6 +19,7 @@ from ...instructions import (
     sample_class_set,
     warn_of_similar_names,
 )
+from .masks import are_known
 
 
 class SetInstruction(BaseTransform):
@@ -201,8 +202,8 @@ class GroundingInstruction(DetectionInstruction):
 class SegmentationInstruction(SetInstruction):
     """Asks for polygons of N points.
 
-    While training it also needs ``gt_masks`` (LoadAnnotations with ``with_mask=True``). An object whose mask became
-    empty, by resizing or cropping, is removed.
+    While training it also needs ``gt_masks`` (:class:`LoadKnownMasks` with ``with_mask=True``). An object whose mask
+    became empty, by resizing or cropping, is removed. One whose mask is not known stays: its points are NaN.
 
     Args:
         vocabulary: see :class:`SetInstruction`.
@@ -232,8 +233,11 @@ class SegmentationInstruction(SetInstruction):
         visible = masks.any(axis=(1, 2))
         for key in ('gt_bboxes', 'gt_bboxes_labels', 'gt_ignore_flags', 'gt_masks'):
             results[key] = results[key][visible]
-        polygons = [encode_polygon(mask, num_points) for mask in masks[visible]]
-        return np.array(polygons, dtype=np.float32).reshape(-1, num_points, 2)
+        masks = masks[visible]
+        points = np.full((len(masks), num_points, 2), np.nan, dtype=np.float32)
+        for i in np.nonzero(are_known(masks))[0]:
+            points[i] = encode_polygon(masks[i], num_points)
+        return points
 
 
 @TRANSFORMS.register_module()

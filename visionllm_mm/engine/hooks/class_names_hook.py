@@ -2,10 +2,11 @@
 
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
+from mmengine.logging import print_log
 from mmengine.runner import Runner
 from torch import nn
 
-from ...datasets.coco_classes import compare_class_names, has_class_names, plain_datasets
+from ...datasets.coco_classes import compare_class_names, has_class_names, plain_datasets, report_lines
 from ...datasets.samplers import OneTaskSampler
 from ...datasets.transforms import GroundingInstruction, QuestionInstruction
 from ...datasets.transforms.set_instructions import SetInstruction
@@ -15,6 +16,8 @@ from ...instructions import check_class_names, warn_of_similar_names
 @HOOKS.register_module()
 class CheckClassNamesHook(Hook):
     """Compares the class names of COCO-format data sets with their annotation files, and instructions with the model.
+
+    It logs what of the annotation files of own data (:class:`OwnCocoDataset`) is used and what is left out.
 
     mmdet numbers classes in the order of the file, whatever the order of ``classes``, and silently skips names that the
     file lacks. In both cases a model that reads names would learn wrong ones.
@@ -52,6 +55,8 @@ class CheckClassNamesHook(Hook):
     def _check(self, runner: Runner, dataset) -> None:
         model = getattr(runner.model, 'module', runner.model)
         compare_class_names(dataset)
+        for line in report_lines(dataset):
+            print_log(line, logger='current')
         for part in plain_datasets(dataset) if hasattr(model, 'vocabulary') else ():
             if has_class_names(part):
                 self._check_instructions(model, part, list(part.metainfo['classes']))
