@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from visionllm_mm.datasets.own_coco.report import Doubt
 
 LAYOUT = 'DATA_ROOT must hold train.json + train/ and val.json + val/ in COCO format'
-LARGEST = 1024
-"""Longest side of a drawn picture in px."""
+SMALLEST, LARGEST = 512, 1024
+"""Least and largest longer side of a drawn picture in px."""
 MOST_LINES = 12
 
 
@@ -84,7 +84,8 @@ def draw(path: Path, doubts: list[Doubt], used: list) -> Image:
 
     with Image.open(path) as image:
         shown = ImageOps.exif_transpose(image).convert('RGB')
-    scale = min(1.0, LARGEST / max(shown.size))
+    longer = max(shown.size)
+    scale = min(max(longer, SMALLEST), LARGEST) / longer
     shown = shown.resize([max(1, round(side * scale)) for side in shown.size])
     brush = ImageDraw.Draw(shown)
     for boxes, color in ((used, 'lime'), ([doubt.box for doubt in doubts if doubt.box is not None], 'red')):

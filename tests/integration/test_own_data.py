@@ -30,12 +30,11 @@ def _config(data, work_dir, monkeypatch):
     return cfg
 
 
-@pytest.mark.parametrize('unknown', [[0, 3], [0, 1, 2, 3, 5]], ids=['some', 'most'])
-def test_objects_of_unknown_outline_are_trained_on_and_evaluated(tmp_path, monkeypatch, capsys, unknown):
+def test_objects_of_unknown_outline_are_trained_on_and_evaluated(tmp_path, monkeypatch, capsys):
     data = make_folder(tmp_path / 'own')
     for split in ('train', 'val'):
         content = json.loads((data / f'{split}.json').read_text())
-        for i in unknown[: 5 if split == 'train' else 2]:
+        for i in [0, 1, 2, 3, 5] if split == 'train' else [0, 1]:
             content['annotations'][i]['segmentation'] = [[], None, [[1, 2]], [[float('nan')] * 6]][i % 4]
         (data / f'{split}.json').write_text(json.dumps(content))
     runner, losses = train(_config(data, tmp_path / 'run', monkeypatch))

@@ -9,8 +9,9 @@ classes = read_class_names(data_root + 'train.json')
 num_classes = len(classes)
 metainfo = dict(classes=classes, palette='random')
 image_scale = (256, 256)
-# More than 64 classes are asked for in groups (max_classes below).
 vocabulary = dict(num_classes=64, coord_range=64, max_points=24)
+# More classes are asked for in groups; those of 32 leave room for long names.
+max_classes = 64 if num_classes <= 64 else 32
 
 train_pipeline = [
     dict(type='SeedBySample'),
@@ -19,14 +20,14 @@ train_pipeline = [
     dict(type='RandomFlip', prob=0.5),
     dict(type='RandomResize', scale=image_scale, ratio_range=(0.8, 1.25), keep_ratio=True),
     dict(type='RandomCrop', crop_size=image_scale, allow_negative_crop=True),
-    dict(type='DetectionInstruction', vocabulary=vocabulary, max_classes=64, training=True),
+    dict(type='DetectionInstruction', vocabulary=vocabulary, max_classes=max_classes, training=True),
     dict(type='PackInstructionInputs'),
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=image_scale, keep_ratio=True),
     dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='DetectionInstruction', vocabulary=vocabulary, max_classes=64, classes=classes),
+    dict(type='DetectionInstruction', vocabulary=vocabulary, max_classes=max_classes, classes=classes),
     dict(type='PackInstructionInputs'),
 ]
 # For mmdet's own detectors: the same images without instructions.

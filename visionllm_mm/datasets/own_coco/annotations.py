@@ -9,7 +9,7 @@ from .categories import Categories
 from .images import Images
 from .outlines import Outline, read_outline, unknown_outline
 from .report import ERROR, LEFT_OUT, NOTE, Report, with_value
-from .values import as_flag, as_number, id_key
+from .values import Ids, as_flag, as_number, id_key
 
 
 @dataclass
@@ -117,7 +117,7 @@ class AnnotationCheck:
             self._add(NOTE, 'with another iscrowd than 0 or 1: read as 0', first, path)
         return Candidate(entry, subject, image, category, read_box(entry.get('bbox')), bool(crowd))
 
-    def _refer(self, entry: dict, name: str, ids: object, subject: str) -> int | None:
+    def _refer(self, entry: dict, name: str, ids: Ids, subject: str) -> int | None:
         """The number of the image or category that an annotation names."""
         what, value = name.removesuffix('_id'), entry.get(name)
         key, number = id_key(value), ids.find(id_key(value))

@@ -18,12 +18,10 @@ class Outline:
     Attributes:
         segmentation: polygons ``[[x, y, ...], ...]`` or RLE ``{"size", "counts"}``; None: there is none to use.
         problem: why there is none, or why a part is left out; empty: it is as it should be.
-        num_lost: polygons of an outline of several that can't be used.
     """
 
     segmentation: list | dict | None = None
     problem: str = ''
-    num_lost: int = 0
 
     def rle(self, height: int, width: int) -> dict:
         """The outline as compressed run lengths."""
@@ -84,7 +82,7 @@ def read_outline(value: object, height: int, width: int) -> Outline:
         else:
             parts.append(points)
     problem = f'whose outline has {problems[0]}' if problems else ''
-    return Outline(parts or None, problem, len(problems))
+    return Outline(parts or None, problem)
 
 
 def _split(value: list) -> list:
