@@ -143,9 +143,7 @@ def test_the_folder_of_the_environment_is_read_as_configs_read_it(monkeypatch, t
     monkeypatch.setenv('COCO_ROOT', f" {tmp_path}/o'neil ")
     assert default_root() == tmp_path / "o'neil"
     monkeypatch.setenv('COCO_ROOT', '')
-    with pytest.raises(
-        SystemExit, match='remove_refcoco_images.py: .* COCO_ROOT is set, but empty'
-    ):
+    with pytest.raises(SystemExit, match='remove_refcoco_images.py: .* COCO_ROOT is set, but empty'):
         default_root()
     monkeypatch.delenv('COCO_ROOT')
     assert str(default_root()) == 'data/coco'
