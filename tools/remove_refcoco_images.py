@@ -45,11 +45,27 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--data-root',
         type=Path,
-        default=Path(os.environ.get('COCO_ROOT', 'data/coco')),
         help='folder with annotations/ (default: $COCO_ROOT, else data/coco)',
     )
     parser.add_argument('--force', action='store_true', help='write over files of an earlier run')
-    return parser.parse_args()
+    args = parser.parse_args()
+    args.data_root = args.data_root or default_root()
+    return args
+
+
+def default_root() -> Path:
+    """$COCO_ROOT, read as configs read it; the package is imported only where it is set."""
+    if 'COCO_ROOT' not in os.environ:
+        return Path('data/coco')
+    from _launch import import_plugin
+
+    import_plugin()
+    from visionllm_mm.config_files import from_environment
+
+    try:
+        return Path(from_environment('COCO_ROOT', 'data/coco'))
+    except ValueError as error:
+        sys.exit(f'remove_refcoco_images.py: {error}')
 
 
 def image_number(image: dict) -> int:

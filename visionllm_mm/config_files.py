@@ -73,7 +73,7 @@ def read_config(path: str | Path, options: Mapping[str, object] | None = None) -
         SyntaxError: when a file is no Python.
         ValueError: when a setting of a base is changed without effect, or an environment variable can't be put in.
     """
-    files = list(_chain(Path(path)))
+    files = list(_chain(Path(path).expanduser()))
     helpers = {name for file in files for name in file.set} - _READ
     of_helpers = {key: value for key, value in (options or {}).items() if key.partition('.')[0] in helpers}
     again = _set_again(files) & helpers

@@ -1,6 +1,7 @@
 """tools/remove_refcoco_images.py on a ten-image copy of the real layout."""
 
 import json
+import runpy
 
 import pytest
 
@@ -134,3 +135,15 @@ def test_an_interrupted_run_leaves_no_half_file(tool, coco, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         tool('--data-root', coco)
     assert sorted(coco.rglob('*')) == before
+
+
+def test_the_folder_of_the_environment_is_read_as_configs_read_it(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(ROOT / 'tools'))
+    default_root = runpy.run_path(str(ROOT / 'tools/remove_refcoco_images.py'))['default_root']
+    monkeypatch.setenv('COCO_ROOT', f" {tmp_path}/o'neil ")
+    assert default_root() == tmp_path / "o'neil"
+    monkeypatch.setenv('COCO_ROOT', '')
+    with pytest.raises(SystemExit, match='remove_refcoco_images.py: .* COCO_ROOT is set, but empty'):
+        default_root()
+    monkeypatch.delenv('COCO_ROOT')
+    assert str(default_root()) == 'data/coco'
