@@ -36,6 +36,7 @@ def cfg(tmp_path, monkeypatch):
                 transform.max_classes = 2
     for evaluator in (cfg.val_evaluator, cfg.test_evaluator):
         evaluator.type = 'LVISMetric'
+        del evaluator.data_prefix
     cfg.experiment_name = tmp_path.name
     return cfg
 

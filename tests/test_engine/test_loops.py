@@ -59,7 +59,7 @@ def test_a_task_that_fails_does_not_stop_the_others(tmp_path, monkeypatch):
             good=dict(dataloader=copy.deepcopy(cfg.test_dataloader), evaluator=copy.deepcopy(cfg.val_evaluator))
         ),
     )
-    cfg.test_dataloader.dataset.data_prefix = dict(img='no/such/folder/')
+    cfg.test_dataloader.dataset.update(type='CocoDataset', data_prefix=dict(img='no/such/folder/'))
     cfg.experiment_name = 'loops2'
     runner = Runner.from_cfg(cfg)
     with pytest.raises(TasksFailedError, match='1 of 2 tasks could not be tested; bad: none of 2 samples'):

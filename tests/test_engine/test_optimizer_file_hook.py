@@ -10,7 +10,7 @@ from tests.helpers.scenes import make_coco_folder, small_config, train
 
 @pytest.fixture(scope='module')
 def data(tmp_path_factory):
-    return make_coco_folder(tmp_path_factory.mktemp('optimizer_file') / 'coco', 2, 1)
+    return make_coco_folder(tmp_path_factory.mktemp('optimizer_file') / 'coco', 2, 2)
 
 
 @pytest.fixture
