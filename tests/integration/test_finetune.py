@@ -9,7 +9,11 @@ from tests.helpers.tiny import ROOT
 
 
 @pytest.mark.parametrize(
-    'name, metric', [('finetune-coco', 'coco/bbox_mAP'), ('finetune-coco-insseg', 'coco/segm_mAP')]
+    'name, metric',
+    [
+        pytest.param('finetune-coco', 'coco/bbox_mAP', marks=pytest.mark.slow),
+        ('finetune-coco-insseg', 'coco/segm_mAP'),
+    ],
 )
 def test_released_weights_are_fine_tuned(name, metric, tmp_path, monkeypatch):
     data = make_coco_folder(tmp_path / 'coco', 8, 2)

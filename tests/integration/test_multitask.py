@@ -22,6 +22,7 @@ def cfg(scenes, tmp_path, monkeypatch):
     return small_multitask_config(tmp_path)
 
 
+@pytest.mark.slow
 def test_every_task_trains_and_is_tested(cfg):
     runner, losses = train(cfg)
     assert len(losses) == 12 and np.isfinite(losses).all()

@@ -124,6 +124,7 @@ def test_the_papers_own_configs(coco, tmp_path, monkeypatch, name):
         assert any(found.startswith(metric) for found in metrics), metric
 
 
+@pytest.mark.slow
 def test_stage_1(paper_config):
     cfg = paper_config('coco_detection')
     cfg.train_dataloader.batch_size = 3  # of the five images that RefCOCO does not test on

@@ -66,6 +66,7 @@ def test_no_prediction_evaluates(trained):
     assert metrics.get('coco/bbox_mAP', 0.0) <= 0.0
 
 
+@pytest.mark.slow
 def test_resumed_run_continues_the_same_losses(data, tmp_path, monkeypatch):
     whole = small_config(monkeypatch, data, tmp_path / 'whole', epochs=3)
     _, expected = train(whole)
@@ -86,6 +87,7 @@ def test_class_names_that_do_not_match_stop_before_training(data, tmp_path, monk
         Runner.from_cfg(cfg).train()
 
 
+@pytest.mark.slow
 def test_more_classes_than_class_tokens_are_asked_for_in_groups(data, tmp_path, monkeypatch):
     categories = [dict(id=i + 1, name=f'name {i}') for i in range(70)]
     many = json.loads((data / 'train.json').read_text()) | dict(categories=categories)

@@ -1,10 +1,12 @@
 """The detector where text is asked for: what it learns to generate, and of the objects that texts are about."""
 
+import pytest
 import torch
 
 from tests.helpers.tiny import NAMES, ask_for_text, batch, build_model
 
 
+@pytest.mark.slow
 def test_texts_are_learned_and_generated():
     model = build_model().train()
     images, samples = batch([0, 0])

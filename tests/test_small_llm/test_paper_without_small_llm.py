@@ -23,9 +23,9 @@ assert not imported, imported
 """
 PACKAGE = ROOT / 'visionllm_mm'
 CONFIGS = [
-    'visionllm_r50-bert-llama7b_stage1_coco',
+    pytest.param('visionllm_r50-bert-llama7b_stage1_coco', marks=pytest.mark.slow),
     'visionllm_r50-bert-llama7b_stage2_multitask',
-    'visionllm_internimage-h-bert-llama7b_stage1_coco',
+    pytest.param('visionllm_internimage-h-bert-llama7b_stage1_coco', marks=pytest.mark.slow),
 ]
 
 

@@ -82,7 +82,7 @@ def test_a_stopped_text_warm_up_gives_the_same_weights(tmp_path, monkeypatch, st
         assert torch.equal(found[name], value), name
 
 
-@pytest.mark.parametrize('hook', [SimulatedTokensWarmupHook, FormatWarmupHook])
+@pytest.mark.parametrize('hook', [SimulatedTokensWarmupHook, pytest.param(FormatWarmupHook, marks=pytest.mark.slow)])
 def test_a_stopped_warm_up_on_data_gives_the_same_weights(datasets, monkeypatch, hook):  # noqa: F811
     for dataset in datasets:
         dataset['pipeline'].pop(0)  # without SeedBySample all random numbers are in one stream, as in the configs

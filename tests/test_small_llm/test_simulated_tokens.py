@@ -297,7 +297,8 @@ def _relations(relation, size=8):
         yield samples
 
 
-@pytest.mark.parametrize('relation', ['left of', pytest.param('closest to', marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize('relation', ['left of', 'closest to'])
 def test_expressions_that_relate_are_found(relation):
     torch.manual_seed(0)
     decoder = build_decoder(hints=dict(num_phrases=2))

@@ -29,6 +29,7 @@ def cfg(tmp_path, monkeypatch):
     return cfg
 
 
+@pytest.mark.slow
 def test_both_tasks_are_measured(cfg, tmp_path):
     cfg.dump(tmp_path / 'narrow.py')
     torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict(), meta={}), tmp_path / 'random.pth')
