@@ -81,7 +81,7 @@ DOCS = ['mkdocs-material>=9.7', 'mkdocstrings[python]>=1']
 LLAMA = ['sentencepiece>=0.2', 'protobuf']
 ONNX = ['onnx>=1.17', 'onnxruntime>=1.20']
 # playwright drives the Chromium that the tests of the page look for; supervision takes our predictions; gguf writes a
-# file for tools/export_gguf.py to read; langchain-core calls our tools.
+# file for tools/export_gguf.py to read; langchain-core calls our tools; scikit-learn has handwritten digits.
 DEV = [
     'pytest>=8',
     'ruff>=0.9',
@@ -93,6 +93,7 @@ DEV = [
     'supervision>=0.25',
     'gguf>=0.17',
     'langchain-core>=1',
+    'scikit-learn>=1.5',
 ]
 
 setup(
