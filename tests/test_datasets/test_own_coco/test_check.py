@@ -110,6 +110,18 @@ def test_categories_that_the_classes_do_not_name_are_counted(tmp_path):
     assert left_out == sum(a['category_id'] == 2 for a in content['annotations']) > 0
 
 
+def test_names_that_are_hard_to_tell_apart_are_noted(tmp_path):
+    data = make_folder(tmp_path)
+    content = json.loads((data / 'train.json').read_text())
+    content['categories'] += [dict(id=5, name='Box'), dict(id=6, name='boxes')]
+    report = check_content(content, data / 'train.json', data / 'train').report
+    notes = [str(note) for note in report.of('note')]
+    assert (
+        "2 pairs of class names that the model can hardly tell apart (first: 'box' and 'Box'). Rename or merge the "
+        'categories' in notes
+    )
+
+
 def test_5000_classes(tmp_path):
     data = make_folder(tmp_path)
     content = json.loads((data / 'train.json').read_text())

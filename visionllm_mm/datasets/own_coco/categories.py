@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ...instructions import check_names
+from ...instructions import check_names, similar_names
 from .report import ERROR, NOTE, Report, list_names, with_value
 from .values import Ids, id_key, shorten
 
@@ -59,6 +59,10 @@ def check_categories(entries: list[dict], counts: Mapping[int | str | None, int]
     elif not ids.are_numbers:
         report.add(NOTE, '', 'the ids of the categories are texts: they are numbered', shorten(keys[0]))
     _drop_empty_namesakes(categories, sizes, report)
+    if not report.errors and (pairs := similar_names(categories.names)):
+        first = f'{shorten(pairs[0][0])} and {shorten(pairs[0][1])}'
+        reason = 'of class names that the model can hardly tell apart'
+        report.add_many(NOTE, 'pair', reason, len(pairs), first, 'Rename or merge the categories')
     return categories
 
 
