@@ -22,6 +22,7 @@ ELSEWHERE = {
 """Commands that do nothing here, and where they are run."""
 NEEDS_A_DOWNLOAD = {
     'export_gguf.py': 'tests/test_tools/test_export_gguf.py',
+    'get_pretrained.py': 'tests/test_convert/test_packages.py',
     'expand_templates.py': 'tests/test_tools/test_template_tools.py',
 }
 """The same for tools."""
