@@ -95,5 +95,5 @@ def _fault_of_gif(data: bytes) -> str:
     # A frame that covers a part of the canvas begins anywhere; one that begins at its corner has another size.
     is_corner = (left, top) == (0, 0) and (frame_width, frame_height) != (width, height)
     if is_corner or not is_inside:
-        return f'is damaged: its header says {width} x {height} px, its first frame {frame_width} x {frame_height}'
+        return f'is damaged: its header states {width} x {height} px, its first frame {frame_width} x {frame_height}'
     return ''

@@ -113,7 +113,7 @@ class InstructionVisualizer(DetLocalVisualizer):
         if isinstance(palette, list) and len(instances):
             palette = list(islice(cycle(palette), int(instances.labels.max()) + 1))
         # A dollar sign in a class name starts no formula, and an object may reach over the border.
-        with matplotlib.rc_context({'text.parse_math': False}), warnings.catch_warnings(), _same_numbers():
+        with matplotlib.rc_context({'text.parse_math': False}), warnings.catch_warnings(), _seeded():
             warnings.filterwarnings('ignore', message='.* is out of bounds')
             picture = super()._draw_instances(image, instances, classes, palette)
             if 'points' not in instances or 'masks' in instances or not len(instances):
@@ -136,7 +136,7 @@ class InstructionVisualizer(DetLocalVisualizer):
 
 
 @contextlib.contextmanager
-def _same_numbers() -> Iterator[None]:
+def _seeded() -> Iterator[None]:
     """NumPy's random numbers are the same each time: mmdet varies the colors of masks by them."""
     state = np.random.get_state()
     np.random.seed(0)

@@ -1,4 +1,4 @@
-"""What a warm-up tells while it runs, and what is kept of it so that a stopped one goes on."""
+"""The log lines of a warm-up, and its state in a file, from which a stopped one goes on."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
