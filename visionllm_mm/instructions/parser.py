@@ -166,7 +166,7 @@ def _parse_class_set(text: str, vocabulary: Vocabulary) -> tuple[tuple[str, ...]
     check_class_names(names, vocabulary.num_classes)
     indices = tuple(vocabulary.token_id(token) for _, token in entries)
     if len(set(indices)) < len(indices):
-        raise ValueError(f'every class needs a class token of its own, but one is used twice in {shorten(sets[0][0])}')
+        raise ValueError(f'every class needs a class token of its own, but one is used twice in {_cut(sets[0][0])}')
     return names, indices
 
 
