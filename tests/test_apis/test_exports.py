@@ -127,6 +127,9 @@ def test_coco_takes_the_ids_of_the_truth(tmp_path):
         to_coco(found, categories=tmp_path / 'none.json')
     with pytest.raises(ValueError, match=r"have \"categories\"; these have \['images'\]"):
         to_coco(found, categories=dict(images=[]))
+    for bad in (dict(categories=[dict(id=1)]), dict(categories=[], images=[dict(file_name='a.png')]), [dict(id=1)]):
+        with pytest.raises(ValueError, match=r'entries of "(categories|images)" need .*id.*, but one is \{'):
+            to_coco(found, categories=bad)
 
 
 def test_what_is_exported_has_the_average_precision_of_the_metric(tmp_path):

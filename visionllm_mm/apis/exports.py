@@ -100,6 +100,10 @@ def _read_truth(categories: Sequence[str] | Mapping | str | Path | None) -> Mapp
         return None
     if 'categories' not in categories:
         raise ValueError(f'COCO annotations have "categories"; these have {shorten(list(categories))}')
+    for name, keys in (('categories', {'id', 'name'}), ('images', {'id', 'file_name'})):
+        for entry in categories.get(name, ()):
+            if not (isinstance(entry, Mapping) and keys <= entry.keys()):
+                raise ValueError(f'entries of "{name}" need {" and ".join(sorted(keys))}, but one is {shorten(entry)}')
     return categories
 
 
@@ -132,7 +136,7 @@ def _number_images(predictions: Sequence[dict]) -> list[dict]:
 
 def _images_of(known: Sequence[Mapping], predictions: Sequence[dict]) -> list[dict]:
     """The annotated image of each prediction: the one whose file name is the longest end of the prediction's path."""
-    by_name = {tuple(PurePosixPath(str(image.get('file_name')).replace('\\', '/')).parts): image for image in known}
+    by_name = {tuple(PurePosixPath(str(image['file_name']).replace('\\', '/')).parts): image for image in known}
     images, path_of = [], {}
     for prediction in predictions:
         path = prediction['img_path']
