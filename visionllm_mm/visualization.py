@@ -21,7 +21,7 @@ from torch import Tensor
 from . import fonts
 
 DRAWING = threading.RLock()
-"""Held while a picture is drawn and read: a visualizer is one canvas, and Matplotlib's settings are those of all."""
+"""Lock held while a picture is rendered and read: a visualizer has one canvas, and Matplotlib's settings are global."""
 
 
 @VISUALIZERS.register_module()
