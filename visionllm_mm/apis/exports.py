@@ -52,7 +52,8 @@ def to_coco(
     truth = _read_truth(categories)
     listed = truth['categories'] if truth else _number_categories(predictions, categories)
     ids = {category['name']: category['id'] for category in listed}
-    images = _images_of(truth['images'], predictions) if truth and 'images' in truth else _number_images(predictions)
+    known = truth.get('images') if truth else None
+    images = _number_images(predictions) if known is None else _images_of(known, predictions)
     annotations, captions = [], []
     for image, prediction in zip(images, predictions, strict=True):
         if 'text' in prediction:
@@ -88,23 +89,21 @@ def _as_list(predictions: dict | Sequence[dict]) -> Sequence[dict]:
 
 def _read_truth(categories: Sequence[str] | Mapping | str | Path | None) -> Mapping | None:
     """The COCO annotations that are given, or None."""
-    categories = getattr(categories, 'dataset', categories)  # of pycocotools' COCO
-    if isinstance(categories, str | Path):
-        content = read_json(categories)
-        if not isinstance(content, Mapping):
-            raise ValueError(f'{categories} is no file of COCO annotations: it is no object with "categories"')
-        categories = content
-    elif isinstance(categories, Sequence) and all(isinstance(category, Mapping) for category in categories):
-        categories = dict(categories=categories)
-    if not isinstance(categories, Mapping):
+    content, source = getattr(categories, 'dataset', categories), 'the COCO annotations'  # of pycocotools' COCO
+    if isinstance(content, str | Path):
+        content, source = read_json(content), str(content)
+    elif isinstance(content, Sequence) and all(isinstance(category, Mapping) for category in content):
+        content = dict(categories=content)
+    elif not isinstance(content, Mapping):
         return None
-    if 'categories' not in categories:
-        raise ValueError(f'COCO annotations have "categories"; these have {shorten(list(categories))}')
+    if not isinstance(content, Mapping) or 'categories' not in content:
+        raise ValueError(f'{source}: an object with "categories" is expected, got {shorten(content)}')
     for name, keys in (('categories', {'id', 'name'}), ('images', {'id', 'file_name'})):
-        for entry in categories.get(name, ()):
+        for entry in content.get(name) or ():
             if not (isinstance(entry, Mapping) and keys <= entry.keys()):
-                raise ValueError(f'entries of "{name}" need {" and ".join(sorted(keys))}, but one is {shorten(entry)}')
-    return categories
+                needed = ' and '.join(sorted(keys))
+                raise ValueError(f'{source}: entries of "{name}" need {needed}, but one is {shorten(entry)}')
+    return content
 
 
 def _number_categories(predictions: Sequence[dict], names: Sequence[str] | None) -> list[dict]:
