@@ -29,7 +29,7 @@ def test_sizes_and_checksums_of_headers():
     whole = encode('GIF')
     check_whole('a.gif', whole)
     for width in (30, 90):
-        with pytest.raises(ImageFileError, match=f'header says {width} x 40 px, its first frame 60 x 40'):
+        with pytest.raises(ImageFileError, match=f'header states {width} x 40 px, its first frame 60 x 40'):
             check_whole('a.gif', whole[:6] + width.to_bytes(2, 'little') + whole[8:])
 
 

@@ -64,10 +64,10 @@ def grade_expression(prediction: dict, target: Instance, score_thr: float = 0.3)
 
 def grade_caption(text: str, scene: Example) -> Grade:
     """Compares the objects that a text names with those of the scene, by number, color and shape."""
-    from visionllm_mm.evaluation.named_objects_metric import count_named, find_names
+    from visionllm_mm.evaluation.named_objects_metric import count_named, names_pattern
     from visionllm_mm.miniscenes import PAIRS
 
-    named = count_named(text, find_names(' '.join(pair) for pair in PAIRS))
+    named = count_named(text, names_pattern(' '.join(pair) for pair in PAIRS))
     true = Counter(f'{target.color} {target.shape}' for target in scene.instances)
     return _grade(found=(named & true).elements(), missing=(true - named).elements(), wrong=(named - true).elements())
 

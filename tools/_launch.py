@@ -1,4 +1,4 @@
-"""What tools/train.py and tools/test.py share: arguments, config, work folder and launcher.
+"""What the tools share: arguments, config, work folder and launcher, the model, and errors in one line.
 
 Heavy imports stay inside the functions, so that `-h` and a mistyped path answer at once.
 """

@@ -47,7 +47,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def describe_missing(file: Path) -> str:
-    """What is said where an annotation file is missing, with those that are there."""
+    """The line about an annotation file that is missing, with the JSON files that are there."""
     found = sorted(path.relative_to(file.parent).as_posix() for path in file.parent.glob('**/*.json'))
     there = f'. There are {", ".join(found[:5])}: copy or link them' if found else ''
     return f'{file}: refused: it does not exist: {LAYOUT}{there}'

@@ -20,7 +20,8 @@ from .instructions import shorten
 _BASE = '_base_'
 # What mmengine replaces in the source of a config.
 _NOTATION = re.compile(r'\{\{\s*[\'"]?\s*(\$|_base_\b|file(Dirname|Basename|Extname))')
-# Top-level settings that are read from the whole config, so that a change has its effect wherever it stands.
+# Top-level settings that are read from the whole config, so that a change has its effect wherever it stands; all others
+# are intermediate variables (mmdet's word), from which a config computes settings.
 _READ = {
     *inspect.signature(Runner.__init__).parameters,
     *inspect.signature(FlexibleRunner.__init__).parameters,
@@ -62,7 +63,8 @@ def read_config(path: str | Path, options: Mapping[str, object] | None = None) -
     """Reads a config file.
 
     mmengine reads a base before the file that inherits from it. So a file that only sets ``image_scale``, as its base
-    does, changes none of the places where the base used it. Here the base is read with the new value.
+    does, changes none of the settings that the base computed from it, its intermediate variable. Here the base is read
+    with the new value.
 
     Args:
         path: the file.
@@ -74,18 +76,18 @@ def read_config(path: str | Path, options: Mapping[str, object] | None = None) -
         ValueError: when a setting of a base is changed without effect, or an environment variable can't be put in.
     """
     files = list(_chain(Path(path).expanduser()))
-    helpers = {name for file in files for name in file.set} - _READ
-    of_helpers = {key: value for key, value in (options or {}).items() if key.partition('.')[0] in helpers}
-    again = _set_again(files) & helpers
+    intermediate = {name for file in files for name in file.set} - _READ
+    given = {key: value for key, value in (options or {}).items() if key.partition('.')[0] in intermediate}
+    again = _set_again(files) & intermediate
     # Known before anything is read: what the bases read may depend on them, as class names do on the folder.
     values = {name: _literal([file.set[name] for file in files if name in file.set][-1]) for name in again}
-    values |= {key: value for key, value in of_helpers.items() if key in helpers}
+    values |= {key: value for key, value in given.items() if key in intermediate}
     values = {name: value for name, value in values.items() if _as_code(value) and not isinstance(value, dict)}
     cfg = _read(path, values)
-    names = {key.partition('.')[0] for key in of_helpers} | again
+    names = {key.partition('.')[0] for key in given} | again
     if names - values.keys():
         wanted = Config(cfg.to_dict())
-        wanted.merge_from_dict(of_helpers)
+        wanted.merge_from_dict(given)
         values = {name: value for name, value in wanted.to_dict().items() if name in names and _as_code(value)}
         cfg = _read(path, values)
     _refuse_without_effect(path, files, cfg, values)

@@ -27,13 +27,13 @@ def below_common_folder(paths: Sequence[str]) -> list[str]:
         One path per file, with slashes.
     """
     whole = [os.path.abspath('/' + path.split('://')[1] if is_url(path) else path) for path in paths]
-    folder = common_folder(whole)
+    folder = _common_folder(whole)
     return [Path(os.path.relpath(path, folder)).as_posix() for path in whole]
 
 
-def common_folder(paths: Sequence[str]) -> str:
-    """The folder that all files share; that of the working directory where there are no files."""
-    return os.path.commonpath({os.path.dirname(os.path.abspath(path)) for path in paths} or {os.getcwd()})
+def _common_folder(paths: Sequence[str]) -> str:
+    """The folder that all files share, absolute; the working directory where there are no files."""
+    return os.path.commonpath({os.path.dirname(path) for path in paths} or {os.getcwd()})
 
 
 def without_suffixes(names: Sequence[str]) -> list[str]:
@@ -43,7 +43,7 @@ def without_suffixes(names: Sequence[str]) -> list[str]:
 
 
 def picture_names(names: Sequence[str]) -> list[str]:
-    """Names of drawn pictures: those of the images, with .png behind them where a format has no colors or no suffix.
+    """Names of rendered pictures: those of the images, with .png behind them where a format has no colors or no suffix.
 
     Args:
         names: of the images; different ones get different names.

@@ -71,8 +71,8 @@ def _fault_of_png(data: bytes) -> str:
     while True:
         length, kind = struct.unpack_from('>I4s', data, position)
         (checksum,) = struct.unpack_from('>I', data, position + 8 + length)
-        is_needed = kind[:1].isupper()
-        if is_needed and zlib.crc32(data[position + 4 : position + 8 + length]) != checksum:
+        is_critical = kind[:1].isupper()
+        if is_critical and zlib.crc32(data[position + 4 : position + 8 + length]) != checksum:
             return f'is damaged: the checksum of its part {kind.decode("latin-1")} is wrong'
         if kind == b'IEND':
             return ''
@@ -95,5 +95,5 @@ def _fault_of_gif(data: bytes) -> str:
     # A frame that covers a part of the canvas begins anywhere; one that begins at its corner has another size.
     is_corner = (left, top) == (0, 0) and (frame_width, frame_height) != (width, height)
     if is_corner or not is_inside:
-        return f'is damaged: its header says {width} x {height} px, its first frame {frame_width} x {frame_height}'
+        return f'is damaged: its header states {width} x {height} px, its first frame {frame_width} x {frame_height}'
     return ''

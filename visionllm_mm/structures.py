@@ -29,6 +29,8 @@ In the metainfo:
 ``question_phrases``     per question, the phrases that stand for objects: (text, rows of the objects)
 ``expects_masks``        bool, whether a metric expects masks of this sample
 ``failure``              str, why the sample could not be loaded or answered
+``picture_name``         str, file below ``vis/`` of the inferencer's ``out_dir``
+``answer_name``          str, file below ``preds/`` of ``out_dir``, without ``.json``
 ``pred_text``            str, the generated text (a prediction, no metainfo)
 =======================  ==============================================================================================
 """

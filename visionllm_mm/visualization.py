@@ -21,7 +21,7 @@ from torch import Tensor
 from . import fonts
 
 DRAWING = threading.RLock()
-"""Held while a picture is drawn and read: a visualizer is one canvas, and Matplotlib's settings are those of all."""
+"""Lock held while a picture is rendered and read: a visualizer has one canvas, and Matplotlib's settings are global."""
 
 
 @VISUALIZERS.register_module()
@@ -113,7 +113,7 @@ class InstructionVisualizer(DetLocalVisualizer):
         if isinstance(palette, list) and len(instances):
             palette = list(islice(cycle(palette), int(instances.labels.max()) + 1))
         # A dollar sign in a class name starts no formula, and an object may reach over the border.
-        with matplotlib.rc_context({'text.parse_math': False}), warnings.catch_warnings(), _same_numbers():
+        with matplotlib.rc_context({'text.parse_math': False}), warnings.catch_warnings(), _seeded():
             warnings.filterwarnings('ignore', message='.* is out of bounds')
             picture = super()._draw_instances(image, instances, classes, palette)
             if 'points' not in instances or 'masks' in instances or not len(instances):
@@ -136,7 +136,7 @@ class InstructionVisualizer(DetLocalVisualizer):
 
 
 @contextlib.contextmanager
-def _same_numbers() -> Iterator[None]:
+def _seeded() -> Iterator[None]:
     """NumPy's random numbers are the same each time: mmdet varies the colors of masks by them."""
     state = np.random.get_state()
     np.random.seed(0)

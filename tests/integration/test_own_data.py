@@ -1,4 +1,4 @@
-"""Own data from the annotation file to the loss: what is left out is said, what is unknown does no harm."""
+"""Own data from the annotation file to the loss: what is left out is stated, what is unknown does no harm."""
 
 import json
 import runpy
@@ -25,7 +25,6 @@ def _config(data, work_dir, monkeypatch):
         for step in loader.dataset.pipeline:
             step.update({key: (64, 64) for key in ('scale', 'crop_size') if key in step})
     cfg.train_cfg.update(max_epochs=1, val_interval=1)
-    cfg.default_hooks.warmup = None
     del cfg.default_hooks['warmup']
     return cfg
 

@@ -9,7 +9,7 @@ from pycocoevalcap.cider.cider import Cider
 
 from visionllm_mm.evaluation import AnswerMetric, CaptionMetric, NamedObjectsMetric
 from visionllm_mm.evaluation.caption_metric import tokenize_simply
-from visionllm_mm.evaluation.named_objects_metric import count_named, find_names
+from visionllm_mm.evaluation.named_objects_metric import count_named, names_pattern
 
 SAMPLES = [
     dict(img_id=1, pred_text='A red star, and a ring.', gt_caption=['a red star and a ring', 'one star. One ring!']),
@@ -107,7 +107,7 @@ def test_share_of_captions_that_name_every_object(tmp_path):
             )
         )
     )
-    pattern = find_names(names)
+    pattern = names_pattern(names)
     text = 'Two red stars, a Red Cross, 3 stars'
     assert count_named(text, pattern) == {'red star': 2, 'red cross': 1, 'star': 3}
     assert count_named('red crosses and no star, a starfish', pattern) == {'red cross': 1}

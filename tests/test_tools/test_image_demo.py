@@ -96,7 +96,7 @@ def test_what_can_not_be_read_is_left_out_and_listed(run, folder, tmp_path):
     assert shown[-3:] == [
         '2 could not be read and are left out:',
         '  the image photos/a.png is truncated: its end is missing. Copy it again, or take it out of the data',
-        '  broken.mp4 is not a video that OpenCV can read',
+        '  broken.mp4 is not a video that OpenCV can read: convert it, for instance to MP4',
     ]
     assert len(list((tmp_path / 'out/vis').iterdir())) == len(list((tmp_path / 'out/preds').iterdir())) == 4
 

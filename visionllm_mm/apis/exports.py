@@ -1,13 +1,14 @@
 """Exports predictions: text, COCO data sets, LabelMe files, arrays for supervision."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from ..datasets.json_file import read_json
 from ..file_names import below_common_folder, without_suffixes
+from ..instructions import shorten
 
 
 def to_text(prediction: dict, score_thr: float = 0.0) -> str:
@@ -43,14 +44,16 @@ def to_coco(
             in their order, numbered from 1; images are named by their paths below the folder that they share.
 
     Raises:
-        ValueError: when an object's class is not among ``categories``, or the annotations do not have exactly one image
-            for each prediction.
+        FileNotFoundError: when there is no file of that path.
+        ValueError: when it is no JSON of COCO annotations, an object's class is not among ``categories``, or the
+            annotations do not have exactly one image for each prediction.
     """
     predictions = _as_list(predictions)
     truth = _read_truth(categories)
     listed = truth['categories'] if truth else _number_categories(predictions, categories)
     ids = {category['name']: category['id'] for category in listed}
-    images = _images_of(truth['images'], predictions) if truth and 'images' in truth else _number_images(predictions)
+    known = truth.get('images') if truth else None
+    images = _number_images(predictions) if known is None else _images_of(known, predictions)
     annotations, captions = [], []
     for image, prediction in zip(images, predictions, strict=True):
         if 'text' in prediction:
@@ -61,8 +64,8 @@ def to_coco(
                 continue
             if name not in ids:
                 raise ValueError(
-                    f'{name!r} was found, and is none of the categories {_shorten(list(ids))}: leave it out of the '
-                    'classes, or put it into the categories'
+                    f'{shorten(name)} was found, and is none of the categories {shorten(list(ids))}: leave it out of '
+                    'the classes, or put it into the categories'
                 )
             annotations.append(
                 dict(
@@ -86,21 +89,21 @@ def _as_list(predictions: dict | Sequence[dict]) -> Sequence[dict]:
 
 def _read_truth(categories: Sequence[str] | Mapping | str | Path | None) -> Mapping | None:
     """The COCO annotations that are given, or None."""
-    categories = getattr(categories, 'dataset', categories)  # of pycocotools' COCO
-    if isinstance(categories, str | Path):
-        try:
-            categories = json.loads(Path(categories).read_bytes())
-        except ValueError as error:
-            raise ValueError(f'{categories} is no JSON of COCO annotations: {error}') from error
-        if not isinstance(categories, Mapping):
-            raise ValueError('COCO annotations are an object with "images" and "categories", not a list')
-    elif isinstance(categories, Sequence) and all(isinstance(category, Mapping) for category in categories):
-        categories = dict(categories=categories)
-    if not isinstance(categories, Mapping):
+    content, source = getattr(categories, 'dataset', categories), 'the COCO annotations'  # of pycocotools' COCO
+    if isinstance(content, str | Path):
+        content, source = read_json(content), str(content)
+    elif isinstance(content, Sequence) and all(isinstance(category, Mapping) for category in content):
+        content = dict(categories=content)
+    elif not isinstance(content, Mapping):
         return None
-    if 'categories' not in categories:
-        raise ValueError(f'COCO annotations have "categories"; these have {_shorten(list(categories))}')
-    return categories
+    if not isinstance(content, Mapping) or 'categories' not in content:
+        raise ValueError(f'{source}: an object with "categories" is expected, got {shorten(content)}')
+    for name, keys in (('categories', {'id', 'name'}), ('images', {'id', 'file_name'})):
+        for entry in content.get(name) or ():
+            if not (isinstance(entry, Mapping) and keys <= entry.keys()):
+                needed = ' and '.join(sorted(keys))
+                raise ValueError(f'{source}: entries of "{name}" need {needed}, but one is {shorten(entry)}')
+    return content
 
 
 def _number_categories(predictions: Sequence[dict], names: Sequence[str] | None) -> list[dict]:
@@ -132,28 +135,29 @@ def _number_images(predictions: Sequence[dict]) -> list[dict]:
 
 def _images_of(known: Sequence[Mapping], predictions: Sequence[dict]) -> list[dict]:
     """The annotated image of each prediction: the one whose file name is the longest end of the prediction's path."""
-    by_name = {tuple(PurePosixPath(str(image.get('file_name')).replace('\\', '/')).parts): image for image in known}
+    by_name = {tuple(PurePosixPath(str(image['file_name']).replace('\\', '/')).parts): image for image in known}
     images, path_of = [], {}
     for prediction in predictions:
         path = prediction['img_path']
         if not path:
-            raise ValueError('the prediction for an array has no file name: images of annotations are found by theirs')
+            raise ValueError(
+                'the prediction for an array has no file name, by which its annotations are found: ask about the file'
+            )
         parts = PurePosixPath(path.replace('\\', '/')).parts
         ends = (by_name.get(parts[start:]) for start in range(len(parts)))
         image = next((image for image in ends if image), None)
         if image is None:
-            raise ValueError(f'{path} is not among the {len(known)} images of the annotations')
+            raise ValueError(
+                f'{path} is not among the {len(known)} images of the annotations: give those of the asked images'
+            )
         other = path_of.setdefault(image['id'], path)
         if other != path:
             raise ValueError(
-                f'{other} and {path} are both image {image["id"]} of the annotations: {image["file_name"]}'
+                f'{other} and {path} are both image {image["id"]} of the annotations, {image["file_name"]}: export '
+                'them apart'
             )
         images.append(dict(image))
     return images
-
-
-def _shorten(names: list) -> str:
-    return f'{names[:10]}' + (f' and {len(names) - 10} more' if len(names) > 10 else '')
 
 
 def _geometry(prediction: dict, i: int) -> dict:

@@ -38,7 +38,7 @@ def check_image_file(path: str | Path, max_pixels: int) -> str:
     if not Path(path).is_file():
         raise FileNotFoundError(f'no image {path}{why_missing(str(path))}')
     if not Path(path).stat().st_size:
-        raise ImageFileError(f'{path} is empty: it has 0 bytes')
+        raise ImageFileError(f'{path} is empty: it has 0 bytes. Copy it again')
     if is_video(path):
         raise ImageFileError(f'{path} is not an image but a video: ask about it by itself')
     try:
@@ -47,11 +47,11 @@ def check_image_file(path: str | Path, max_pixels: int) -> str:
     except (ImageFileError, PermissionError):
         raise
     except UnidentifiedImageError as error:
-        raise ImageFileError(f'{path} is not an image of a kind that can be read') from error
+        raise ImageFileError(f'{path} is not an image of a kind that can be read: convert it to JPEG or PNG') from error
     except Image.DecompressionBombError as error:
         raise ImageFileError(f'{path} is too large: at most {max_pixels} pixels are read. Scale it down') from error
     except Exception as error:  # each decoder of PIL has errors of its own for damaged headers
-        raise ImageFileError(f'{path} can not be read as an image: {error}') from error
+        raise ImageFileError(f'{path} can not be read as an image: {error}. Copy it again') from error
     check_whole(str(path), Path(path).read_bytes())
     return str(path)
 
@@ -74,7 +74,7 @@ def to_array(image: np.ndarray | Image.Image, max_pixels: int) -> np.ndarray:
         try:
             rgb = np.asarray(_to_eight_bits(ImageOps.exif_transpose(image)).convert('RGB'))
         except Exception as error:  # PIL reads the file only here, and each of its decoders has errors of its own
-            raise ImageFileError(f'{name} can not be read as an image: {error}') from error
+            raise ImageFileError(f'{name} can not be read as an image: {error}. Copy it again') from error
         return np.ascontiguousarray(rgb[..., ::-1])
     if not isinstance(image, np.ndarray):
         raise TypeError(f'an image is a path, an array (H, W, 3) or a PIL image, got {type(image).__name__}')
@@ -107,7 +107,7 @@ class Video:
         is_readable, frame = capture.read()
         capture.release()
         if not is_readable:
-            raise ImageFileError(f'{path} is not a video that OpenCV can read')
+            raise ImageFileError(f'{path} is not a video that OpenCV can read: convert it, for instance to MP4')
         _check_size(f'a frame of {path}', frame.shape[1], frame.shape[0], max_pixels)
 
     def __len__(self) -> int:

@@ -25,7 +25,7 @@ _MAX_ANSWERS = 256
 _NO_ANSWER = '(no answer)'
 _NOTE_STYLE = 'background: #fff4d6; color: #222; border-left: 4px solid #b26a00; padding: 0.6em 1em; margin: 0'
 _COLUMN = 480
-"""Least width in px; in narrower ones, gradio hides tabs in a menu. Two that do not fit stand below each other."""
+"""Least width of a column in px: in narrower ones gradio hides tabs in a menu. Two that do not fit are stacked."""
 _DELETE_CACHE = 3600, 86400
 """Seconds: every hour, uploads and pictures that are older than a day are deleted."""
 

@@ -5,7 +5,7 @@
 * ``ops_finder``: lets Python find the stand-in; an installation has a copy that runs at every start of Python.
 * ``safe_checkpoints``: checkpoints of mmengine load as data only.
 * ``renamed``: configs and checkpoints of earlier checkouts are refused with what to change.
-* ``repeated_samples``: repeats of an image within an epoch draw their own random numbers.
+* ``repeated_samples``: repeats of an image within an epoch have random numbers of their own.
 * ``lvis_numpy2``: mmdet's LVISMetric runs with NumPy 2.
 * ``quiet``: lines that tell the user nothing are left out.
 """

@@ -116,7 +116,7 @@ def find_wheel(wheel: Wheel, folder: Path, own: str | None = None) -> Path:
     """
     path = Path(own).expanduser() if own else _download(wheel, folder)
     if not path.is_file():
-        raise FileNotFoundError(f'the wheel {path} does not exist')
+        raise FileNotFoundError(f'the wheel {path} does not exist: name the file that you have downloaded')
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != wheel.sha256:
         raise ValueError(

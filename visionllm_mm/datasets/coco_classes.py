@@ -39,7 +39,7 @@ def read_class_names(ann_file: str | Path) -> tuple[str, ...]:
 
 
 def report_lines(dataset: Dataset) -> list[str]:
-    """What of the annotation files of own data is used and left out; of other data sets nothing.
+    """Lines about what of the annotation files of own data is used and left out; none about other data sets.
 
     Args:
         dataset: a data set, also a wrapped one.

@@ -70,7 +70,7 @@ class MultiTaskTestLoop(BaseLoop):
             except Exception as error:
                 if get_world_size() > 1:  # the other processes wait for this one within the task
                     raise
-                # Of an error that is no mistake of the code the message says all.
+                # A traceback shows nothing more of an error of the data.
                 trace = None if isinstance(error, NothingAnsweredError) else error
                 self.runner.logger.error(f'{task} could not be tested; the other tasks are: {error}', exc_info=trace)
                 failed[task] = error

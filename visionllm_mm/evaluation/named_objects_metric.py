@@ -11,7 +11,7 @@ from pycocotools.coco import COCO
 _NUMBERS = ('no', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine', 'ten')
 
 
-def find_names(names: Iterable[str]) -> re.Pattern:
+def names_pattern(names: Iterable[str]) -> re.Pattern:
     """A pattern that finds names in a text, with a number before and a plural behind; see :func:`count_named`."""
     longest_first = sorted((name.lower() for name in names), key=len, reverse=True)
     return re.compile(
@@ -24,7 +24,7 @@ def count_named(text: str, pattern: re.Pattern) -> Counter:
 
     Args:
         text: such as ``two red stars and a ring``.
-        pattern: of :func:`find_names`.
+        pattern: of :func:`names_pattern`.
     """
     counts = Counter()
     for number, name in pattern.findall(text):
@@ -51,14 +51,14 @@ class NamedObjectsMetric(BaseMetric):
     def __init__(self, ann_file: str, **kwargs) -> None:
         super().__init__(**kwargs)
         self.coco = COCO(ann_file)
-        self.names = find_names(category['name'] for category in self.coco.cats.values())
+        self.pattern = names_pattern(category['name'] for category in self.coco.cats.values())
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         self.results += [(sample['img_id'], sample['pred_text'], 'failure' in sample) for sample in data_samples]
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         hits = [
-            not failed and count_named(text, self.names) == self._count_annotated(image_id)
+            not failed and count_named(text, self.pattern) == self._count_annotated(image_id)
             for image_id, text, failed in results
         ]
         return dict(all_objects_named=sum(hits) / len(hits))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .names import check_class_names, check_names, check_text, shorten
-from .parser import CLASS_TOKEN, FORMAT, parse_instruction
+from .parser import CLASS_TOKEN, FORMAT, Instruction, parse_instruction
 from .vocabulary import IMAGE_PLACEHOLDER, Vocabulary, point_format
 
 
@@ -76,20 +76,20 @@ def build_instruction(
         written = json.dumps(list(point_names), ensure_ascii=False)
         before, after = before.replace('<points>', written), after.replace('<points>', written)
     text = before + write_class_set(class_names) + after
-    read = parse_instruction(text, vocabulary)
-    wanted = (
-        tuple(class_names),
-        tuple(output_format),
-        vocabulary.coord_range,
-        () if point_names is None else tuple(point_names),
-    )
+    named = () if point_names is None else tuple(point_names)
+    wanted = tuple(class_names), tuple(output_format), vocabulary.coord_range, named
+    _check_template(template, parse_instruction(text, vocabulary), wanted)
+    return text
+
+
+def _check_template(template: str, read: Instruction, wanted: tuple) -> None:
+    """A ValueError where the words of a template change what is read."""
     if (read.class_names, read.output_format, read.coord_range, read.point_names) != wanted:
         raise ValueError(
             f'the words of the template {shorten(template)} are read as classes {shorten(read.class_names)}, format '
             f'{write_format(read.output_format)}, range {read.coord_range}, point names {shorten(read.point_names)}: '
             'take such notation out of it'
         )
-    return text
 
 
 def _check_format(output_format: Sequence[str], vocabulary: Vocabulary) -> int:

@@ -112,27 +112,13 @@ def parse_instruction(
     asks_for_text = output_format == (TEXT_START,) or (output_format is None and _ASKS_FOR_TEXT.search(text))
     mentioned = dict.fromkeys(CLASS_TOKEN.findall(text))
     if asks_for_text and not mentioned and not FORMAT.search(text):
-        return Instruction(
-            text=text,
-            class_names=(),
-            class_indices=(),
-            output_format=(TEXT_START,),
-            coord_range=vocabulary.coord_range,
-            max_words=_parse_max_words(text),
-        )
+        return _text_instruction(text, (), (), vocabulary)
     names, indices = _parse_class_set(text, vocabulary)
     unlisted = [token for token in mentioned if vocabulary.token_id(token) not in indices]
     if unlisted:
         raise ValueError(f'{_cut(", ".join(unlisted))} is mentioned, but not in the category set: {shorten(text)}')
     if output_format == (TEXT_START,):
-        return Instruction(
-            text=text,
-            class_names=names,
-            class_indices=indices,
-            output_format=output_format,
-            coord_range=vocabulary.coord_range,
-            max_words=_parse_max_words(text),
-        )
+        return _text_instruction(text, names, indices, vocabulary)
     rest = _CLASS_SET.sub('', text)  # a class or a point may have the name "range 9000"
     with_point_names, rest = rest, POINT_NAMES.sub('', rest)
     output_format = output_format or _parse_format(rest, vocabulary, text)
@@ -146,6 +132,19 @@ def parse_instruction(
         output_format=output_format,
         coord_range=_parse_range(rest, vocabulary),
         point_names=point_names,
+    )
+
+
+def _text_instruction(
+    text: str, names: tuple[str, ...], indices: tuple[int, ...], vocabulary: Vocabulary
+) -> Instruction:
+    return Instruction(
+        text=text,
+        class_names=names,
+        class_indices=indices,
+        output_format=(TEXT_START,),
+        coord_range=vocabulary.coord_range,
+        max_words=_parse_max_words(text),
     )
 
 
@@ -167,7 +166,7 @@ def _parse_class_set(text: str, vocabulary: Vocabulary) -> tuple[tuple[str, ...]
     check_class_names(names, vocabulary.num_classes)
     indices = tuple(vocabulary.token_id(token) for _, token in entries)
     if len(set(indices)) < len(indices):
-        raise ValueError(f'every class needs a class token of its own, but one is used twice in {shorten(sets[0][0])}')
+        raise ValueError(f'every class needs a class token of its own, but one is used twice in {_cut(sets[0][0])}')
     return names, indices
 
 

@@ -56,14 +56,14 @@ class FeaturesBySize:
                 groups.append((new_rows, levels if same else tuple(level[places] for level in levels)))
         return FeaturesBySize(groups)
 
-    def tokenize(self, tokenize: Callable[[Levels, list, list], ImageTokens], *lists: list) -> ImageTokens:
+    def tokenize(self, tokenizer: Callable[..., ImageTokens], *lists: list) -> ImageTokens:
         """Image tokens of the whole batch, in its order, without proposals where it has several sizes.
 
         Args:
-            tokenize: makes the tokens of images of one size, from their levels and their part of each list.
+            tokenizer: makes the tokens of images of one size, from their levels and their part of each list.
             lists: B values each.
         """
-        parts = [tokenize(levels, *([values[row] for row in rows] for values in lists)) for rows, levels in self]
+        parts = [tokenizer(levels, *([values[row] for row in rows] for values in lists)) for rows, levels in self]
         if len(parts) == 1:
             return parts[0]
         order = torch.tensor([row for rows, _ in self for row in rows]).argsort().to(parts[0].objectness.device)

@@ -54,7 +54,7 @@ class WarmupHook(Hook):
     Args:
         settings: with ``seed``, of all that is random, and ``num_iters``.
         cache_dir: folder of the files.
-        keep_seconds: how often the state is kept, s.
+        keep_seconds: time between two saved states, s.
     """
 
     priority = 'LOW'

@@ -1,4 +1,4 @@
-"""What a warm-up tells while it runs, and what is kept of it so that a stopped one goes on."""
+"""The log lines of a warm-up, and its state in a file, from which a stopped one goes on."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ import torch
 from ..atomic_files import write_files
 
 _FIRST_LINE = 2
-"""The first step with a line: the time of the very first step is that of no other."""
+"""The first step that is logged: step 1 takes longer than the others, and the time left is not estimated by it."""
 
 
 class _HasState(Protocol):
@@ -33,8 +33,8 @@ class WarmupProgress:
         num_iters: its steps.
         log: takes a line.
         path: file of the state; None: it is not kept.
-        log_seconds: time between two lines, s.
-        keep_seconds: time between two states, s.
+        log_seconds: least time between two lines, s.
+        keep_seconds: least time between two saved states, s.
 
     Attributes:
         first_step: steps that were done before.

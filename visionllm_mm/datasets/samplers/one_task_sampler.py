@@ -25,7 +25,7 @@ class OneTaskSampler(Sampler):
         num_batches: batches per epoch and process; None: as many as the concatenated data sets fill.
         seed: random seed; None: a seed that all processes share.
         alone: whether this process yields all indices, because the others do not take part.
-        first_batch: number of the batch that each epoch begins with, for a run that goes on within one.
+        first_batch: number of batches of each epoch that are left out, for a run that resumes behind them.
 
     Raises:
         TypeError: when the data set is no ConcatDataset.

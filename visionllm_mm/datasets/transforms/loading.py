@@ -30,7 +30,9 @@ class LoadImageFromFile(McvLoadImageFromFile):
             data = fileio.get(path, backend_args=self.backend_args)
         except (FileNotFoundError, KeyError, URLError) as error:  # KeyError: mmengine knows no storage of that name
             if is_url(path):
-                raise ImageFileError(f'the image {path} can not be fetched: {error}') from error
+                raise ImageFileError(
+                    f'the image {path} can not be fetched: {error}. Download it, and name the file'
+                ) from error
             raise FileNotFoundError(
                 f'the image {path} is missing{where_to_get(Path(path)) or why_missing(path)}'
             ) from error

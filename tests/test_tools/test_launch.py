@@ -1,4 +1,4 @@
-"""What tools print, in one line, where a config, its variables or its model can't be used."""
+"""tools/_launch.py: what tools print, in one line, where a config, its variables, a model or data can't be used."""
 
 import runpy
 import sys
@@ -7,8 +7,12 @@ from types import SimpleNamespace
 import pytest
 from mmengine.config import Config
 from mmengine.runner import Runner
+from torch._utils import ExceptionWrapper
 
 from tests.helpers.tiny import ROOT
+from visionllm_mm.engine.loops import TasksFailedError
+from visionllm_mm.engine.tolerant_loops import NothingAnsweredError
+from visionllm_mm.image_files import ImageFileError
 
 PRETRAINED = ROOT / 'configs/visionllm/visionllm-tiny_pretrained-llm_miniscenes-det.py'
 
@@ -99,3 +103,35 @@ def test_all_warm_ups_are_shortened_or_left_out_by_one_switch(tool):
     set_warmup_iters(cfg, 0)
     assert [hook for hook in cfg.default_hooks.values() if hook and 'Warmup' in hook.type] == []
     assert 'has no warm-up' in _refuses(set_warmup_iters, Config(dict(default_hooks=dict(logger=None))), 2)
+
+
+def _run(tool, raise_error):
+    with tool.data_errors_in_one_line():
+        raise_error()
+
+
+def _raise(error: Exception):
+    raise error
+
+
+@pytest.mark.parametrize('kind', [ImageFileError, FileNotFoundError, NothingAnsweredError, TasksFailedError])
+def test_errors_about_data_are_one_line(tool, kind):
+    message = _refuses(_run, tool, lambda: _raise(kind('a.png: 1 x 2000 px')))
+    assert message == 'train.py: a.png: 1 x 2000 px'
+
+
+@pytest.mark.parametrize('kind', [ImageFileError, FileNotFoundError])
+def test_those_of_worker_processes_have_no_traceback(tool, kind):
+    def in_worker():
+        try:
+            _raise(kind('a.png: 1 x 2000 px'))
+        except kind:
+            wrapped = ExceptionWrapper(where='in DataLoader worker process 0')
+        wrapped.reraise()
+
+    assert _refuses(_run, tool, in_worker) == 'train.py: a.png: 1 x 2000 px'
+
+
+def test_errors_of_the_code_keep_their_traceback(tool):
+    with pytest.raises(KeyError):
+        _run(tool, lambda: _raise(KeyError('x')))
