@@ -11,7 +11,6 @@ from .outlines import Outline, read_outline, unknown_outline
 from .report import ERROR, LEFT_OUT, NOTE, Report, with_value
 from .values import Ids, as_flag, as_number, id_key
 
-
 _LEAST_OVERLAP = 0.3
 """An outline whose own box overlaps less with the box is that of another object, or has other coordinates."""
 
