@@ -9,6 +9,7 @@ whole. Pictures with doubtful annotations are drawn. The exit status is 1 where 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -30,20 +31,27 @@ MOST_LINES = 12
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('data_root', type=Path, help='folder with train.json, train/, val.json and val/')
+    parser.add_argument('data_root', type=read_path, help='folder with train.json, train/, val.json and val/')
     parser.add_argument('--polygons', action='store_true', help='check outlines (segmentation), too')
     parser.add_argument('--headers-only', action='store_true', help='do not decode the pictures, as training does')
     parser.add_argument(
-        '--out-dir', type=Path, default=Path('work_dirs/check_dataset'), help='folder of the drawn pictures'
+        '--out-dir', type=read_path, default=Path('work_dirs/check_dataset'), help='folder of the drawn pictures'
     )
     parser.add_argument('--number', type=int, default=50, help='most pictures to draw per file (default: 50)')
     args = parser.parse_args()
     if args.number < 0:
         parser.error(f'--number must be at least 0, got {args.number}')
-    if not args.data_root.is_dir():
-        what = 'is no folder' if args.data_root.exists() else 'does not exist'
-        sys.exit(f'check_dataset.py: {args.data_root} {what}: {LAYOUT}')
+    if not os.path.isdir(args.data_root):  # Path.is_dir raises an error for a name that is too long
+        what = 'is no folder' if os.path.exists(args.data_root) else 'does not exist'
+        sys.exit(f'check_dataset.py: {str(args.data_root)[:200]} {what}: {LAYOUT}')
+    if os.path.isfile(args.out_dir):
+        sys.exit(f'check_dataset.py: --out-dir {args.out_dir} is a file: name a folder')
     return args
+
+
+def read_path(text: str) -> Path:
+    """A path as the configs read DATA_ROOT."""
+    return Path(os.path.expanduser(text.strip()))
 
 
 def describe_missing(file: Path) -> str:
@@ -99,6 +107,13 @@ def draw(path: Path, doubts: list[Doubt], used: list) -> Image:
     return Image.fromarray(write_below(np.asarray(shown), lines))
 
 
+def drawn_path(path: Path, split: str, args: argparse.Namespace) -> Path:
+    """Where a picture is drawn: below ``--out-dir``, with a name that is not too long."""
+    is_inside = path.is_relative_to(args.data_root) and '..' not in path.relative_to(args.data_root).parts
+    name = path.relative_to(args.data_root) if is_inside else Path(split, path.name)
+    return args.out_dir / name.with_name(os.fsencode(name.name)[-240:].decode(errors='ignore') + '.png')
+
+
 def draw_doubtful(checked: CheckedFile, split: str, args: argparse.Namespace) -> None:
     """Draws the pictures that are worth a look, below the folder ``split`` of ``--out-dir``."""
     used = defaultdict(list)
@@ -106,8 +121,7 @@ def draw_doubtful(checked: CheckedFile, split: str, args: argparse.Namespace) ->
         used[checked.images.paths[annotation['image_id']]].append(annotation['bbox'])
     doubts, number = list(checked.report.doubts.items()), 0
     for path, of_picture in doubts[: args.number]:
-        name = path.relative_to(args.data_root) if path.is_relative_to(args.data_root) else Path(split, path.name)
-        out = args.out_dir / name.with_name(f'{name.name}.png')
+        out = drawn_path(path, split, args)
         try:
             picture = draw(path, of_picture, used[path])
         except (OSError, ValueError, SyntaxError):  # the report names pictures that can't be read

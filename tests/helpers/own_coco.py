@@ -1,6 +1,7 @@
 """Folders of own data in COCO format with one fault each."""
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +90,30 @@ def _corners(annotation: dict) -> list[float]:
     return [x, y, x + w, y + h]
 
 
+def _elsewhere(content, folder):
+    first = content['annotations'][0]
+    first['bbox'] = [3, 3, 20, 20]
+    first['segmentation'] = [[30, 30, 50, 30, 50, 50]]
+
+
+def _count_from_0(content, folder):
+    for annotation in content['annotations']:
+        annotation['category_id'] -= 1
+
+
+def _repeat(content, folder):
+    content['annotations'] += [annotation | dict(id=100 + i) for i, annotation in enumerate(content['annotations'])]
+
+
+def _half_a_size(content, folder):
+    content['images'][0].update(width=128, height=None)
+
+
+def _pipe(content, folder):
+    os.mkfifo(folder / 'pipe.png')
+    content['images'][0]['file_name'] = 'pipe.png'
+
+
 def _turn(content, folder):
     """Stores the first picture, of 64 x 32 px, on its side with an EXIF orientation that turns it back."""
     image = content['images'][0]
@@ -153,6 +178,15 @@ _LEFT, _NOTE, _ERROR = 'left out', 'note', 'error'
 BOX_FAULTS = [
     Fault('relative boxes', _all('bbox', lambda a: [v / 64 for v in a['bbox']]), _ERROR, 'relative coordinates'),
     Fault('corners', _all('bbox', _corners), _ERROR, 'read like x1, y1, x2, y2'),
+    Fault(
+        'boxes of larger pictures',
+        _all('bbox', lambda a: [4 * v for v in a['bbox']]),
+        _ERROR,
+        'boxes lie outside of their images: they seem to be of larger pictures (annotation ',
+    ),
+    Fault('turned boxes', _all('attributes', lambda a: dict(rotation=30.0)), _NOTE, '6 annotations with a rotation'),
+    Fault('repeated boxes', _repeat, _NOTE, '6 annotations with image, category and box of another (first: annotation'),
+    Fault('mode of boxes', _first('bbox_mode', 0), _LEFT, '1 annotation with another bbox_mode than 1'),
     Fault('zero box', _first('bbox', [5, 5, 0, 9]), _LEFT, '1 annotation with a box of zero size (annotation 1'),
     Fault('thin box', _first('bbox', [5, 5, 0.4, 9]), _LEFT, '1 annotation with a box below 1 px'),
     Fault('negative box', _first('bbox', [20, 20, -9, 9]), _LEFT, 'box of negative width or height'),
@@ -167,6 +201,12 @@ BOX_FAULTS = [
     Fault('no boxes', _without('bbox'), _NOTE, '6 annotations without a bbox: made of the outline'),
     Fault('area 0', _first('area', 0), _NOTE, '1 annotation with a bad area: computed (annotation 1: area 0)'),
     Fault('area as text', _first('area', 'big'), _NOTE, 'with a bad area: computed'),
+    Fault(
+        'area of another unit', _first('area', 0.01), _NOTE, '1 annotation with a bad area: computed (annotation 1: '
+    ),
+    Fault(
+        'categories from 0', _count_from_0, _ERROR, 'seem to be 1 too low (category_id 0 is unknown; ids are [1, 2])'
+    ),
     Fault('category as text', _all('category_id', lambda a: str(a['category_id'])), _NOTE, 'category_id as text'),
     Fault('image as text', _all('image_id', lambda a: str(a['image_id'])), _NOTE, 'image_id as text'),
     Fault('unknown category', _first('category_id', 77), _LEFT, '1 annotation of an unknown category (annotation 1'),
@@ -189,6 +229,7 @@ BOX_FAULTS = [
     Fault('token as name', _first('name', '<c0>', 'categories'), _ERROR, "category 1: name '<c0>'"),
     Fault('list as name', _first('name', ['box'], 'categories'), _ERROR, 'without a usable name'),
     Fault('other size', _first('width', 128, 'images'), _LEFT, '1 image of another size than the file (image 1 ('),
+    Fault('half a size', _half_a_size, _LEFT, "1 image of another size than the file (image 1 ('1.png'): 128 x ? in"),
     Fault('turned', _turn, _LEFT, "exchanged (image 1 ('turned.jpg'): 64 x 32 in the annotations, 32 x 64 px"),
     Fault('no width', _without('width', 'images'), _NOTE, '4 images without a usable width or height: taken from'),
     Fault('missing file', _first('file_name', 'none.png', 'images'), _LEFT, "(image 1: no file 'none.png' in "),
@@ -211,6 +252,7 @@ BOX_FAULTS = [
     ),
     Fault('like name', _first('file_name', 'a/2.png', 'images'), _LEFT, 'one of like name belongs to another image'),
     Fault('no picture', _write('text.png', b'hello'), _LEFT, '1 image whose file is no picture'),
+    Fault('pipe', _pipe, _LEFT, '1 image whose file is missing'),
     Fault('HEIC', _write('a.heic', b'\0\0\0\x18ftypheic'), _LEFT, '1 image whose file is of a format of telephones'),
     Fault('empty picture', _write('empty.png', b''), _LEFT, '1 image whose file is empty (0 bytes)'),
     Fault('narrow', _narrow, _LEFT, "1 image too narrow: the short side would vanish when resized (image 1 ('narrow"),
@@ -240,9 +282,25 @@ POLYGON_FAULTS = [
         ('RLE of bad counts', _rle([64, 64], [5, 5]), '(RLE) has bad counts: box kept'),
         ('RLE of a bad text', _rle([64, 64], 'a~b'), '(RLE) has bad counts: box kept'),
         ('RLE of nothing', _rle([64, 64], [4096]), '(RLE) has no pixel: box kept'),
-        ('one bad part', [[10, 10, 20, 10, 20, 20], [1, 1]], 'a part of less than 3 points: this part is left out'),
     ]
-] + [Fault('no outlines', _without('segmentation'), _ERROR, 'none of its 6 objects has an outline', polygons=True)]
+] + [
+    Fault(
+        'one bad part',
+        _all('segmentation', lambda a: [*a['segmentation'], [1, 1]]),
+        _NOTE,
+        'a part of less than 3 points: this part is left out',
+        polygons=True,
+    ),
+    Fault('outline elsewhere', _elsewhere, _NOTE, '1 annotation whose outline lies elsewhere than', polygons=True),
+    Fault(
+        'outlines of larger pictures',
+        _all('segmentation', lambda a: [[4 * v for v in part] for part in a['segmentation']]),
+        _ERROR,
+        'none of its 6 objects has an outline',
+        polygons=True,
+    ),
+    Fault('no outlines', _without('segmentation'), _ERROR, 'none of its 6 objects has an outline', polygons=True),
+]
 DAMAGED = Fault('truncated picture', _truncate, _ERROR, '1 image that can not be decoded')
 """Only found where pictures are decoded."""
 FAULTS = BOX_FAULTS + POLYGON_FAULTS

@@ -127,5 +127,5 @@ def test_bad_own_data_are_refused_in_one_line(run, tmp_path, monkeypatch):
     for split in ('train', 'val'):
         data = next(fault for fault in FAULTS if fault.name == 'relative boxes').make(tmp_path / split, split)
         monkeypatch.setenv('DATA_ROOT', str(data))
-        with pytest.raises(SystemExit, match=f'^browse_dataset.py: .*{split}.json: all . boxes have relative co'):
+        with pytest.raises(SystemExit, match=f'^browse_dataset.py: .*{split}.json: the . boxes have relative co'):
             run(str(ROOT / 'configs/visionllm/visionllm-tiny_custom-coco.py'))

@@ -119,3 +119,28 @@ def test_another_root_is_named(tmp_path, run, monkeypatch, name, text):
     monkeypatch.setattr(sys, 'argv', [str(TOOL), str(tmp_path / name)])
     with pytest.raises(SystemExit, match=f'^check_dataset.py: .*{name} {text}: DATA_ROOT must hold train.json'):
         runpy.run_path(str(TOOL), run_name='__main__')
+
+
+@pytest.mark.parametrize('name', ['n' * 251 + '.png', '../../outside.png', 'a/b.png'])
+def test_pictures_are_drawn_below_the_folder_whatever_their_names(run, tmp_path, name):
+    data = make_folder(tmp_path / 'some/own')
+    content = json.loads((data / 'train.json').read_text())
+    path = data / 'train' / name
+    path.parent.mkdir(exist_ok=True)
+    (data / 'train' / content['images'][0]['file_name']).rename(path)
+    content['images'][0]['file_name'] = name
+    first = next(each for each in content['annotations'] if each['image_id'] == content['images'][0]['id'])
+    first['bbox'] = [5, 5, -3, 9]
+    (data / 'train.json').write_text(json.dumps(content))
+    status, _ = run(data, '--out-dir', 'drawn/below')
+    assert status == 0
+    (drawn,) = (tmp_path / 'drawn').rglob('*.png')
+    assert drawn.is_relative_to(tmp_path / 'drawn/below/train') and drawn.name.endswith(path.name[-9:] + '.png')
+
+
+def test_paths_of_folders(run, tmp_path, monkeypatch):
+    make_folder(tmp_path / 'own')
+    monkeypatch.setenv('HOME', str(tmp_path))
+    for text in ('~/own', ' own', 'own/'):
+        assert run(text, '--headers-only')[0] == 0
+    assert run('n' * 300)[0] == run('none')[0] == run('own', '--out-dir', 'own/val.json')[0] == 1

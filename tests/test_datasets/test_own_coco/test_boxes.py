@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from visionllm_mm.datasets.own_coco.boxes import are_corners, are_relative, limit_box, read_box
+from visionllm_mm.datasets.own_coco.boxes import (
+    are_outside,
+    are_relative,
+    limit_box,
+    other_form,
+    overlap,
+    read_box,
+)
 from visionllm_mm.datasets.own_coco.values import Ids, as_flag, as_number, id_key
 
 
@@ -42,11 +49,25 @@ def _random_boxes(count):
 
 
 @pytest.mark.parametrize('count', [3, 20, 300])
-def test_corners_and_relative_boxes_are_recognized(count):
+def test_boxes_of_another_form_are_recognized(count):
     boxes, corners, sizes = _random_boxes(count)
-    assert are_corners(corners, sizes) and not are_corners(boxes, sizes)
-    assert are_relative([[v / 100 for v in box] for box in boxes]) and not are_relative(boxes)
-    assert not are_corners([], []) and not are_relative([])
+    centers = [(x + w / 2, y + h / 2, w, h) for x, y, w, h in boxes]
+    exchanged = [(y, x, bottom, right) for x, y, right, bottom in corners]
+    assert other_form(corners, sizes) == other_form([*corners, (0, 0, 0, 0)], [*sizes, sizes[0]]) == 'x1, y1, x2, y2'
+    assert other_form(exchanged, sizes) == 'y1, x1, y2, x2'
+    assert count < 20 or other_form(centers, sizes) == 'center x, center y, width, height'
+    assert other_form(boxes, sizes) == other_form([], []) == other_form([(0, 0, 0, 0)], [(9, 9)]) == ''
+    shares = [[v / 100 for v in box] for box in boxes]
+    assert are_relative(shares) and are_relative([*shares, *shares, *shares, *shares, (0, 0, 1.02, 1)])
+    assert not are_relative(boxes) and not are_relative([])
+    assert are_outside([[4 * v for v in box] for box in boxes], sizes)
+    assert not are_outside(boxes, sizes) and not are_outside([(200, 5, 9, 9)] * 2, [(100, 80)] * 2)
+
+
+def test_overlap():
+    assert overlap((1, 1, 8, 8), (1, 1, 8, 8)) == 1
+    assert overlap((1, 1, 8, 8), (30, 1, 8, 8)) == 0
+    assert overlap((1, 1, 8, 8), (6, 1, 8, 8)) == 50 / 150
 
 
 @pytest.mark.parametrize(

@@ -130,6 +130,14 @@ def test_5000_classes(tmp_path):
     assert len(report.summary()) < 300 and '4998 categories without an object: kind 3, kind 4' in report.summary()
 
 
+def test_names_of_several_lines_stay_in_one(tmp_path):
+    data = make_folder(tmp_path)
+    content = json.loads((data / 'train.json').read_text())
+    content['categories'].append(dict(id=3, name='elm\nash'))
+    report = check_content(content, 'train.json', data / 'train').report
+    assert report.summary().endswith(r"1 category without an object: 'elm\nash'")
+
+
 def test_an_unchanged_file_is_checked_once(tmp_path):
     data = make_folder(tmp_path)
     arguments = data / 'train.json', data / 'train'

@@ -36,6 +36,7 @@ def folder(tmp_path):
         ('x.JPG', 'x.jpg'),
         ('SUB/Y.PNG', 'sub/y.png'),
         ('http://localhost:8080/data/sub/y.png?token=1', 'sub/y.png'),
+        ('/data/local-files/?d=train/sub/y.png', 'sub/y.png'),
         (unicodedata.normalize('NFD', ACCENT), ACCENT),
         ('train/train/' + unicodedata.normalize('NFD', ACCENT).upper(), ACCENT),
         ('A.png', 'A.png'),

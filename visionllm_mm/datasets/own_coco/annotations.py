@@ -4,12 +4,15 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .boxes import RawBox, are_corners, are_relative, limit_box, read_box
+from .boxes import RawBox, are_outside, are_relative, limit_box, other_form, overlap, read_box
 from .categories import Categories
 from .images import Images
 from .outlines import Outline, read_outline, unknown_outline
 from .report import ERROR, LEFT_OUT, NOTE, Report, with_value
 from .values import Ids, as_flag, as_number, id_key
+
+_LEAST_OVERLAP = 0.3
+"""An outline whose own box overlaps less with the box is that of another object, or has other coordinates."""
 
 
 @dataclass
@@ -51,6 +54,7 @@ class AnnotationCheck:
     report: Report
     with_masks: bool = False
     used: list[dict] = field(default_factory=list)
+    first_of: dict[tuple, str] = field(default_factory=dict)
 
     def run(self, entries: list[dict]) -> list[dict]:
         """The annotations that are used, numbered from 1 on: pycocotools takes what matches number 0 for unmatched.
@@ -111,6 +115,12 @@ class AnnotationCheck:
             first = with_value(subject, 'ignore', entry['ignore'])
             self._add(LEFT_OUT, 'marked with "ignore"', first, path, read_box(entry.get('bbox')))
             return None
+        if (mode := entry.get('bbox_mode')) is not None and as_number(mode) != 1:
+            first, remedy = with_value(subject, 'bbox_mode', mode), 'Write bbox as [x, y, width, height] in px'
+            self._add(
+                LEFT_OUT, "with another bbox_mode than 1, Detectron2's for x, y, width, height", first, remedy=remedy
+            )
+            return None
         crowd = as_flag(entry.get('iscrowd'))
         if crowd is None:
             first = with_value(subject, 'iscrowd', entry['iscrowd'])
@@ -138,13 +148,16 @@ class AnnotationCheck:
         boxes = [candidate.box.values for candidate in known]
         sizes = [(image['width'], image['height']) for image in (self.images.used[each.image] for each in known)]
         if are_relative(boxes):
-            reason = f'all {len(known)} boxes have relative coordinates: their values lie between 0 and 1'
+            reason = f'the {len(known)} boxes have relative coordinates: most of their values lie between 0 and 1'
             remedy = 'Multiply x and width by the width of the image, y and height by its height'
-        elif are_corners(boxes, sizes):
-            reason = (
-                f'{len(known)} boxes read like x1, y1, x2, y2: as x, y, width, height many reach beyond their images'
-            )
-            remedy = 'Write width x2 - x1 and height y2 - y1'
+        elif form := other_form(boxes, sizes):
+            reason = f'{len(known)} boxes read like {form}: as x, y, width, height many reach beyond their images'
+            remedy = 'Write bbox as x and y of the top-left corner, width and height, in px'
+        elif are_outside(boxes, sizes):
+            reason = f'many of its {len(known)} boxes lie outside of their images: they seem to be of larger pictures'
+            remedy = 'Scale the boxes to the pictures, or take the pictures that were annotated'
+            outside = [box[0] >= size[0] or box[1] >= size[1] for box, size in zip(boxes, sizes, strict=True)]
+            known = known[outside.index(True) :]
         else:
             return
         self.report.add(ERROR, '', reason, with_value(known[0].subject, 'bbox', known[0].entry['bbox']), remedy)
@@ -159,10 +172,13 @@ class AnnotationCheck:
         box = self._check_box(candidate, outline, path, width, height)
         if box is None:
             return None
+        if outline.segmentation and overlap(box, outline.box(height, width)) < _LEAST_OVERLAP:
+            outline = Outline(problem='whose outline lies elsewhere than its box')
         annotation = {key: value for key, value in entry.items() if key not in ('segmentation', 'ignore')}
         annotation |= dict(image_id=candidate.image, category_id=candidate.category, bbox=list(box))
         annotation['iscrowd'] = int(candidate.crowd)
         annotation['area'] = self._check_area(candidate, box, outline, height, width)
+        self._note_oddities(candidate, box, path)
         if self.with_masks:
             annotation['segmentation'] = outline.segmentation or unknown_outline(box, height, width)
             if outline.segmentation is None:
@@ -171,6 +187,19 @@ class AnnotationCheck:
             elif outline.problem:
                 self._add(NOTE, f'{outline.problem}: this part is left out', candidate.subject, path, candidate.box)
         return annotation
+
+    def _note_oddities(self, candidate: Candidate, box: tuple[float, ...], path: Path) -> None:
+        """Notes what is used as it stands, and may be wrong."""
+        attributes = candidate.entry.get('attributes')
+        rotation = as_number(attributes.get('rotation')) if isinstance(attributes, dict) else None
+        if rotation and rotation % 360:
+            first = with_value(candidate.subject, 'rotation', rotation)
+            reason, remedy = 'with a rotation: its box is used as if upright', 'Write the box around the turned object'
+            self._add(NOTE, reason, first, path, RawBox(box), remedy)
+        same = self.first_of.setdefault((candidate.image, candidate.category, box), candidate.subject)
+        if same != candidate.subject:
+            first = f'{candidate.subject}: as {same}'
+            self._add(NOTE, 'with image, category and box of another', first, path, RawBox(box), 'Take out repetitions')
 
     def _check_box(
         self, candidate: Candidate, outline: Outline, path: Path, width: int, height: int
@@ -204,7 +233,8 @@ class AnnotationCheck:
     ) -> float:
         value = candidate.entry.get('area')
         area = as_number(value)
-        if area is not None and area > 0:
+        _, _, w, h = candidate.box.values or box
+        if area is not None and 1 <= area <= (w + 1) * (h + 1):
             return area
         if value is not None:
             first = with_value(candidate.subject, 'area', value)

@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from .values import as_number
 
 SMALLEST = 1.0
 """Least width and height of a box in px; mmdet leaves out smaller ones."""
-_SHARE_OF_XYXY = 0.2
-_SLACK = 0.05
+_SHARE_OF_FAR = 0.2
+_MOST, _NEARLY_ALL = 0.8, 0.95
+_SLACK = 1.05
 
 
 @dataclass
@@ -70,25 +73,54 @@ def limit_box(box: Sequence[float], width: int, height: int) -> tuple[tuple[floa
 
 
 def are_relative(boxes: Sequence[Sequence[float]]) -> bool:
-    """Whether all values of all boxes lie within [0, 1]: shares of the image instead of px."""
-    return (
-        bool(boxes)
-        and all(0 <= value <= 1 for box in boxes for value in box)
-        and any(value != int(value) for box in boxes for value in box)
-    )
+    """Whether the values of most boxes lie within [0, 1]: shares of the image instead of px."""
+    shares = [box for box in boxes if all(0 <= value <= 1 for value in box)]
+    fractions = any(value != int(value) for box in shares for value in box)
+    return fractions and len(shares) >= _MOST * len(boxes)
 
 
-def are_corners(boxes: Sequence[Sequence[float]], sizes: Sequence[tuple[int, int]]) -> bool:
-    """Whether boxes read like x1, y1, x2, y2.
+def other_form(boxes: Sequence[Sequence[float]], sizes: Sequence[tuple[int, int]]) -> str:
+    """The form of boxes that are no x, y, width, height; an empty string where they may be.
 
-    As x, y, width, height many reach far beyond their images; as corners they all lie inside.
+    As x, y, width, height many reach far beyond their images; in the other form they lie inside.
 
     Args:
         boxes: four numbers each.
         sizes: width and height of the image of each box.
     """
-    beyond = fitting = 0
-    for (x, y, w, h), (width, height) in zip(boxes, sizes, strict=True):
-        beyond += x + w > (1 + _SLACK) * width + 1 or y + h > (1 + _SLACK) * height + 1
-        fitting += x < w <= width + 1 and y < h <= height + 1
-    return bool(boxes) and beyond >= _SHARE_OF_XYXY * len(boxes) and fitting >= (1 - _SLACK) * len(boxes)
+    known = [(*box, *size) for box, size in zip(boxes, sizes, strict=True) if 0 not in box[2:]]
+    a, b, c, d, width, height = np.array(known, dtype=float).reshape(-1, 6).T
+    right, bottom = width + 1, height + 1
+    with np.errstate(over='ignore'):
+        is_far = (a + c > width * _SLACK + 1) | (b + d > height * _SLACK + 1)
+        inside = {
+            'x1, y1, x2, y2': (a < c) & (c <= right) & (b < d) & (d <= bottom),
+            'y1, x1, y2, x2': (a < c) & (c <= bottom) & (b < d) & (d <= right),
+            'center x, center y, width, height': (
+                (a - c / 2 >= -1) & (a + c / 2 <= right) & (b - d / 2 >= -1) & (b + d / 2 <= bottom)
+            ),
+        }
+    if not known or is_far.mean() < _SHARE_OF_FAR:
+        return ''
+    return next((form for form, fits in inside.items() if fits.mean() >= _NEARLY_ALL), '')
+
+
+def are_outside(boxes: Sequence[Sequence[float]], sizes: Sequence[tuple[int, int]]) -> bool:
+    """Whether many boxes lie wholly beyond their images, as those of a larger copy of the pictures do.
+
+    Args:
+        boxes: x, y, width and height each.
+        sizes: width and height of the image of each box.
+    """
+    outside = sum(x >= width or y >= height for (x, y, *_), (width, height) in zip(boxes, sizes, strict=True))
+    return outside >= max(3, _SHARE_OF_FAR * len(boxes))
+
+
+def overlap(first: Sequence[float], second: Sequence[float]) -> float:
+    """Intersection over union of two boxes x, y, width, height, which are made 1 px larger on all sides."""
+    sides = [
+        max(0.0, min(a + c, b + d) - max(a, b) + 2)
+        for a, b, c, d in zip(first[:2], second[:2], first[2:], second[2:], strict=True)
+    ]
+    shared = sides[0] * sides[1]
+    return shared / ((first[2] + 2) * (first[3] + 2) + (second[2] + 2) * (second[3] + 2) - shared)

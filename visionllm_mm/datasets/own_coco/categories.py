@@ -58,12 +58,25 @@ def check_categories(entries: list[dict], counts: Mapping[int | str | None, int]
         report.add(ERROR, '', 'it lists no categories', '', 'Name at least one in "categories"')
     elif not ids.are_numbers:
         report.add(NOTE, '', 'the ids of the categories are texts: they are numbered', shorten(keys[0]))
+    _check_shift(ids, keys, counts, report)
     _drop_empty_namesakes(categories, sizes, report)
     if not report.errors and (pairs := similar_names(categories.names)):
         first = f'{shorten(pairs[0][0])} and {shorten(pairs[0][1])}'
         reason = 'of class names that the model can hardly tell apart'
         report.add_many(NOTE, 'pair', reason, len(pairs), first, 'Rename or merge the categories')
     return categories
+
+
+def _check_shift(ids: Ids, keys: list, counts: Mapping[int | str | None, int], report: Report) -> None:
+    """Refuses annotations that count the categories from 0 where the list counts from 1, or the other way round."""
+    used = sorted(key for key, count in counts.items() if count and isinstance(key, int))
+    unknown, known = [key for key in used if ids.find(key) is None], set(keys)
+    for offset in (-1, 1):
+        if unknown and all(key - offset in known for key in used):
+            first = f'category_id {unknown[0]} is unknown; ids are {shorten(keys)}'
+            reason = f'its annotations name categories by ids that seem to be 1 too {"low" if offset < 0 else "high"}'
+            remedy = 'Count categories and category_id from one number, or take these annotations out'
+            report.add(ERROR, '', reason, first, remedy)
 
 
 def _check_name(name: object, key: int | str, report: Report) -> bool:

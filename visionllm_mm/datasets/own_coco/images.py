@@ -48,7 +48,8 @@ def check_images(entries: list[dict], folder: str | Path, report: Report, decode
     pictures, names_of_file = PictureFolder(folder), defaultdict(dict)
     for index, (entry, key) in enumerate(zip(entries, keys, strict=True)):
         if key is None:
-            report.add(LEFT_OUT, 'image', 'without an id', f'image {index} of the list', 'Number them')
+            first = with_value(f'image {index} of the list', 'id', entry.get('id'))
+            report.add(LEFT_OUT, 'image', 'without an id', first, 'Number them')
             continue
         number = images.ids.find(key)
         path = _find_file(entry, key, pictures, report)
@@ -128,7 +129,8 @@ def _check_picture(entry: dict, subject: str, path: Path, report: Report, decode
         report.add(LEFT_OUT, 'image', f'whose file is {error}', subject, remedy)
         return None
     stated = as_number(entry.get('width')), as_number(entry.get('height'))
-    if None in stated or min(stated) <= 0:
+    known = [(side, real) for side, real in zip(stated, size, strict=True) if side is not None and side > 0]
+    if len(known) < 2 and all(side == real for side, real in known):
         first = f'{subject}: {shorten(entry.get("width"))} x {shorten(entry.get("height"))}'
         report.add(NOTE, 'image', 'without a usable width or height: taken from the file', first)
     elif stated != size:
@@ -148,9 +150,15 @@ def _check_picture(entry: dict, subject: str, path: Path, report: Report, decode
 
 
 def _leave_out_other_size(
-    subject: str, stated: tuple[float, float], size: tuple[int, int], turned: bool, path: Path, report: Report
+    subject: str,
+    stated: tuple[float | None, float | None],
+    size: tuple[int, int],
+    turned: bool,
+    path: Path,
+    report: Report,
 ) -> None:
-    first = f'{subject}: {stated[0]:g} x {stated[1]:g} in the annotations, {size[0]} x {size[1]} px in the file'
+    sides = ' x '.join('?' if side is None else f'{side:g}' for side in stated)
+    first = f'{subject}: {sides} in the annotations, {size[0]} x {size[1]} px in the file'
     reason, remedy = 'of another size than the file', 'Annotate the pictures as they are, or scale the boxes'
     if stated == size[::-1]:
         reason = 'whose width and height are exchanged'

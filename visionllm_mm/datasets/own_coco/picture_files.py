@@ -61,7 +61,8 @@ class PictureFolder:
         found = []
         for folder, _, names in os.walk(self.path):
             inside = Path(folder).relative_to(self.path)
-            found += [(inside / name).as_posix() for name in names]
+            # No pipes, which would be waited for.
+            found += [(inside / name).as_posix() for name in names if os.path.isfile(os.path.join(folder, name))]
         return found
 
     @cached_property
@@ -81,10 +82,16 @@ def _fold(name: str, case: bool = True) -> str:
     return name.casefold() if case else name
 
 
+def _parts_of_address(name: str) -> list[str]:
+    """Path and query of an address: Label Studio writes ``/data/local-files/?d=folder/a.png``."""
+    path, mark, query = name.partition('?')
+    return [path, query.rpartition('=')[2]] if mark else []
+
+
 def _tails(name: str) -> Iterator[str]:
     """The spellings of a name, each whole and without its first folders, longest first."""
     slashes = name.replace('\\', '/')
-    for spelling in dict.fromkeys([slashes, unquote(slashes), unquote(slashes).split('?')[0]]):
+    for spelling in dict.fromkeys([slashes, unquote(slashes), *_parts_of_address(unquote(slashes))]):
         stripped = '/'.join(part.strip() for part in spelling.split('/'))
         for text in dict.fromkeys([spelling, stripped]):
             parts = [part for part in PurePosixPath(text).parts if part not in ('/', '.', '..')]

@@ -18,7 +18,7 @@ def count_of(count: int, kind: str) -> str:
 
 def list_names(names: Sequence[str]) -> str:
     """The first names of a list, in one line."""
-    shown = ', '.join(name[:40] for name in names[:10])
+    shown = ', '.join(name[:40] if name.isprintable() else shorten(name) for name in names[:10])
     return f'{shown}, and {len(names) - 10} more' if len(names) > 10 else shown
 
 
