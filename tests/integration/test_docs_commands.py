@@ -20,12 +20,13 @@ ELSEWHERE = {
     'torchrun': 'tests/integration/test_distributed.py',
 }
 """Commands that do nothing here, and where they are run."""
-NEEDS_A_DOWNLOAD = {
+TOOLS_ELSEWHERE = {
     'export_gguf.py': 'tests/test_tools/test_export_gguf.py',
     'get_pretrained.py': 'tests/test_convert/test_packages.py',
+    'web_demo.py': 'tests/integration/test_browser.py',
     'expand_templates.py': 'tests/test_tools/test_template_tools.py',
 }
-"""The same for tools."""
+"""The same for tools: they download, or serve until they are stopped."""
 PLACEHOLDERS = {
     '/path/to/folder': 'own',
     '/path/to/my_data': 'own',
@@ -82,7 +83,7 @@ def test_commands_run(page, checkout):
         make_real_layouts(checkout / 'data/coco')
     for placeholder, value in PLACEHOLDERS.items():
         script = re.sub(rf'(?<![\w/]){placeholder}(?![\w/])', value, script)
-    for tool in NEEDS_A_DOWNLOAD:
+    for tool in TOOLS_ELSEWHERE:
         script = re.sub(rf'^(\w+=\S+ )?python tools/{tool}', 'true', script, flags=re.MULTILINE)
     script = f'set -e\npython tools/prepare_miniscenes.py\nset -x\n{script}'
     environment = os.environ | dict(PATH=f'{checkout}/shims:{os.environ["PATH"]}')
