@@ -1,7 +1,7 @@
 """Data sets, transforms and samplers that mmdet lacks."""
 
 from .captions import CaptionDataset
-from .coco_classes import read_class_names
+from .coco_classes import epochs_for, read_class_names
 from .conversations import ConversationDataset
 from .keypoints import KeypointCocoDataset, LoadKeypoints
 from .own_coco import OwnCocoDataset
@@ -42,5 +42,6 @@ __all__ = [
     'ScrambleInstruction',
     'SeedBySample',
     'SegmentationInstruction',
+    'epochs_for',
     'read_class_names',
 ]

@@ -1,0 +1,43 @@
+# custom_coco_detection.py for photographs: larger images, objects in all sizes, other light.
+_base_ = ['./custom_coco_detection.py']
+
+image_scale = (320, 320)
+
+train_pipeline = [
+    dict(type='SeedBySample'),
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations', with_bbox=True),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PhotoMetricDistortion'),
+    dict(type='RandomResize', scale=image_scale, ratio_range=(0.6, 1.6), keep_ratio=True),
+    dict(type='RandomCrop', crop_size=image_scale, allow_negative_crop=True),
+    dict(
+        type='DetectionInstruction',
+        vocabulary={{_base_.vocabulary}},
+        max_classes={{_base_.max_classes}},
+        training=True,
+    ),
+    dict(type='PackInstructionInputs'),
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=image_scale, keep_ratio=True),
+    dict(type='LoadAnnotations', with_bbox=True),
+    dict(
+        type='DetectionInstruction',
+        vocabulary={{_base_.vocabulary}},
+        max_classes={{_base_.max_classes}},
+        classes={{_base_.classes}},
+    ),
+    dict(type='PackInstructionInputs'),
+]
+# For mmdet's own detectors: the same images without instructions.
+plain_train_pipeline = [*train_pipeline[:-2], dict(type='PackDetInputs')]
+plain_test_pipeline = [
+    *test_pipeline[:-2],
+    dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
+]
+
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))

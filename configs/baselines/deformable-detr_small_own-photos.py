@@ -1,0 +1,35 @@
+# mmdet's own DeformableDETR with the backbone, images and schedule of visionllm-small_own-photos.py:
+#   python tools/get_pretrained.py
+#   DATA_ROOT=dir python tools/train.py configs/baselines/deformable-detr_small_own-photos.py
+_base_ = [
+    '../_base_/models/deformable-detr_r18.py',
+    '../_base_/datasets/own_photos_detection.py',
+    '../_base_/schedules/schedule_own_photos.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(
+    num_queries=100,
+    data_preprocessor=dict(mean=[127.0, 127.0, 127.0], std=[128.0, 128.0, 128.0]),
+    backbone=dict(
+        _delete_=True,
+        type='EfficientNetLite',
+        out_indices=(3, 4, 5),
+        frozen_stages=3,
+        norm_eval=True,
+        init_cfg=dict(type='Pretrained', checkpoint='work_dirs/pretrained/efficientnet-lite0.pth'),
+    ),
+    neck=dict(in_channels=[40, 112, 320]),
+    bbox_head=dict(num_classes={{_base_.num_classes}}),
+)
+
+default_hooks = dict(
+    logger=dict(interval=10),
+    checkpoint=dict(interval={{_base_.val_interval}}),
+    moving_average=dict(type='EMAHook', ema_type='TrainedPartsEMA', momentum=0.002),
+    early_stopping=dict(type='EarlyStoppingHook', monitor='coco/bbox_mAP', rule='greater', patience=6, min_delta=0.001),
+)
+
+train_dataloader = dict(dataset=dict(return_classes=False, pipeline={{_base_.plain_train_pipeline}}))
+val_dataloader = dict(dataset=dict(return_classes=False, pipeline={{_base_.plain_test_pipeline}}))
+test_dataloader = val_dataloader

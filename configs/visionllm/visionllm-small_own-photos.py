@@ -1,0 +1,21 @@
+# Boxes on your own photographs, 50 to 5,000 with COCO annotations, from a backbone that has seen ImageNet:
+#   python tools/get_pretrained.py
+#   DATA_ROOT=dir python tools/check_dataset.py dir
+#   DATA_ROOT=dir python tools/train.py configs/visionllm/visionllm-small_own-photos.py
+# reads dir/train.json + dir/train/ and dir/val.json + dir/val/. Class names come from dir/train.json.
+_base_ = [
+    '../_base_/models/visionllm_small.py',
+    '../_base_/datasets/own_photos_detection.py',
+    '../_base_/schedules/schedule_own_photos.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(vocabulary={{_base_.vocabulary}}, image_tokenizer=dict(num_tokens=100), token_projector=dict(octaves=6))
+default_hooks = dict(
+    logger=dict(interval=10),
+    checkpoint=dict(interval={{_base_.val_interval}}),
+    warmup=dict(type='TextWarmupHook'),
+    # What is measured and kept is a moving average of the weights.
+    moving_average=dict(type='EMAHook', ema_type='TrainedPartsEMA', momentum=0.002),
+    early_stopping=dict(type='EarlyStoppingHook', monitor='coco/bbox_mAP', rule='greater', patience=6, min_delta=0.001),
+)
