@@ -3,6 +3,7 @@
 #   DATA_ROOT=dir python tools/train.py configs/baselines/deformable-detr_small_own-photos.py
 _base_ = [
     '../_base_/models/deformable-detr_r18.py',
+    '../_base_/models/efficientnet_lite0.py',
     '../_base_/datasets/own_photos_detection.py',
     '../_base_/schedules/schedule_own_photos.py',
     '../_base_/default_runtime.py',
@@ -10,16 +11,9 @@ _base_ = [
 
 model = dict(
     num_queries=100,
-    data_preprocessor=dict(mean=[127.0, 127.0, 127.0], std=[128.0, 128.0, 128.0]),
-    backbone=dict(
-        _delete_=True,
-        type='EfficientNetLite',
-        out_indices=(3, 4, 5),
-        frozen_stages=3,
-        norm_eval=True,
-        init_cfg=dict(type='Pretrained', checkpoint='work_dirs/pretrained/efficientnet-lite0.pth'),
-    ),
-    neck=dict(in_channels=[40, 112, 320]),
+    data_preprocessor={{_base_.lite0_preprocessor}},
+    backbone={{_base_.lite0_backbone}},
+    neck=dict(in_channels={{_base_.lite0_channels}}),
     bbox_head=dict(num_classes={{_base_.num_classes}}),
 )
 

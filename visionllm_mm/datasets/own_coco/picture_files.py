@@ -10,9 +10,8 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
 import cv2
-from PIL import Image
+from PIL import ExifTags, Image
 
-_ORIENTATION = 274  # EXIF
 _READ_BY_OPENCV = ('JPEG', 'MPO', 'PNG', 'BMP')  # of the others, OpenCV reads some variants
 
 
@@ -114,7 +113,7 @@ def shown_size(path: Path) -> tuple[tuple[int, int], bool]:
             warnings.simplefilter('ignore')  # of large pictures and odd EXIF data
             with Image.open(path) as image:
                 size, kind = image.size, image.format
-                orientation = image.getexif().get(_ORIENTATION, 1) if 'exif' in image.info else 1
+                orientation = image.getexif().get(ExifTags.Base.Orientation, 1) if 'exif' in image.info else 1
     except Image.DecompressionBombError as error:
         raise ValueError('too large: it has too many pixels') from error
     except Exception as error:  # whatever a damaged header leads PIL to
@@ -131,7 +130,8 @@ def shown_size(path: Path) -> tuple[tuple[int, int], bool]:
 def _describe(path: Path) -> str:
     """What a file is that PIL can't open."""
     try:
-        start = path.open('rb').read(32)
+        with path.open('rb') as file:
+            start = file.read(32)
     except OSError:
         return 'not readable'
     if not start:
