@@ -15,7 +15,8 @@ from mmengine.runner.checkpoint import CheckpointLoader
 
 from tests.helpers.tiny import ROOT
 from visionllm_mm.convert import packages
-from visionllm_mm.convert.packages import PARTS, Wheel, fill_by_order, get_part
+from visionllm_mm.convert.packages import PARTS, fill_by_order, get_part
+from visionllm_mm.convert.wheels import Wheel
 
 BACKBONE = PARTS['efficientnet-lite0'].backbone
 

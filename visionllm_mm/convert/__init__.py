@@ -1,1 +1,1 @@
-"""Weights of other models, brought into ours."""
+"""Weights of other models, brought into ours, and files of packages on PyPI."""

