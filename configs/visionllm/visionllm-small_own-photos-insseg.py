@@ -9,24 +9,13 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-model = dict(
-    vocabulary={{_base_.vocabulary}},
-    image_tokenizer=dict(num_tokens=100),
-    token_projector=dict(octaves=6),
-    # For an LLM from random weights: which point of the polygon a query is (visionllm_mm/small_llm).
-    hints=dict(type='SmallLLMHints', point_places=True),
-    auxiliary=dict(
-        polygons=dict(
-            type='QueryPolygonLoss', loss=dict(type='LocationTokenLoss', loss_weight=1.0, sigma=0.5, error_weight=20.0)
-        )
-    ),
-)
+model = dict(vocabulary={{_base_.vocabulary}})
 
 train_pipeline = [
     dict(type='SeedBySample'),
     dict(type='LoadImageFromFile'),
     dict(type='LoadKnownMasks', with_bbox=True, with_mask=True),
-    dict(type='RandomFlip', prob=0.5),
+    {{_base_.flip}},
     dict(type='PhotoMetricDistortion'),
     dict(type='RandomResize', scale={{_base_.image_scale}}, ratio_range=(0.6, 1.6), keep_ratio=True),
     dict(type='RandomCrop', crop_size={{_base_.image_scale}}, allow_negative_crop=True),
@@ -63,7 +52,7 @@ test_evaluator = val_evaluator
 default_hooks = dict(
     logger=dict(interval=10),
     checkpoint=dict(interval={{_base_.val_interval}}),
-    warmup=dict(type='TextWarmupHook'),
+    warmup={{_base_.own_warmup}},
     # What is measured and kept is a moving average of the weights.
     moving_average=dict(type='EMAHook', ema_type='TrainedPartsEMA', momentum=0.002),
     early_stopping=dict(type='EarlyStoppingHook', monitor='coco/bbox_mAP', rule='greater', patience=6, min_delta=0.001),

@@ -10,11 +10,11 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-model = dict(vocabulary={{_base_.vocabulary}}, image_tokenizer=dict(num_tokens=100), token_projector=dict(octaves=6))
+model = dict(vocabulary={{_base_.vocabulary}})
 default_hooks = dict(
     logger=dict(interval=10),
     checkpoint=dict(interval={{_base_.val_interval}}),
-    warmup=dict(type='TextWarmupHook'),
+    warmup={{_base_.own_warmup}},
     # What is measured and kept is a moving average of the weights.
     moving_average=dict(type='EMAHook', ema_type='TrainedPartsEMA', momentum=0.002),
     early_stopping=dict(type='EarlyStoppingHook', monitor='coco/bbox_mAP', rule='greater', patience=6, min_delta=0.001),

@@ -8,6 +8,7 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner.checkpoint import load_checkpoint
+from mmengine.utils import get_installed_path
 
 from tests.helpers.conversion import (
     QUERY_POSITION,
@@ -18,7 +19,8 @@ from tests.helpers.conversion import (
     save_detector,
     write_config,
 )
-from tests.helpers.tiny import LORA, model_config, save_bert, save_llama
+from tests.helpers.scenes import make_coco_folder
+from tests.helpers.tiny import LORA, ROOT, model_config, save_bert, save_llama
 
 INTERNIMAGE = dict(type='InternImage', channels=8, depths=[1, 1, 1, 1], groups=[1, 2, 4, 8], out_indices=(1, 2, 3))
 
@@ -153,3 +155,21 @@ def test_folders_that_the_config_names_are_checked_and_not_copied(convert, tmp_p
         load_checkpoint(MODELS.build(cfg.model), str(tmp_path / 'out/start.pth'))
     with pytest.raises(SystemExit, match="bert' is a bert model"):
         convert(config, '--llm', tmp_path / 'bert', '--force')
+
+
+@pytest.mark.filterwarnings('ignore:The arguments `dropout` in MultiheadAttention')  # of mmdet's own config
+def test_the_two_stage_detector_of_mmdet_fits_the_config_for_own_photographs(convert, tmp_path, monkeypatch):
+    monkeypatch.setenv('DATA_ROOT', str(make_coco_folder(tmp_path / 'coco', 1, 1)))
+    name = 'deformable-detr-refine-twostage_r50_16xb2-50e_coco.py'
+    cfg = Config.fromfile(f'{get_installed_path("mmdet")}/.mim/configs/deformable_detr/{name}').model
+    cfg.backbone.init_cfg = None
+    init_default_scope('mmdet')
+    detector = MODELS.build(cfg)
+    for branch in detector.bbox_head.reg_branches:  # trained ones differ
+        torch.nn.init.normal_(branch[-1].weight)
+    path = save_detector(detector, tmp_path)
+    _, report = convert(ROOT / 'configs/visionllm/visionllm_r50_own-photos.py', '--detector', path)
+    assert not new_tensors(report, 'backbone') and not new_tensors(report, 'neck')
+    new = {name.split('.')[1] for name in new_tensors(report, 'image_tokenizer')}
+    of_language = {'text_projection', 'fusions'}
+    assert new == of_language | {'query_embedding', 'query_position', 'proposals', 'objectness_heads'}

@@ -1,13 +1,16 @@
 # custom_coco_detection.py for photographs: larger images, objects in all sizes, other light.
 _base_ = ['./custom_coco_detection.py']
 
-image_scale = (320, 320)
+image_scale = (256, 256)
+# prob=0.0 where the mirror image of an object is another class, as of letters. From above, also upside down:
+# dict(type='RandomFlip', prob=[0.25, 0.25, 0.25], direction=['horizontal', 'vertical', 'diagonal'])
+flip = dict(type='RandomFlip', prob=0.5)
 
 train_pipeline = [
     dict(type='SeedBySample'),
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', with_bbox=True),
-    dict(type='RandomFlip', prob=0.5),
+    flip,
     dict(type='PhotoMetricDistortion'),
     dict(type='RandomResize', scale=image_scale, ratio_range=(0.6, 1.6), keep_ratio=True),
     dict(type='RandomCrop', crop_size=image_scale, allow_negative_crop=True),

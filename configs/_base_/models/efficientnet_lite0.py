@@ -6,7 +6,7 @@ lite0_backbone = dict(
     _delete_=True,
     type='EfficientNetLite',
     out_indices=(3, 4, 5),
-    frozen_stages=3,
+    frozen_stages=4,
     norm_eval=True,
     init_cfg=dict(type='Pretrained', checkpoint='work_dirs/pretrained/efficientnet-lite0.pth'),
 )

@@ -4,7 +4,7 @@ _base_ = []  # before the import, or mmengine would take this for a config in it
 from visionllm_mm.config_files import from_environment  # noqa: E402
 from visionllm_mm.datasets import epochs_for  # noqa: E402
 
-max_epochs = epochs_for(from_environment('DATA_ROOT', 'data/custom') + '/train.json', 16000, fewest=12, most=320)
+max_epochs = epochs_for(from_environment('DATA_ROOT', 'data/custom') + '/train.json', 9600, fewest=6, most=320)
 val_interval = max(1, max_epochs // 12)
 
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=val_interval)

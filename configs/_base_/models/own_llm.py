@@ -1,0 +1,28 @@
+# The LLM and the text encoder of the configs for own photographs. Without $LLM and $BERT these settings are empty: the
+# small ones of visionllm_tiny.py. With them, pretrained ones, from folders (docs/weights.md makes some) or by their
+# names on the Hugging Face hub; the LLM is frozen but for LoRA. A GPU is advised.
+_base_ = []  # before the import, or mmengine would take this for a config in its lazy-import style
+
+from visionllm_mm.config_files import from_environment  # noqa: E402
+
+llm_path = from_environment('LLM', '')
+bert_path = from_environment('BERT', '')
+
+own_llm = dict()
+own_added_tokens = dict()
+own_warmup = dict(type='TextWarmupHook')
+if llm_path:
+    own_llm = dict(
+        _delete_=True,
+        type='CausalLM',
+        path=llm_path,
+        freeze=True,
+        dtype='bfloat16',
+        # Twice r: the learning rate, too, differs from that of a 7B LLM.
+        lora=dict(r=64, lora_alpha=128, target_modules=['q_proj', 'k_proj', 'v_proj', 'o_proj']),
+    )
+    own_added_tokens = dict(class_words=True)
+    own_warmup = dict(type='TextWarmupHook', num_iters=200, batch_size=8, lr=2e-3)
+own_text_encoder = dict(_delete_=True, type='TextEncoder', path=bert_path) if bert_path else dict()
+# Helper variables are deleted: nothing else reads them.
+del llm_path, bert_path
