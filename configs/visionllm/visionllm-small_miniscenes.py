@@ -19,8 +19,9 @@ load = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
     dict(type='RandomFlip', prob=0.5),
-    # Objects in several sizes.
-    dict(type='RandomResize', scale={{_base_.image_scale}}, ratio_range=(0.8, 1.5), keep_ratio=True),
+    # Objects in several sizes, some of them cut off.
+    dict(type='RandomResize', scale={{_base_.image_scale}}, ratio_range=(0.8, 2.0), keep_ratio=True),
+    dict(type='RandomCrop', crop_size=(176, 176), allow_negative_crop=True),
 ]
 detect = dict(
     type='DetectionInstruction', vocabulary={{_base_.vocabulary}}, max_classes={{_base_.max_classes}}, training=True
