@@ -2,20 +2,13 @@
 #   python tools/get_pretrained.py
 #   DATA_ROOT=dir python tools/train.py configs/baselines/deformable-detr_small_own-photos.py
 _base_ = [
-    '../_base_/models/deformable-detr_r18.py',
-    '../_base_/models/efficientnet_lite0.py',
+    '../_base_/models/deformable-detr_small.py',
     '../_base_/datasets/own_photos_detection.py',
     '../_base_/schedules/schedule_own_photos.py',
     '../_base_/default_runtime.py',
 ]
 
-model = dict(
-    num_queries=100,
-    data_preprocessor={{_base_.lite0_preprocessor}},
-    backbone={{_base_.lite0_backbone}},
-    neck=dict(in_channels={{_base_.lite0_channels}}),
-    bbox_head=dict(num_classes={{_base_.num_classes}}),
-)
+model = dict(bbox_head=dict(num_classes={{_base_.num_classes}}))
 
 default_hooks = dict(
     logger=dict(interval=10),
