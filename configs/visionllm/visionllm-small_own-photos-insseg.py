@@ -6,7 +6,6 @@ _base_ = [
     '../_base_/models/visionllm_small.py',
     '../_base_/datasets/own_photos_detection.py',
     '../_base_/schedules/schedule_own_photos.py',
-    '../_base_/default_runtime.py',
 ]
 
 model = dict(vocabulary={{_base_.vocabulary}})
@@ -49,11 +48,4 @@ test_dataloader = val_dataloader
 val_evaluator = dict(metric=['bbox', 'segm'])
 test_evaluator = val_evaluator
 
-default_hooks = dict(
-    logger=dict(interval=10),
-    checkpoint=dict(interval={{_base_.val_interval}}),
-    warmup={{_base_.own_warmup}},
-    # What is measured and kept is a moving average of the weights.
-    moving_average=dict(type='EMAHook', ema_type='TrainedPartsEMA', momentum=0.002),
-    early_stopping=dict(type='EarlyStoppingHook', monitor='coco/bbox_mAP', rule='greater', patience=6, min_delta=0.001),
-)
+default_hooks = dict(warmup={{_base_.own_warmup}})

@@ -8,7 +8,6 @@ _base_ = [
     '../_base_/models/visionllm_r50_two-stage.py',
     '../_base_/datasets/own_photos_detection.py',
     '../_base_/schedules/schedule_own_photos.py',
-    '../_base_/default_runtime.py',
 ]
 
 from visionllm_mm.config_files import from_environment  # noqa: E402

@@ -1,7 +1,6 @@
-# custom_coco_detection.py for photographs: larger images, objects in all sizes, other light.
+# custom_coco_detection.py for photographs: objects in all sizes, other light.
 _base_ = ['./custom_coco_detection.py']
 
-image_scale = (256, 256)
 # prob=0.0 where the mirror image of an object is another class, as of letters. From above, also upside down:
 # dict(type='RandomFlip', prob=[0.25, 0.25, 0.25], direction=['horizontal', 'vertical', 'diagonal'])
 flip = dict(type='RandomFlip', prob=0.5)
@@ -12,8 +11,8 @@ train_pipeline = [
     dict(type='LoadAnnotations', with_bbox=True),
     flip,
     dict(type='PhotoMetricDistortion'),
-    dict(type='RandomResize', scale=image_scale, ratio_range=(0.6, 1.6), keep_ratio=True),
-    dict(type='RandomCrop', crop_size=image_scale, allow_negative_crop=True),
+    dict(type='RandomResize', scale={{_base_.image_scale}}, ratio_range=(0.6, 1.6), keep_ratio=True),
+    dict(type='RandomCrop', crop_size={{_base_.image_scale}}, allow_negative_crop=True),
     dict(
         type='DetectionInstruction',
         vocabulary={{_base_.vocabulary}},
@@ -24,7 +23,7 @@ train_pipeline = [
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=image_scale, keep_ratio=True),
+    dict(type='Resize', scale={{_base_.image_scale}}, keep_ratio=True),
     dict(type='LoadAnnotations', with_bbox=True),
     dict(
         type='DetectionInstruction',

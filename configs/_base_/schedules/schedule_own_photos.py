@@ -1,5 +1,6 @@
 # For own photographs, 50 to 5,000: as many epochs as make up a training of one length, and 12 measurements of box AP.
-_base_ = []  # before the import, or mmengine would take this for a config in its lazy-import style
+# It holds the runtime, too, whose hooks depend on the number of epochs.
+_base_ = ['../default_runtime.py']
 
 from visionllm_mm.config_files import from_environment  # noqa: E402
 from visionllm_mm.datasets import epochs_for  # noqa: E402
@@ -7,6 +8,13 @@ from visionllm_mm.datasets import epochs_for  # noqa: E402
 max_epochs = epochs_for(from_environment('DATA_ROOT', 'data/custom') + '/train.json', 9600, fewest=6, most=320)
 val_interval = max(1, max_epochs // 12)
 
+default_hooks = dict(
+    logger=dict(interval=10),
+    checkpoint=dict(interval=val_interval),
+    # What is measured and kept is a moving average of the weights.
+    moving_average=dict(type='EMAHook', ema_type='TrainedPartsEMA', momentum=0.002),
+    early_stopping=dict(type='EarlyStoppingHook', monitor='coco/bbox_mAP', rule='greater', patience=6, min_delta=0.001),
+)
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=val_interval)
 val_cfg = dict(type='TolerantValLoop')
 optim_wrapper = dict(
