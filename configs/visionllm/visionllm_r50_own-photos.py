@@ -21,3 +21,4 @@ optim_wrapper = dict(
         custom_keys=dict(backbone=dict(lr_mult=0.02), neck=dict(lr_mult=0.2), image_tokenizer=dict(lr_mult=0.2))
     )
 )
+default_hooks = dict(warmup={{_base_.own_warmup}})
