@@ -5,14 +5,14 @@ _base_ = ['../default_runtime.py']
 from visionllm_mm.config_files import from_environment  # noqa: E402
 from visionllm_mm.datasets import epochs_for  # noqa: E402
 
-max_epochs = epochs_for(from_environment('DATA_ROOT', 'data/custom') + '/train.json', 9600, fewest=6, most=320)
+max_epochs = epochs_for(from_environment('DATA_ROOT', 'data/custom') + '/train.json', 6400, fewest=6, most=320)
 val_interval = max(1, max_epochs // 12)
 
 default_hooks = dict(
     logger=dict(interval=10),
     checkpoint=dict(interval=val_interval),
     # What is measured and kept is a moving average of the weights.
-    moving_average=dict(type='EMAHook', ema_type='TrainedPartsEMA', momentum=0.002),
+    moving_average=dict(type='EMAHook', ema_type='TrainedPartsEMA', momentum=0.004),
     early_stopping=dict(type='EarlyStoppingHook', monitor='coco/bbox_mAP', rule='greater', patience=6, min_delta=0.001),
 )
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=val_interval)
