@@ -23,14 +23,14 @@ pre {{ white-space: pre-wrap; overflow-wrap: anywhere }} summary {{ cursor: poin
 @media (max-width: 40em) {{ .answers {{ grid-template-columns: 1fr }} }}
 </style>
 <h1>Every task, by instruction</h1>
-<p class="known">{known}</p>
+{known}
 <p>{total}</p>
 {sections}
 </html>
 """
-_RULE = """<b>{total}.</b> The generator of the scenes knows the truth. A true object is found when one of its
-class, with a score of at least {score_thr:g}, overlaps it (IoU, for keypoints OKS, of at least {overlap:g}). An answer
-is right when it has every object once and no other."""
+_RULE = """<b>{total}.</b> The generator of the scenes knows the truth, and the photograph is annotated. A true object
+is found when one of its class, with a score of at least {score_thr:g}, overlaps it (IoU, for keypoints OKS, of at least
+{overlap:g}). An answer is right when it has every object once and no other."""
 _SECTION = """<section><h2>{title}</h2>
 {instructions}<p>Read as <code>{output_format}</code></p>
 <div class="answers">
@@ -52,12 +52,12 @@ class Answer(NamedTuple):
     grade: Grade | None
 
 
-def write_page(path: Path, known: str, total: str, score_thr: float, answers: Sequence[Answer]) -> None:
+def write_page(path: Path, known: Sequence[str], total: str, score_thr: float, answers: Sequence[Answer]) -> None:
     """Writes the page.
 
     Args:
         path: the HTML file.
-        known: what users must know of the model.
+        known: what users must know of each model.
         total: how many answers are right; empty where no truth is known.
         score_thr: lowest score of the objects that count.
         answers: those of one task stand side by side.
@@ -66,7 +66,7 @@ def write_page(path: Path, known: str, total: str, score_thr: float, answers: Se
     for answer in answers:
         by_title.setdefault(answer.title, []).append(answer)
     page = _PAGE.format(
-        known=html.escape(known),
+        known='\n'.join(f'<p class="known">{html.escape(text)}</p>' for text in known),
         total=total and _RULE.format(total=html.escape(total), score_thr=score_thr, overlap=OVERLAP),
         sections='\n'.join(_section(title, group) for title, group in by_title.items()),
     )

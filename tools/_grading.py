@@ -1,11 +1,11 @@
-"""What tools/demo.py compares answers with: the objects, expressions and questions of a rendered scene."""
+"""What tools/demo.py compares answers with: objects of photographs, and all that is known of a rendered scene."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -31,15 +31,36 @@ class Grade(NamedTuple):
     objects: int = 0
 
 
-def grade_objects(prediction: dict, truth: Sequence[tuple[str, Instance]], score_thr: float = 0.3) -> Grade:
-    """Compares boxes, polygons or keypoints with the objects of a scene, by COCO's matching.
+class TrueObject(NamedTuple):
+    """An object that was asked for.
+
+    Attributes:
+        name: its class, as the answer has it.
+        title: how a grade calls it.
+        annotation: in COCO's format.
+    """
+
+    name: str
+    title: str
+    annotation: dict
+
+
+def in_scene(name: str, target: Instance) -> TrueObject:
+    """An object of a rendered scene, asked for under a name."""
+    from visionllm_mm.miniscenes.annotations import coco_annotation
+
+    return TrueObject(name, f'{target.color} {target.shape}', coco_annotation(1, 1, target))
+
+
+def grade_objects(prediction: dict, truth: Sequence[TrueObject], score_thr: float = 0.3) -> Grade:
+    """Compares boxes, polygons or keypoints with the true objects, by COCO's matching.
 
     A true object is found when one of its class in the answer overlaps it by ``OVERLAP``. The answer is right when all
     true objects are found, each once, and nothing else is.
 
     Args:
         prediction: a prediction of the inferencer; objects with a score below ``score_thr`` do not count.
-        truth: class and object, for each that was asked for.
+        truth: the objects that were asked for.
         score_thr: in [0, 1].
     """
     scores = zip(prediction['label_names'], prediction['scores'], strict=True)
@@ -47,7 +68,7 @@ def grade_objects(prediction: dict, truth: Sequence[tuple[str, Instance]], score
     matched = _match(prediction, found, truth)
     others = {i: name for i, name in found.items() if i not in matched}
     again = _match(prediction, others, truth)
-    names = {i: f'{target.color} {target.shape}' for i, (_, target) in enumerate(truth, start=1)}
+    names = {i: target.title for i, target in enumerate(truth, start=1)}
     return _grade(
         found=[name for i, name in names.items() if i in matched.values()],
         missing=[name for i, name in names.items() if i not in matched.values()],
@@ -59,7 +80,7 @@ def grade_objects(prediction: dict, truth: Sequence[tuple[str, Instance]], score
 def grade_expression(prediction: dict, target: Instance, score_thr: float = 0.3) -> Grade:
     """Compares the best box with the object that an expression refers to."""
     best = {key: prediction[key][:1] for key in ('bboxes', 'scores', 'label_names')}
-    return grade_objects(best, [(name, target) for name in best['label_names'] or ['']], score_thr)
+    return grade_objects(best, [in_scene(name, target) for name in best['label_names'] or ['']], score_thr)
 
 
 def grade_caption(text: str, scene: Example) -> Grade:
@@ -81,24 +102,27 @@ def grade_answer(text: str, truth: str) -> Grade:
 
 def _grade(**parts: Iterable[str]) -> Grade:
     names = {part: list(elements) for part, elements in parts.items()}
-    text = '; '.join(f'{part}: {", ".join(group)}' for part, group in names.items() if group)
+    text = '; '.join(f'{part}: {", ".join(_count(group))}' for part, group in names.items() if group)
     found, missing = len(names['found']), len(names['missing'])
     is_right = not any(group for part, group in names.items() if part != 'found')
     return Grade(is_right, text or 'nothing to find, nothing found', found, found + missing)
 
 
-def _match(prediction: dict, found: dict[int, str], truth: Sequence[tuple[str, Instance]]) -> dict[int, int]:
+def _count(names: list[str]) -> Iterator[str]:
+    for name, number in Counter(names).items():
+        yield name if number == 1 else f'{number} x {name}'
+
+
+def _match(prediction: dict, found: dict[int, str], truth: Sequence[TrueObject]) -> dict[int, int]:
     """Position of an object of the answer -> position of the true object that it matches; both count from 1."""
     import numpy as np
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    from visionllm_mm.miniscenes.annotations import coco_annotation
-
-    names = sorted({*found.values(), *(name for name, _ in truth)})
+    names = sorted({*found.values(), *(target.name for target in truth)})
     true = [
-        dict(coco_annotation(i, 1, target), category_id=names.index(name))
-        for i, (name, target) in enumerate(truth, start=1)
+        dict(target.annotation, id=i, image_id=1, category_id=names.index(target.name))
+        for i, target in enumerate(truth, start=1)
     ]
     answered = [dict(_annotation(prediction, i - 1), id=i, category_id=names.index(name)) for i, name in found.items()]
     kind = 'keypoints' if 'keypoints' in prediction else 'segm' if 'masks' in prediction else 'bbox'

@@ -1,13 +1,16 @@
-"""Asks the released small model every task on three rendered scenes, and compares its answers with the truth.
+"""Asks the released models, and compares their answers with the truth: every task on three rendered scenes, and the
+trees of a photograph.
 
 python tools/demo.py --out-dir work_dirs/demo
 
-With --image it asks about a picture of yours instead, whose truth it does not know.
+With --image it asks the model of --config about a picture of yours instead, whose truth it does not know.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -16,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from _demo_page import Answer, write_page
-from _grading import Grade, grade_answer, grade_caption, grade_expression, grade_objects
+from _grading import Grade, TrueObject, grade_answer, grade_caption, grade_expression, grade_objects, in_scene
 from _launch import (
     describe_weights,
     draw_large,
@@ -32,13 +35,19 @@ if TYPE_CHECKING:
     from visionllm_mm.miniscenes import Example
 
 SCENES = 3
+ROOT = Path(__file__).resolve().parents[1]
+PHOTOGRAPH = ROOT / 'tools/demo_photograph/tree_crowns.jpg'  # the objects in it are in the .json beside it
+OF_PHOTOGRAPHS = 'visionllm-small_tree-crowns'
 
 
 class Question(NamedTuple):
-    """A method of the inferencer with all arguments but the image, and how its answer is compared with the truth."""
+    """A method of the inferencer with all arguments but the image, and how its answer is compared with the truth.
+
+    ``grade`` is None where the truth is not known.
+    """
 
     ask: Callable[..., dict]
-    grade: Callable[[dict], Grade]
+    grade: Callable[[dict], Grade] | None
 
 
 def parse_args() -> argparse.Namespace:
@@ -56,7 +65,7 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def questions(model: VisionLLMInferencer, scene: Example | None = None, score_thr: float = 0.3) -> dict[str, Question]:
+def ask_every_task(model: VisionLLMInferencer, scene: Example | None, score_thr: float) -> dict[str, Question]:
     """Title -> question; of a scene, which must have an object, also its own expression and question."""
     from visionllm_mm.miniscenes import COLORS, KEYPOINTS, SHAPES
 
@@ -69,12 +78,13 @@ def questions(model: VisionLLMInferencer, scene: Example | None = None, score_th
     def by(attribute: str, names: tuple[str, ...]) -> Callable[[dict], Grade]:
         def grade(found: dict) -> Grade:
             named = [(getattr(target, attribute), target) for target in scene.instances]
-            return grade_objects(found, [(name, target) for name, target in named if name in names], score_thr)
+            truth = [in_scene(name, target) for name, target in named if name in names]
+            return grade_objects(found, truth, score_thr)
 
         return grade
 
     shapes = by('shape', SHAPES)
-    return {
+    questions = {
         'Detection': Question(partial(model.detect, classes=SHAPES), shapes),
         'Detection of colors': Question(partial(model.detect, classes=COLORS), by('color', COLORS)),
         'Instance segmentation, 24 points': Question(partial(model.segment, classes=SHAPES, num_points=24), shapes),
@@ -91,18 +101,37 @@ def questions(model: VisionLLMInferencer, scene: Example | None = None, score_th
         ),
         'Your own instruction': Question(partial(model, instruction=own), by('shape', own_classes)),
     }
+    return questions if scene else {title: Question(ask, None) for title, (ask, _) in questions.items()}
 
 
-def answer_all(
-    model: VisionLLMInferencer, picture: str, scene: Example | None, out: Path, score_thr: float
-) -> list[Answer]:
+def ask_photograph(args: argparse.Namespace, out: Path) -> tuple[str, list[Answer]]:
+    """Asks the model of photographs for the trees in one; what users must know of it, and the answers."""
+    weights = str(ROOT / f'checkpoints/{OF_PHOTOGRAPHS}.pth')
+    own = argparse.Namespace(
+        config=str(ROOT / f'configs/visionllm/{OF_PHOTOGRAPHS}.py'), weights=weights, device=args.device
+    )
+    model = load_inferencer(own, show_progress=False)
+    draw_large(model)
+    picture, known = out / PHOTOGRAPH.name, describe_weights(weights)
+    shutil.copy(PHOTOGRAPH, picture)
+    content = json.loads(PHOTOGRAPH.with_suffix('.json').read_text())
+    (name,) = (category['name'] for category in content['categories'])
+    truth = [TrueObject(name, name, annotation) for annotation in content['annotations']]
+    question = Question(
+        partial(model.detect, classes=(name,)), lambda found: grade_objects(found, truth, args.score_thr)
+    )
+    print(f'{known}\n{picture.name}: {len(truth)} x {name}')
+    return known, answer_all(str(picture), {'Detection in a photograph': question}, out, args.score_thr)
+
+
+def answer_all(picture: str, questions: dict[str, Question], out: Path, score_thr: float) -> list[Answer]:
     """Asks every question about a picture, draws the answers and prints a line for each."""
     from PIL import Image
 
     from visionllm_mm.apis import to_text
 
     answers = []
-    for number, (title, question) in enumerate(questions(model, scene, score_thr).items(), start=1):
+    for number, (title, question) in enumerate(questions.items(), start=1):
         start = time.perf_counter()
         try:
             result = question.ask(picture, return_vis=True, pred_score_thr=score_thr)
@@ -113,7 +142,7 @@ def answer_all(
         prediction, file = result['predictions'][0], f'{Path(picture).stem}_{number}.png'
         Image.fromarray(result['visualization'][0]).save(out / file)
         answer = to_text(prediction, score_thr)
-        grade = question.grade(prediction) if scene else None
+        grade = question.grade(prediction) if question.grade else None
         answers.append(Answer(title, prediction['instruction'], prediction['output_format'], answer, file, grade))
         verdict = 'truth not known' if grade is None else 'right' if grade.is_right else 'WRONG'
         first, *_ = answer.splitlines() or ['(no text)']
@@ -144,13 +173,16 @@ def main() -> None:
     except (ValueError, OSError) as error:
         sys.exit(f'demo.py: {error}')
     draw_large(model)
-    known = describe_weights(args.weights)
-    print(known)
+    known = [describe_weights(args.weights)]
+    print(known[0])
     answers = []
     for picture, scene in scenes.items():
         objects = [f'{target.color} {target.shape}' for target in scene.instances] if scene else []
         print(f'{Path(picture).name}{": " if objects else ""}{", ".join(objects)}')
-        answers += answer_all(model, picture, scene, out, args.score_thr)
+        answers += answer_all(picture, ask_every_task(model, scene, args.score_thr), out, args.score_thr)
+    if not args.image:
+        limits, of_photograph = ask_photograph(args, out)
+        known, answers = [*known, limits], answers + of_photograph
     total = count_right([answer.grade for answer in answers if answer.grade])
     write_page(out / 'report.html', known, total, args.score_thr, answers)
     print(f'pictures and report.html are in {out}')

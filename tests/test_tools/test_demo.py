@@ -10,7 +10,9 @@ from PIL import Image
 from tests.helpers.tiny import ROOT
 
 TOOL = ROOT / 'tools/demo.py'
-LIMITS = 'They know rendered shapes only; photographs need fine-tuning: docs/finetune.md.'
+SHAPES = 'They know rendered shapes only; photographs need fine-tuning: docs/finetune.md.'
+NUM_TREES = 6
+TREES = 'They know tree crowns in photographs from above only; other objects need fine-tuning: docs/finetune.md.'
 
 
 @pytest.fixture
@@ -27,29 +29,33 @@ def run(monkeypatch, capsys, tmp_path):
     return run
 
 
-def test_every_task_is_compared_with_the_truth_on_three_scenes(run, tmp_path):
+def test_answers_about_scenes_and_a_photograph_are_compared_with_the_truth(run, tmp_path):
     lines = run()
     answers = [re.fullmatch(r'  (right|WRONG)  (.+?) \(\d+\.\d\d s\)  (.+)', line) for line in lines]
     answers = [match.groups() for match in answers if match]
-    assert len(answers) == 27 and len({title for _, title, _ in answers}) == 9
+    assert len(answers) == 28 and len({title for _, title, _ in answers}) == 10
     scenes = [line for line in lines if re.match(r'scene_\d\.png: ', line)]
     assert scenes[2] == 'scene_2.png: blue ring, blue triangle' and len(scenes) == 3
-    assert f'Weights: visionllm-tiny_miniscenes-multitask.pth. {LIMITS}' in lines
+    assert f'Weights: visionllm-tiny_miniscenes-multitask.pth. {SHAPES}' in lines
+    assert f'Weights: visionllm-small_tree-crowns.pth. {TREES}' in lines
     assert lines[-2] == 'pictures and report.html are in demo'
     right = sum(verdict == 'right' for verdict, *_ in answers)
-    assert re.fullmatch(rf'{right} of 27 answers are right; \d+ of 85 objects were found', lines[-1])
+    assert re.fullmatch(rf'{right} of 28 answers are right; \d+ of {85 + NUM_TREES} objects were found', lines[-1])
     # The released model detects the two shapes of the third scene, and misses colors there.
     of_third = {title: (verdict, text) for verdict, title, text in answers[18:]}
     assert of_third['Detection'] == ('right', 'found: blue ring, blue triangle')
     assert of_third['Detection of colors'] == ('WRONG', 'missing: blue ring, blue triangle')
     assert of_third['Question'] == ('right', 'answer: 0; truth: 0')
+    title, trees = answers[-1][1:]
+    assert title == 'Detection in a photograph'
+    assert int(re.search(r'found: (\d+) x tree crown', trees)[1]) > NUM_TREES / 2
 
     page = (tmp_path / 'demo/report.html').read_text(encoding='utf-8')
-    assert LIMITS in page and lines[-1] in page
-    assert page.count('<section>') == 9 and '{&quot;star&quot;: &lt;c0&gt;' in page and '"star": <c0>' not in page
-    assert page.count('class="right">') == right and page.count('class="wrong">') == 27 - right
+    assert SHAPES in page and TREES in page and lines[-1] in page
+    assert page.count('<section>') == 10 and '{&quot;star&quot;: &lt;c0&gt;' in page and '"star": <c0>' not in page
+    assert page.count('class="right">') == right and page.count('class="wrong">') == 28 - right
     pictures = re.findall(r'src="(.+?)"', page)
-    assert len(set(pictures)) == 27
+    assert len(set(pictures)) == 28
     assert all(Image.open(tmp_path / 'demo' / name).width == 512 for name in pictures)
 
 
@@ -71,7 +77,8 @@ def test_a_question_that_the_model_refuses_is_not_counted(run, capsys, tmp_path)
 
         detect = segment = ground = keypoints = caption = answer = __call__
 
-    assert demo.answer_all(Refusing(), 'a.png', None, tmp_path, 0.3) == []
+    questions = demo.ask_every_task(Refusing(), None, 0.3)
+    assert demo.answer_all('a.png', questions, tmp_path, 0.3) == []
     assert '  not asked  Detection: this model has 2 points\n' in capsys.readouterr().out
     assert demo.count_right([]) == ''
 
@@ -91,7 +98,8 @@ def test_only_released_weights_have_known_limits(run, tmp_path):
     from _launch import describe_weights
 
     for path in sorted((ROOT / 'checkpoints').glob('*.pth')):
-        assert describe_weights(str(path)) == f'Weights: {path.name}. {LIMITS}'
+        limits = TREES if 'tree-crowns' in path.name else SHAPES
+        assert describe_weights(str(path)) == f'Weights: {path.name}. {limits}'
     own = tmp_path / 'visionllm-tiny_miniscenes-multitask.pth'
     own.write_bytes(b'other weights of the same name')
     assert describe_weights(str(own)) == f'Weights: {own.name}.'

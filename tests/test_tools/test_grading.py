@@ -21,6 +21,10 @@ def grading():
     sys.modules.pop('_grading')
 
 
+def _truth(grading, number=None):
+    return [grading.in_scene(name, target) for name, target in SHAPES[:number]]
+
+
 def _answer(truth, kind='boxes', score=0.9):
     """The prediction that agrees with the truth."""
     boxes = [[x, y, x + w, y + h] for x, y, w, h in (target.bbox_xywh for _, target in truth)]
@@ -46,27 +50,26 @@ def _rle(segmentation):
 def test_the_truth_is_right_and_each_mistake_is_named(grading, kind):
     answer = _answer(SHAPES, kind)
     everything = 'blue heart, green cross, purple triangle, purple crescent, cyan crescent'
-    assert grading.grade_objects(answer, SHAPES) == (True, f'found: {everything}', 5, 5)
+    assert grading.grade_objects(answer, _truth(grading)) == (True, f'found: {everything}', 5, 5)
 
     answer['scores'][0] = 0.29
     answer['label_names'][2] = 'star'
-    right, text, found, objects = grading.grade_objects(answer, SHAPES)
+    right, text, found, objects = grading.grade_objects(answer, _truth(grading))
     assert not right and (found, objects) == (3, 5)
     assert text == (
         'found: green cross, purple crescent, cyan crescent; missing: blue heart, purple triangle; wrong: star 0.90'
     )
-    assert grading.grade_objects(answer, SHAPES, score_thr=0.2).found == 4
+    assert grading.grade_objects(answer, _truth(grading), score_thr=0.2).found == 4
 
 
 @pytest.mark.parametrize('kind', ['boxes', 'masks', 'keypoints'])
 def test_an_object_that_is_elsewhere_is_wrong(grading, kind):
-    truth = SHAPES[:1]
     answer = _answer([('heart', SHAPES[1][1])], kind)
-    assert grading.grade_objects(answer, truth).text == 'missing: blue heart; wrong: heart 0.90'
+    assert grading.grade_objects(answer, _truth(grading, 1)).text == 'missing: blue heart; wrong: heart 0.90'
 
 
 def test_an_object_that_is_found_twice(grading):
-    assert grading.grade_objects(_answer(SHAPES[:1] * 2), SHAPES[:1]) == (
+    assert grading.grade_objects(_answer(SHAPES[:1] * 2), _truth(grading, 1)) == (
         False,
         'found: blue heart; twice: blue heart',
         1,
@@ -77,7 +80,7 @@ def test_an_object_that_is_found_twice(grading):
 def test_nothing_to_find(grading):
     assert grading.grade_objects(_answer([]), []) == (True, 'nothing to find, nothing found', 0, 0)
     assert grading.grade_objects(_answer(SHAPES[:1]), []).text == 'wrong: heart 0.90'
-    assert grading.grade_objects(_answer([]), SHAPES[:1]).text == 'missing: blue heart'
+    assert grading.grade_objects(_answer([]), _truth(grading, 1)).text == 'missing: blue heart'
 
 
 def test_the_best_box_answers_an_expression(grading):
@@ -106,3 +109,17 @@ def test_answers_in_text(grading):
     assert grading.grade_answer(' Yes.', 'yes').is_right
     assert grading.grade_answer('5', '6') == (False, 'answer: 5; truth: 6', 0, 0)
     assert grading.grade_answer('', '0') == (False, 'answer: (no text); truth: 0', 0, 0)
+
+
+def test_objects_of_one_name_are_counted(grading):
+    trees = [
+        grading.TrueObject('tree', 'tree', dict(bbox=[x, 10, 8, 8], area=64, iscrowd=0)) for x in (0, 20, 40, 60, 80)
+    ]
+    answer = dict(
+        bboxes=[[0, 10, 8, 18], [21, 10, 29, 18], [100, 0, 110, 9]],
+        scores=[0.9, 0.8, 0.7],
+        label_names=['tree'] * 3,
+        ori_shape=[128, 128],
+    )
+    grade = grading.grade_objects(answer, trees)
+    assert grade == (False, 'found: 2 x tree; missing: 3 x tree; wrong: tree 0.70', 2, 5)
