@@ -8,6 +8,7 @@ _base_ = [
     '../_base_/schedules/schedule_own_photos.py',
 ]
 
+load_from = {{_base_.own_weights}}
 model = dict(vocabulary={{_base_.vocabulary}})
 
 train_pipeline = [

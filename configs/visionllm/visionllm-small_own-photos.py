@@ -9,5 +9,6 @@ _base_ = [
     '../_base_/schedules/schedule_own_photos.py',
 ]
 
+load_from = {{_base_.own_weights}}
 model = dict(vocabulary={{_base_.vocabulary}})
 default_hooks = dict(warmup={{_base_.own_warmup}})

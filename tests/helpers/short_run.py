@@ -1,6 +1,7 @@
 """Runs a tool as ``python`` would, with few images and steps: ``python tests/helpers/short_run.py tools/train.py ...``.
 
-MiniScenes have eight images, warm-ups two steps, and epochs of sampled tasks two. All else is as the command says.
+MiniScenes have eight images, photographs of trees are a few small pictures, warm-ups have two steps, epochs of sampled
+tasks, too, and long trainings two epochs. All else is as the command says.
 """
 
 import runpy
@@ -20,6 +21,10 @@ def _shortened(*args, **kwargs) -> Config:
     sampler = cfg.get('train_dataloader', {}).get('sampler', {})
     if sampler.get('type') == 'OneTaskSampler':
         sampler['num_batches'] = 2
+    train_cfg = cfg.get('train_cfg') or {}
+    if train_cfg.get('max_epochs', 0) > 60:
+        train_cfg.update(max_epochs=2, val_interval=1)
+        cfg.default_hooks.checkpoint.interval = 1
     return cfg
 
 

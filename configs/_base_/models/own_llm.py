@@ -1,6 +1,6 @@
 # The LLM and the text encoder of the configs for own photographs. Without $LLM and $BERT these settings are empty: the
 # small ones of visionllm_tiny.py. With them, pretrained ones, from folders (docs/weights.md makes some) or by their
-# names on the Hugging Face hub; the LLM is frozen but for LoRA. A GPU is advised.
+# names on the Hugging Face hub; the LLM is frozen but for LoRA. A GPU is advised. $WEIGHTS: what training starts from.
 _base_ = []  # before the import, or mmengine would take this for a config in its lazy-import style
 
 from visionllm_mm.config_files import from_environment  # noqa: E402
@@ -11,6 +11,10 @@ bert_path = from_environment('BERT', '')
 own_llm = dict()
 own_added_tokens = dict()
 own_warmup = dict(type='TextWarmupHook')
+own_weights = 'checkpoints/visionllm-small_miniscenes.pth'
+if llm_path or bert_path:
+    own_weights = 'work_dirs/start/visionllm-small_own-photos.pth'  # tools/convert_weights.py writes it
+own_weights = from_environment('WEIGHTS', own_weights)
 if llm_path:
     own_llm = dict(
         _delete_=True,
