@@ -1,5 +1,4 @@
 # mmdet's own DeformableDETR with the backbone of visionllm-small_miniscenes.py and as many images: shapes, 4 epochs.
-#   python tools/get_pretrained.py
 #   python tools/prepare_miniscenes.py
 #   python tools/train.py configs/baselines/deformable-detr_small_miniscenes.py
 _base_ = [

@@ -1,5 +1,4 @@
 # mmdet's own DeformableDETR with the backbone, images and schedule of visionllm-small_own-photos.py:
-#   python tools/get_pretrained.py
 #   DATA_ROOT=dir python tools/train.py configs/baselines/deformable-detr_small_own-photos.py
 _base_ = [
     '../_base_/models/deformable-detr_small.py',

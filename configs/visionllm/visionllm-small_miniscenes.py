@@ -1,5 +1,4 @@
-# A start for the configs for own photographs (load_from=): visionllm-small learns boxes, polygons and names on rendered
-# scenes. Its backbone has seen ImageNet and stays as it is: what the other parts learn holds for photographs, too.
+# The start of the configs for own photographs: visionllm-small learns boxes, polygons and names on rendered scenes. Its backbone has seen ImageNet and stays as it is: what the other parts learn holds for photographs, too.
 #   python tools/get_pretrained.py
 #   python tools/prepare_miniscenes.py
 #   python tools/train.py configs/visionllm/visionllm-small_miniscenes.py
@@ -10,7 +9,15 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-model = dict(vocabulary={{_base_.vocabulary}}, backbone=dict(frozen_stages=6))
+model = dict(
+    vocabulary={{_base_.vocabulary}},
+    backbone=dict(
+        frozen_stages=6,
+        init_cfg=dict(
+            _delete_=True, type='Pretrained', checkpoint='work_dirs/pretrained/efficientnet-lite0.pth'
+        ),
+    ),
+)
 
 from visionllm_mm.config_files import from_environment  # noqa: E402
 

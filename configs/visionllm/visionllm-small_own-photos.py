@@ -1,5 +1,4 @@
-# Boxes on your own photographs, 50 to 5,000 with COCO annotations, from a backbone that has seen ImageNet:
-#   python tools/get_pretrained.py
+# Boxes on your own photographs, 50 to 5,000 with COCO annotations:
 #   DATA_ROOT=dir python tools/check_dataset.py dir
 #   DATA_ROOT=dir python tools/train.py configs/visionllm/visionllm-small_own-photos.py
 # reads dir/train.json + dir/train/ and dir/val.json + dir/val/. Class names come from dir/train.json.

@@ -1,5 +1,4 @@
 # The released model of photographs: tree crowns from above. It was trained by
-#   python tools/get_pretrained.py
 #   python tools/prepare_tree_crowns.py
 #   DATA_ROOT=data/tree_crowns python tools/train.py configs/visionllm/visionllm-small_own-photos.py \
 #       --cfg-options flip.prob=[0.25,0.25,0.25] flip.direction=[horizontal,vertical,diagonal]

@@ -8,14 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
-from mmdet.registry import MODELS
-from mmengine.registry import init_default_scope
 
 from tests.helpers.real_layouts import make_real_layouts
 from tests.helpers.scenes import make_coco_folder
 from tests.helpers.tiny import ROOT, save_bert, save_llama
-from visionllm_mm.convert.packages import PARTS
 
 ELSEWHERE = {
     'make': 'installs, starts servers and tests; tests/test_docs.py looks for the targets',
@@ -60,13 +56,6 @@ def test_every_block_says_what_it_is():
             assert language == 'bash' or synopsis_or_interngpt or not commands, block[:60]
 
 
-def save_backbone(path: Path) -> None:
-    """Random weights in the place of those that tools/get_pretrained.py downloads."""
-    init_default_scope('mmdet')
-    path.parent.mkdir(parents=True)
-    torch.save(dict(state_dict=MODELS.build(PARTS['efficientnet-lite0'].backbone).state_dict()), path)
-
-
 @pytest.fixture
 def checkout(tmp_path):
     """What a user has who cloned, installed and drew a small MiniScenes, and data of their own."""
@@ -74,7 +63,6 @@ def checkout(tmp_path):
         (tmp_path / name).symlink_to(ROOT / name)
     make_coco_folder(tmp_path / 'own')
     make_coco_folder(tmp_path / 'data/tree_crowns')
-    save_backbone(tmp_path / 'work_dirs/pretrained/efficientnet-lite0.pth')
     save_llama(tmp_path / 'llm', max_position_embeddings=4096)
     save_bert(tmp_path / 'bert', max_position_embeddings=2048)
     (tmp_path / '.venv/bin').mkdir(parents=True)
