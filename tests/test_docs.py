@@ -3,6 +3,7 @@
 import functools
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -32,8 +33,8 @@ def checkout(tmp_path_factory):
     make_coco_folder(folder / 'own')
     save_bert(folder / 'bert')
     _save_untrained('visionllm-tiny_miniscenes-det', folder / 'work_dirs/train-demo/epoch_2.pth', folder)
-    _save_untrained('visionllm-tiny_custom-coco', folder / 'work_dirs/mine/epoch_60.pth', folder)
-    _save_untrained('visionllm-tiny_finetune-coco', folder / 'work_dirs/mine/epoch_30.pth', folder)
+    _save_untrained('visionllm-small_own-photos', folder / 'work_dirs/mine/best_coco_bbox_mAP_epoch_5.pth', folder)
+    shutil.copy(folder / 'work_dirs/mine/best_coco_bbox_mAP_epoch_5.pth', folder / 'work_dirs/mine.pth')
     return folder
 
 

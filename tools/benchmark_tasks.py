@@ -14,7 +14,7 @@ from pathlib import Path
 
 from _launch import import_plugin, load_inferencer, parse_with_model, render_scenes
 from benchmark import median_ms
-from demo import questions
+from demo import ask_every_task
 
 
 def parse_args() -> argparse.Namespace:
@@ -40,7 +40,7 @@ def main() -> None:
         f'{args.repeat} pictures of 128 px, one at a time, on {args.device} with {torch.get_num_threads()} threads; '
         f'median in ms'
     )
-    for title, question in questions(model).items():
+    for title, question in ask_every_task(model, scene=None, score_thr=0.3).items():
         rest = iter(pictures)
         milliseconds = median_ms(lambda ask=question.ask, rest=rest: ask(next(rest)), args.repeat)
         print(f'{title:<34}{milliseconds:>6.0f}')
