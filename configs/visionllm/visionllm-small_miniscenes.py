@@ -1,4 +1,5 @@
-# The start of the configs for own photographs: visionllm-small learns boxes, polygons and names on rendered scenes. Its backbone has seen ImageNet and stays as it is: what the other parts learn holds for photographs, too.
+# The start of the configs for own photographs: visionllm-small learns boxes, polygons and names on rendered scenes. Its
+# backbone has seen ImageNet and stays as it is: what the other parts learn holds for photographs, too.
 #   python tools/get_pretrained.py
 #   python tools/prepare_miniscenes.py
 #   python tools/train.py configs/visionllm/visionllm-small_miniscenes.py

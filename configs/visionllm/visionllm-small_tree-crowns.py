@@ -1,7 +1,8 @@
 # The released model of photographs: tree crowns from above. It was trained by
 #   python tools/prepare_tree_crowns.py
 #   DATA_ROOT=data/tree_crowns python tools/train.py configs/visionllm/visionllm-small_own-photos.py \
-#       --cfg-options flip.prob=[0.25,0.25,0.25] flip.direction=[horizontal,vertical,diagonal]
+#       --cfg-options flip.prob=[0.25,0.25,0.25] flip.direction=[horizontal,vertical,diagonal] \
+#       default_hooks.early_stopping=None randomness.seed=0
 _base_ = ['../_base_/models/visionllm_small.py', '../_base_/default_runtime.py']
 
 data_root = 'data/tree_crowns/'
