@@ -10,7 +10,7 @@ from mmdet.structures import DetDataSample
 
 from tests.helpers.tiny import batch, build_model
 from visionllm_mm.instructions import Vocabulary, build_instruction, parse_instruction, point_format
-from visionllm_mm.models.postprocess import SetPostprocessor, location_certainty
+from visionllm_mm.models.postprocess import SetPostprocessor, location_certainty, nms
 from visionllm_mm.structures import ImageTokens
 
 NAMES = ['circle', 'square', 'star']
@@ -205,3 +205,26 @@ def test_detector_drops_predictions_by_its_test_cfg():
         model.postprocessor.score_thr = 1.1
         assert [len(s.pred_instances) for s in model.predict(images, samples)] == [0, 0]
     torch.testing.assert_close(kept.sort().values, scores[scores >= scores.median()].sort().values)
+
+
+def test_nms_drops_what_overlaps_a_better_one_of_its_class():
+    boxes = torch.tensor([[0, 0, 10, 10], [0, 0, 10, 9], [0, 0, 10, 8], [20, 0, 30, 10], [0, 1, 10, 10]]).float()
+    labels = torch.tensor([0, 0, 1, 0, 0])
+    assert nms(boxes, labels, 0.6).tolist() == [True, False, True, True, False]
+    # The last one overlaps the first by 0.81, and by more only the second, which is dropped itself.
+    chain = torch.tensor([[0, 0, 100, 100], [0, 0, 90, 100], [0, 0, 81, 100]]).float()
+    assert nms(chain, torch.zeros(3), 0.85).tolist() == [True, False, True]
+    assert nms(boxes[:0], labels[:0], 0.6).tolist() == []
+
+
+def test_duplicates_are_dropped_where_the_config_says_so():
+    tokens, logits, valid = _answers(num_images=2)
+    tokens.centers_norm[:] = torch.tensor([0.5, 0.5])  # all tokens answer the same box
+    everything = _run(SetPostprocessor(), tokens, logits, valid)
+    best = _run(SetPostprocessor(nms_iou_threshold=0.6), tokens, logits, valid)
+    for before, after in zip(everything, best, strict=True):
+        assert len(before) == 4 * 3 and after.labels.unique(sorted=True).tolist() == [0, 1, 2]
+        for i, label in enumerate(after.labels):
+            first = (before.labels == label).nonzero()[0, 0]
+            for name in ('scores', 'bboxes', 'class_tokens', 'offset_bins'):
+                torch.testing.assert_close(after[name][i], before[name][first])

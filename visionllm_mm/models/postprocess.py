@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from mmdet.structures import DetDataSample, SampleList
+from mmdet.structures.bbox import bbox_overlaps
 from mmengine.structures import InstanceData
 from pycocotools import mask as coco_mask
 from torch import Tensor
@@ -43,6 +45,8 @@ class SetPostprocessor:
         score_thr: predictions below this score are dropped, in [0, 1].
         objectness_power: weight of the objectness in the score, >= 0.
         certainty_power: weight of the certainty of the points in the score, >= 0.
+        nms_iou_threshold: a prediction whose box overlaps that of a better one of its class by more is dropped; None:
+            none is, as in the paper.
     """
 
     def __init__(
@@ -51,11 +55,13 @@ class SetPostprocessor:
         score_thr: float = 0.0,
         objectness_power: float = 0.1,
         certainty_power: float = 0.5,
+        nms_iou_threshold: float | None = None,
     ) -> None:
         self.max_per_img = max_per_img
         self.score_thr = score_thr
         self.objectness_power = objectness_power
         self.certainty_power = certainty_power
+        self.nms_iou_threshold = nms_iou_threshold
 
     def select(self, tokens: ImageTokens, class_logits: Tensor, class_valid: Tensor) -> Selection:
         """Keeps the best (token, class) pairs by what is known so far; only their tokens need the second decoding pass.
@@ -141,15 +147,18 @@ class SetPostprocessor:
         scores, kept = scores.sort(descending=True, stable=True)
         kept = kept[scores >= self.score_thr]
         scores = scores[: len(kept)]
-        rows = selection.class_rows[i][kept]
         height, width = sample.img_shape[:2]
         size = points_norm.new_tensor([width, height])
         points = points_norm[selection.token_slots[i][kept]].clamp(0, 1) * size
         if rescale:
             points = points / points.new_tensor(sample.scale_factor)
+        boxes, rows = _boxes_around(points), selection.class_rows[i][kept]
+        if self.nms_iou_threshold is not None:
+            best = nms(boxes, rows, self.nms_iou_threshold)
+            kept, scores, points, boxes, rows = kept[best], scores[best], points[best], boxes[best], rows[best]
         labels = rows if 'class_labels' not in sample else rows.new_tensor(sample.class_labels)[rows]
         result = InstanceData(
-            bboxes=torch.cat([points.amin(dim=1), points.amax(dim=1)], dim=1),
+            bboxes=boxes,
             scores=scores,
             labels=labels,
             label_names=[instruction.class_names[row] for row in rows.tolist()],
@@ -180,6 +189,30 @@ def empty_prediction(sample: DetDataSample, with_masks: bool) -> DetDataSample:
         sample.pred_instances.masks = _fill([], *sample.ori_shape[:2])
     sample.pred_text = ''
     return sample
+
+
+def nms(boxes: Tensor, labels: Tensor, iou_threshold: float) -> Tensor:
+    """Non-maximum suppression within classes, in plain PyTorch: mmcv's needs its compiled ops.
+
+    Args:
+        boxes: (n, 4), xyxy, best first.
+        labels: (n,).
+        iou_threshold: the most that a kept box overlaps better ones of its class.
+
+    Returns:
+        (n,) bool, which ones are kept.
+    """
+    rival = (bbox_overlaps(boxes, boxes) > iou_threshold) & (labels[:, None] == labels)
+    rival = rival.cpu().numpy()
+    kept = np.ones(len(boxes), dtype=bool)
+    for i in range(1, len(boxes)):
+        kept[i] = not (rival[i, :i] & kept[:i]).any()
+    return torch.from_numpy(kept).to(boxes.device)
+
+
+def _boxes_around(points: Tensor) -> Tensor:
+    """Boxes (n, 4) around points (n, N, 2)."""
+    return torch.cat([points.amin(dim=1), points.amax(dim=1)], dim=1)
 
 
 def location_certainty(point_logits: Tensor) -> Tensor:
