@@ -5,7 +5,7 @@ import json
 import pytest
 from mmdet.datasets import CocoDataset
 
-from visionllm_mm.datasets import read_class_names
+from visionllm_mm.datasets import epochs_for, read_class_names
 
 
 def _write(path, categories):
@@ -85,3 +85,11 @@ def test_the_name_of_a_project_without_objects_is_no_class(tmp_path):
     categories = [dict(id=0, name='trees'), dict(id=1, name='birch'), dict(id=2, name='trees')]
     path.write_text(json.dumps(dict(categories=categories, annotations=[dict(category_id=2)])))
     assert read_class_names(path) == ('birch', 'trees')
+
+
+@pytest.mark.parametrize('count, expected', [(1, 40), (2, 60)])
+def test_epochs_make_up_a_training_of_one_length_which_is_longer_for_several_classes(tmp_path, count, expected):
+    path = _write(tmp_path / 'train.json', [dict(id=i, name=name) for i, name in enumerate(['ant', 'bee'][:count])])
+    assert epochs_for(path, 40, 60, fewest=1, most=320) == expected
+    assert epochs_for(path, 40, 60, fewest=70, most=320) == 70
+    assert epochs_for(path, 40, 60, fewest=1, most=30) == 30

@@ -38,23 +38,26 @@ def read_class_names(ann_file: str | Path) -> tuple[str, ...]:
     return class_names(read_json(path), path)
 
 
-def epochs_for(ann_file: str | Path, samples: int, fewest: int, most: int) -> int:
+def epochs_for(ann_file: str | Path, samples: int, samples_with_names: int, fewest: int, most: int) -> int:
     """Epochs in which a training sees about so many samples, whatever the size of its data.
 
     Args:
         ann_file: path of a COCO-format file.
-        samples: samples of the whole training.
+        samples: samples of the whole training where there is one class.
+        samples_with_names: samples where there are several, whose names are to be learned, too.
         fewest: least number of epochs.
         most: largest number of epochs.
 
     Raises:
         FileNotFoundError: when there is no such file.
-        ValueError: when it can't be read, or lists no images.
+        ValueError: when it can't be read, lists no images, or for the reasons of :func:`read_class_names`.
     """
     content = read_json(ann_file)
     images = content.get('images') if isinstance(content, dict) else None
     if not isinstance(images, list) or not images:
         raise ValueError(f'{ann_file} lists no "images": it is no annotation file in COCO format')
+    if len(class_names(content, Path(ann_file))) > 1:
+        samples = samples_with_names
     return min(most, max(fewest, round(samples / len(images))))
 
 

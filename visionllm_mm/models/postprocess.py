@@ -147,27 +147,27 @@ class SetPostprocessor:
         scores, kept = scores.sort(descending=True, stable=True)
         kept = kept[scores >= self.score_thr]
         scores = scores[: len(kept)]
+        rows = selection.class_rows[i][kept]
         height, width = sample.img_shape[:2]
         size = points_norm.new_tensor([width, height])
         points = points_norm[selection.token_slots[i][kept]].clamp(0, 1) * size
         if rescale:
             points = points / points.new_tensor(sample.scale_factor)
-        boxes, rows = _boxes_around(points), selection.class_rows[i][kept]
-        if self.nms_iou_threshold is not None:
-            best = nms(boxes, rows, self.nms_iou_threshold)
-            kept, scores, points, boxes, rows = kept[best], scores[best], points[best], boxes[best], rows[best]
         labels = rows if 'class_labels' not in sample else rows.new_tensor(sample.class_labels)[rows]
         result = InstanceData(
-            bboxes=boxes,
+            bboxes=torch.cat([points.amin(dim=1), points.amax(dim=1)], dim=1),
             scores=scores,
             labels=labels,
             label_names=[instruction.class_names[row] for row in rows.tolist()],
         )
         if instruction.num_points >= 3 or instruction.point_names:
             result.points = points
+        if self.nms_iou_threshold is not None:
+            best = nms(result.bboxes, result.labels, self.nms_iou_threshold)
+            result, kept = result[best], kept[best]
         if instruction.asks_for_polygons:
             height, width = sample.ori_shape[:2] if rescale else (height, width)
-            polygons = points.cpu().double().numpy()
+            polygons = result.points.cpu().double().numpy()
             result.mask_rles = [decode_polygon(polygon, height, width) for polygon in polygons]
             result.masks = _fill(result.mask_rles, height, width).to(points.device)
         return result, kept
@@ -208,11 +208,6 @@ def nms(boxes: Tensor, labels: Tensor, iou_threshold: float) -> Tensor:
     for i in range(1, len(boxes)):
         kept[i] = not (rival[i, :i] & kept[:i]).any()
     return torch.from_numpy(kept).to(boxes.device)
-
-
-def _boxes_around(points: Tensor) -> Tensor:
-    """Boxes (n, 4) around points (n, N, 2)."""
-    return torch.cat([points.amin(dim=1), points.amax(dim=1)], dim=1)
 
 
 def location_certainty(point_logits: Tensor) -> Tensor:

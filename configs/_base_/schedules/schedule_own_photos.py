@@ -3,12 +3,16 @@
 _base_ = ['../default_runtime.py']
 
 from visionllm_mm.config_files import from_environment  # noqa: E402
-from visionllm_mm.datasets import epochs_for, read_class_names  # noqa: E402
+from visionllm_mm.datasets import epochs_for  # noqa: E402
 
-ann_file = from_environment('DATA_ROOT', 'data/custom') + '/train.json'
 # Names take longer than boxes.
-samples = 6400 if len(read_class_names(ann_file)) == 1 else 9600
-max_epochs = epochs_for(ann_file, samples, fewest=6, most=320)
+max_epochs = epochs_for(
+    from_environment('DATA_ROOT', 'data/custom') + '/train.json',
+    samples=6400,
+    samples_with_names=9600,
+    fewest=6,
+    most=320,
+)
 val_interval = max(1, max_epochs // 12)
 
 default_hooks = dict(
@@ -33,4 +37,3 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', eta_min=0, by_epoch=True, convert_to_iter_based=True),
 ]
 auto_scale_lr = dict(enable=False, base_batch_size=8)
-del ann_file, samples  # helpers
