@@ -26,7 +26,7 @@ HIDE_GPU_WITHOUT_OPS := $(BIN)/python -c $(OPS_ARE_BUILT) 2>/dev/null || export 
 help:
 	@echo "make install      environment in $(VENV); with a CUDA GPU also mmcv's compiled ops"
 	@echo "make install-ops  compile mmcv's ops (10 minutes; for Mask R-CNN and for GPUs)"
-	@echo "make demo         ask the released small model about three rendered scenes; its answers beside the truth"
+	@echo "make demo         ask the released models about three rendered scenes and a photograph; their answers beside the truth"
 	@echo "make web          a page in the browser to ask it about your own pictures"
 	@echo "make train-demo   make MiniScenes, train the small detector, evaluate it, draw predictions"
 	@echo "make docs         build the documentation into work_dirs/site"
@@ -64,7 +64,7 @@ install-ops: $(STAMP)
 	@$(BIN)/python tools/install_ops.py
 
 demo: $(STAMP)
-	@echo "==> every task on three rendered scenes, answered by the released small model"
+	@echo "==> every task on three rendered scenes and trees of a photograph, answered by the released models"
 	@CUDA_VISIBLE_DEVICES= $(BIN)/python tools/demo.py --out-dir $(DEMO_DIR)
 	@echo "==> open $(DEMO_DIR)/report.html; 'make web' asks your own pictures, 'make train-demo' trains a model (9 minutes)"
 

@@ -14,9 +14,7 @@ model = dict(
     vocabulary={{_base_.vocabulary}},
     backbone=dict(
         frozen_stages=6,
-        init_cfg=dict(
-            _delete_=True, type='Pretrained', checkpoint='work_dirs/pretrained/efficientnet-lite0.pth'
-        ),
+        init_cfg=dict(_delete_=True, type='Pretrained', checkpoint='work_dirs/pretrained/efficientnet-lite0.pth'),
     ),
 )
 
