@@ -11,7 +11,7 @@ from tests.helpers.tiny import ROOT
 
 TOOL = ROOT / 'tools/demo.py'
 SHAPES = 'They know rendered shapes only; photographs need fine-tuning: docs/finetune.md.'
-NUM_TREES = 6
+NUM_TREES = 16
 TREES = 'They know tree crowns in photographs from above only; other objects need fine-tuning: docs/finetune.md.'
 
 
