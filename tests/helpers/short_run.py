@@ -1,6 +1,6 @@
 """Runs a tool as ``python`` would, with few images and steps: ``python tests/helpers/short_run.py tools/train.py ...``.
 
-MiniScenes have eight images, photographs of trees are a few small pictures, warm-ups have two steps, epochs of sampled
+MiniScenes have eight images, photographs of trees and of digits are a few, warm-ups have two steps, epochs of sampled
 tasks, too, and long trainings two epochs. All else is as the command says.
 """
 
@@ -11,6 +11,11 @@ from pathlib import Path
 from mmengine.config import Config
 
 _FROM_FILE = Config.fromfile
+_FEW = {
+    'prepare_miniscenes.py': ['--num-train', '8', '--num-val', '4'],
+    'tests.helpers.pasted_digits': ['--train', '4', '--val', '2'],
+}
+"""By tool or module, options of fewer images."""
 
 
 def _shortened(*args, **kwargs) -> Config:
@@ -31,14 +36,14 @@ def _shortened(*args, **kwargs) -> Config:
 def main() -> None:
     Config.fromfile = _shortened
     name, *arguments = sys.argv[1:]
+    if '--epochs' in arguments:
+        arguments[arguments.index('--epochs') + 1] = '2'
     if name == '-m':
-        sys.argv = arguments
+        sys.argv = arguments + _FEW.get(arguments[0], [])
         sys.path.insert(0, '')
         runpy.run_module(arguments[0], run_name='__main__', alter_sys=True)
         return
-    if Path(name).name == 'prepare_miniscenes.py':
-        arguments += ['--num-train', '8', '--num-val', '4']
-    sys.argv = [name, *arguments]
+    sys.argv = [name, *arguments, *_FEW.get(Path(name).name, [])]
     sys.path.insert(0, str(Path(name).resolve().parent))
     runpy.run_path(name, run_name='__main__')
 

@@ -3,6 +3,8 @@
 # names on the Hugging Face hub; the LLM is frozen but for LoRA. A GPU is advised. $WEIGHTS: what training starts from.
 _base_ = []  # before the import, or mmengine would take this for a config in its lazy-import style
 
+import torch  # noqa: E402
+
 from visionllm_mm.config_files import from_environment  # noqa: E402
 
 llm_path = from_environment('LLM', '')
@@ -21,7 +23,8 @@ if llm_path:
         type='CausalLM',
         path=llm_path,
         freeze=True,
-        dtype='bfloat16',
+        # CPUs without bfloat16 of their own take 40 times as long for its gradients.
+        dtype='bfloat16' if torch.cuda.is_available() else 'float32',
         # Twice r: the learning rate, too, differs from that of a 7B LLM.
         lora=dict(r=64, lora_alpha=128, target_modules=['q_proj', 'k_proj', 'v_proj', 'o_proj']),
     )
