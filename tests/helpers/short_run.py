@@ -37,7 +37,8 @@ def main() -> None:
     Config.fromfile = _shortened
     name, *arguments = sys.argv[1:]
     if '--epochs' in arguments:
-        arguments[arguments.index('--epochs') + 1] = '2'
+        place = arguments.index('--epochs') + 1
+        arguments[place] = arguments[place] if int(arguments[place]) <= 10 else '2'
     if name == '-m':
         sys.argv = arguments + _FEW.get(arguments[0], [])
         sys.path.insert(0, '')
