@@ -38,7 +38,8 @@ def main() -> None:
     name, *arguments = sys.argv[1:]
     if '--epochs' in arguments:
         place = arguments.index('--epochs') + 1
-        arguments[place] = arguments[place] if int(arguments[place]) <= 10 else '2'
+        if int(arguments[place]) > 10:
+            arguments[place] = '2'
     if name == '-m':
         sys.argv = arguments + _FEW.get(arguments[0], [])
         sys.path.insert(0, '')
